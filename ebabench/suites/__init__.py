@@ -1,0 +1,1 @@
+"""Frozen suites, one TOML each. Rows of one suite id are comparable; any change makes a new id."""

@@ -1,0 +1,1 @@
+"""The metrics: one module a family. Installed as ``ebabench.metrics``."""
