@@ -64,7 +64,7 @@ def start_torsions(simulation: Simulation) -> list[tuple[float, float]]:
         return list(zip(phi.tolist(), psi.tolist(), strict=True))
     torsions = np.array(simulation.start, dtype=float)
     if torsions.shape != (len(simulation.sequence), 2):
-        raise ValueError(f"{simulation.name}: start needs one (phi, psi) for each of {len(simulation.sequence)} residues")
+        raise ValueError(f"{simulation.name}: start needs (phi, psi) for each of {len(simulation.sequence)} residues")
     torsions += simulation.jitter * rng.standard_normal(torsions.shape)
     return [(float(a), float(b)) for a, b in torsions]
 
@@ -190,7 +190,8 @@ def simulate(simulation: Simulation, work: Path) -> Path:
         )
         _write_atomic(folder / f"chunk_{start:08d}.npz", chunk.getvalue())
     _join(folder)
-    done = {"seconds": time.time() - began, "openmm": openmm.__version__, "machine": platform.machine(), "pid": os.getpid()}
+    seconds, version = time.time() - began, openmm.__version__
+    done = {"seconds": seconds, "openmm": version, "machine": platform.machine(), "pid": os.getpid()}
     _write_atomic(folder / "done.json", json.dumps(done).encode())
     for path in folder.glob("chunk_*.npz"):
         path.unlink()
