@@ -1,0 +1,60 @@
+"""What is kept of the MD-vs-MD floor: it depends on the reference, not on the model, so it is computed once.
+
+A floor is stored under a digest of all that it depends on: first in the package (the embedded suite's), then in the
+user's cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from ebabench.atomic import write_atomic
+from ebabench.cache import cache_dir
+from ebabench.contracts import Metric
+from ebabench.records import Figures, figures_from, figures_to
+from ebabench.structures import Reference
+
+
+def reference_digest(reference: Reference) -> str:
+    """SHA-256 of the sequence, the atoms, the native structure and every replica's number and positions."""
+    digest = hashlib.sha256(f"{reference.tier}|{reference.target.sequence}|{reference.target.atoms.digest()}".encode())
+    digest.update(np.ascontiguousarray(reference.target.native).data)
+    for number, replica in zip(reference.numbers, reference.replicas, strict=True):
+        digest.update(f"|{number}|{len(replica)}|".encode())
+        digest.update(np.ascontiguousarray(replica).data)
+    return digest.hexdigest()
+
+
+def floor_key(reference: str, atoms: str, n_samples: int, metric: Metric, protocol: str, energy: str | None) -> str:
+    """Digest of all that one family's floor depends on; ``reference`` and ``atoms`` are digests themselves."""
+    versions = {spec.key: spec.version for spec in metric.specs}
+    text = json.dumps([reference, atoms, n_samples, metric.name, versions, protocol, energy], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def load_floor(key: str) -> tuple[Figures, ...] | None:
+    """The floor stored under ``key``, one Figures a replica; None if there is none, or none that can be read."""
+    for path in _places(key):
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            return tuple(figures_from(item) for item in json.loads(path.read_text(encoding="utf-8")))
+    return None
+
+
+def store_floor(key: str, floor: tuple[Figures, ...]) -> None:
+    """Keep a floor in the user's cache. A cache that cannot be written costs time, not the run: it is left alone."""
+    path = cache_dir() / "floor" / f"{key}.json"
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps([figures_to(figures) for figures in floor], sort_keys=True))
+
+
+def _places(key: str) -> Iterator[Path]:
+    yield Path(str(resources.files("ebabench.datasets"))) / "peptides" / "floor" / f"{key}.json"
+    yield cache_dir() / "floor" / f"{key}.json"

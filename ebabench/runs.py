@@ -1,0 +1,321 @@
+"""A run folder: one model on one suite, self-describing, written so that any kill leaves it fit to go on.
+
+::
+
+    manifest.json            whose run it is (Identity), where and when it was made, whether it is official
+    ensembles/TARGET.npz     what the model sampled
+    records/TARGET.json      what scoring says of it
+    targets.csv, summary.csv the records as tables: one row a target, one row a metric
+
+Everything but the manifest depends on the identity alone: a run that was killed and resumed ends with the same bytes
+as an undisturbed one. What depends on the machine or the clock stands in the manifest.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ebabench.atomic import clear_temporaries, write_atomic
+from ebabench.contracts import MetricSpec
+from ebabench.errors import InputError, RunError
+from ebabench.formats import read_ensemble, write_ensemble
+from ebabench.marks import marks
+from ebabench.records import Record
+from ebabench.statistics import Row, summarise
+from ebabench.structures import Ensemble
+
+if TYPE_CHECKING:
+    from ebabench.suites import Suite
+
+SUMMARY_COLUMNS = ("metric", "value", "low", "high", "floor", "unit", "direction", "n_targets", "n_undefined")
+_LIBRARIES = ("ebabench", "numpy", "scipy", "scikit-learn", "POT", "mdtraj", "gemmi", "openmm", "torch")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes a run this run and no other. Runs of equal identity have equal records.
+
+    ``card``: the model's card as plain data; empty for ensembles from elsewhere. ``ensembles``: digest of ensembles
+    from elsewhere (``files_digest``); empty for those that a model samples. ``suite``: its id, or the reference folder.
+    ``samples`` and ``seed`` are None where ensembles from elsewhere do not say.
+    """
+
+    model: str
+    suite: str
+    tier: str
+    targets: tuple[str, ...]
+    samples: int | None
+    seed: int | None
+    protocol: str
+    energy: str | None
+    card: Mapping[str, Any] = field(default_factory=dict)
+    ensembles: str = ""
+
+    def card_digest(self) -> str:
+        """SHA-256 of the card, checkpoints' hashes included; empty without a card."""
+        return hashlib.sha256(json.dumps(self.card, sort_keys=True).encode()).hexdigest() if self.card else ""
+
+    def differences(self, asked: Identity) -> list[str]:
+        """What another identity has otherwise: ``name: ours here, theirs asked``."""
+        found = []
+        for name in (item.name for item in fields(self)):
+            ours, theirs = getattr(self, name), getattr(asked, name)
+            if ours == theirs:
+                continue
+            if name in ("card", "ensembles", "targets"):
+                found.append(f"other {name}")
+            else:
+                found.append(f"{name}: {ours} there, {theirs} asked")
+        return found
+
+
+def files_digest(files: Mapping[str, Path]) -> str:
+    """SHA-256 of the names and contents of files (a folder counts as all files in it)."""
+    digest = hashlib.sha256()
+    for name, root in sorted(files.items()):
+        for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
+            if path.is_file():
+                digest.update(f"{name}|{path.name}|{path.stat().st_size}|".encode())
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+class Run:
+    """A run folder. ``open`` makes or resumes one; ``read`` takes one as it is."""
+
+    def __init__(self, folder: Path, identity: Identity, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self.identity = identity
+        self._manifest = manifest
+
+    @staticmethod
+    def open(folder: Path, identity: Identity) -> Run:
+        """The run of that identity in ``folder``: a new one, or one to go on with.
+
+        Raises:
+            InputError: the folder holds another run (the message says what differs), or things that are no run.
+            RunError: it cannot be made or written.
+        """
+        identity = _plain(identity)
+        if (folder / "manifest.json").exists():
+            run = Run.read(folder)
+            if differences := run.identity.differences(identity):
+                raise InputError(f"{folder} belongs to another run ({'; '.join(differences)}); choose another folder")
+        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder} is not empty and not a run folder; choose another")
+        else:
+            run = Run(folder, identity, {"identity": asdict(identity), "sessions": []})
+        with run._writing():
+            for place in (folder, folder / "ensembles", folder / "records"):
+                place.mkdir(parents=True, exist_ok=True)
+                clear_temporaries(place)
+            run._manifest["sessions"].append({"started": _now(), "command": sys.argv, **machine()})
+            run._write_manifest()
+        return run
+
+    @staticmethod
+    def read(folder: Path) -> Run:
+        """The run in ``folder``. Raises InputError if there is none, or its manifest cannot be read."""
+        path = folder / "manifest.json"
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            identity = Identity(**{**manifest["identity"], "targets": tuple(manifest["identity"]["targets"])})
+        except OSError as error:
+            raise InputError(f"{folder} is not a run folder: cannot read {path.name}: {error.strerror}") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{path} is not the manifest of a run: {error}") from error
+        return Run(folder, identity, manifest)
+
+    def ensemble_path(self, target: str) -> Path:
+        """Where the ensemble of a target lies."""
+        return self.folder / "ensembles" / f"{target}.npz"
+
+    def load_ensemble(self, target: str) -> Ensemble | None:
+        """The ensemble that was kept; None if there is none yet. Raises InputError if it cannot be read."""
+        path = self.ensemble_path(target)
+        return read_ensemble(path, target) if path.exists() else None
+
+    def save_ensemble(self, ensemble: Ensemble) -> None:
+        """Keep an ensemble. Raises RunError that says what was kept."""
+        with self._writing():
+            write_ensemble(ensemble, self.ensemble_path(ensemble.target))
+
+    def save_record(self, record: Record) -> None:
+        """Keep a record. Raises RunError that says what was kept."""
+        with self._writing():
+            write_atomic(self.folder / "records" / f"{record.target}.json", record.to_json())
+
+    def records(self) -> list[Record]:
+        """The records there are, in the order of the suite. Raises InputError if one cannot be read."""
+        found = []
+        for target in self.identity.targets:
+            path = self.folder / "records" / f"{target}.json"
+            try:
+                found.append(Record.from_json(path.read_text(encoding="utf-8")))
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError) as error:
+                raise InputError(f"{path} cannot be read ({error}); remove it to score the target again") from error
+        return found
+
+    def pending(self, specs: Iterable[MetricSpec]) -> list[str]:
+        """Targets to score: without a record, failed before, or scored with other metrics or versions of them."""
+        versions = {spec.key: spec.version for spec in specs}
+        done = {r.target for r in self.records() if r.error is None and r.metric_versions == versions}
+        return [target for target in self.identity.targets if target not in done]
+
+    def finish(self, specs: Sequence[MetricSpec], suite: Suite | None) -> list[Row]:
+        """Write the tables and whether the run is official, and give the rows of summary.csv.
+
+        Raises RunError that says what was kept.
+        """
+        records = self.records()
+        rows = summarise(records, specs)
+        because = unofficial(self.identity, records, suite)
+        with self._writing():
+            write_atomic(self.folder / "targets.csv", targets_csv(records, specs))
+            write_atomic(self.folder / "summary.csv", summary_csv(rows))
+            self._manifest["official"] = not because
+            self._manifest["unofficial_because"] = because
+            if self._manifest["sessions"]:
+                self._manifest["sessions"][-1]["finished"] = _now()
+            self._write_manifest()
+        return rows
+
+    def _write_manifest(self) -> None:
+        write_atomic(self.folder / "manifest.json", json.dumps(self._manifest, indent=1, sort_keys=True) + "\n")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            kept = {kind: len(list((self.folder / kind).glob("[!.]*"))) for kind in ("ensembles", "records")}
+            raise RunError(
+                f"cannot write {error.filename or self.folder}: {error.strerror}; kept in {self.folder}: "
+                f"{kept['ensembles']} ensembles and {kept['records']} records; the same command goes on from there"
+            ) from error
+
+
+def unofficial(identity: Identity, records: Sequence[Record], suite: Suite | None) -> list[str]:
+    """Why a run may not stand on a leaderboard as official; empty if it may."""
+    if suite is None:
+        return ["scored against a folder, not a suite"]
+    because = [
+        f"{name} {asked}, the suite has {own}"
+        for name, asked, own in (
+            ("samples", identity.samples, suite.samples),
+            ("seed", identity.seed, suite.seed),
+            ("protocol", identity.protocol, suite.protocol),
+            ("energy", identity.energy, suite.energy),
+        )
+        if asked != own and not (name == "seed" and asked is None)
+    ]
+    because += [f"{r.target}: {r.n_samples} samples" for r in records if not r.error and r.n_samples != suite.samples]
+    by_target = {record.target: record for record in records}
+    lacking = [target.name for target in suite.targets if target.name not in by_target]
+    failed = [record.target for record in records if record.error]
+    if lacking:
+        because.append(f"incomplete: not scored: {', '.join(lacking)}")
+    if failed:
+        because.append(f"incomplete: failed: {', '.join(failed)}")
+    if any(record.random_weights for record in records):
+        because.append("random weights: made to test the plumbing")
+    return because
+
+
+def targets_csv(records: Sequence[Record], specs: Sequence[MetricSpec]) -> str:
+    """One row a target; of a profile, its median. Empty where there is no defined value."""
+    keys = [spec.key for spec in specs if not spec.of]
+    head = ["target", "sequence", "n_samples", "n_reference_frames", "coverage", *keys, "marks", "error"]
+    rows = [
+        [
+            record.target,
+            record.sequence,
+            str(record.n_samples),
+            str(record.n_reference_frames),
+            number(record.coverage),
+            *(number(_middle(record.figures.numbers(key))) for key in keys),
+            "; ".join(marks(record)),
+            record.error or "",
+        ]
+        for record in records
+    ]
+    return table([head, *rows])
+
+
+def summary_csv(rows: Sequence[Row]) -> str:
+    """One row a metric, with SUMMARY_COLUMNS. Empty where there is no defined value."""
+    body = [
+        [
+            row.spec.key,
+            *(number(x) for x in (row.estimate.value, row.estimate.low, row.estimate.high, row.floor)),
+            row.spec.unit,
+            row.spec.better,
+            str(row.estimate.n_targets),
+            str(row.estimate.n_undefined),
+        ]
+        for row in rows
+    ]
+    return table([list(SUMMARY_COLUMNS), *body])
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows as CSV text."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def number(value: float) -> str:
+    """The shortest text that reads back as the same number; empty for NaN."""
+    return "" if math.isnan(value) else repr(float(value))
+
+
+def machine() -> dict[str, Any]:
+    """Where a run is made: platform, processors, versions of Python and of the libraries that numbers come from."""
+    found = {}
+    for library in _LIBRARIES:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+        "libraries": found,
+    }
+
+
+def _middle(numbers: tuple[float, ...] | None) -> float:
+    if not numbers or any(math.isnan(x) for x in numbers):
+        return math.nan
+    import statistics
+
+    return statistics.median(numbers)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _plain(identity: Identity) -> Identity:
+    """The identity as JSON gives it back, so that it compares equal to one that was read."""
+    data = json.loads(json.dumps(asdict(identity)))
+    return Identity(**{**data, "targets": tuple(data["targets"])})
