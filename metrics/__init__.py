@@ -1,1 +1,9 @@
 """The metrics: one module a family. Installed as ``ebabench.metrics``."""
+
+FAMILIES: dict[str, str] = {
+    "flexibility": "ebabench.metrics.flexibility:FLEXIBILITY",
+    "distribution": "ebabench.metrics.distribution:DISTRIBUTION",
+    "validity": "ebabench.metrics.validity:VALIDITY",
+    "energy": "ebabench.metrics.energy:ENERGY",
+}
+"""Family -> where its ``Metric`` is."""

@@ -1,0 +1,236 @@
+"""A Pair: one model's ensemble beside its reference, atom by atom, in one frame of space, as metrics read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ebabench import plausibility
+from ebabench.contracts import FloatArray, Need, NotAvailable
+from ebabench.errors import InputError, unknown
+from ebabench.geometry import superpose
+from ebabench.matching import match
+from ebabench.nomenclature import canonical
+from ebabench.structures import Atoms, Ensemble, Positions, Reference
+
+IndexArray = npt.NDArray[np.int64]
+
+PROTOCOLS = ("corrected", "alphaflow")
+_SEED = 137
+_MANY = 1000
+_CHUNK = 256
+_BACKBONE = ("N", "CA", "C", "O")
+_LEAST_HEAVY = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """What one pass over the reference leaves: the C-alphas of all frames, and all atoms of the frames drawn.
+
+    ca: [F, C, 3], superposed onto the native's C-alphas. rmsf: [N], of the atoms in common, over all frames.
+    drawn: the sorted numbers of the frames kept whole; whole: [D, M, 3], as read, all M atoms of the reference.
+    """
+
+    ca: Positions
+    rmsf: FloatArray
+    drawn: IndexArray
+    whole: Positions
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Both sides of one target over the atoms in common, in the reference's order, names and orientation.
+
+    Every frame was superposed once onto the native structure on all atoms in common (METRICS: no pair of frames is
+    ever aligned to each other afterwards). Lengths in angstrom.
+
+    Attributes:
+        atoms: the N atoms in common; residues counted without gaps.
+        place: [R], for every residue of ``atoms`` its index in the target's sequence.
+        native: [N, 3], centered.
+        model: [S, N, 3], superposed.
+        model_as_read: [S, N, 3], in the orientation of the model's file.
+        reference: the replicas that count, as read.
+        in_reference: [N], the atoms in common as columns of the reference.
+        model_order: [N], the atoms in common in the order of the model's file.
+        coverage: share of the reference's heavy atoms that the model has.
+        protocol: "corrected", or "alphaflow" for the published scorer with its faults.
+        energy_protocol: how energies are computed, if at all.
+    """
+
+    target: str
+    atoms: Atoms
+    place: IndexArray
+    native: Positions
+    model: Positions
+    model_as_read: Positions
+    reference: Reference
+    in_reference: IndexArray
+    model_order: IndexArray
+    coverage: float
+    protocol: str
+    energy_protocol: str | None
+
+    def __len__(self) -> int:
+        return len(self.model)
+
+    @cached_property
+    def ca(self) -> IndexArray:
+        """[C], the C-alphas among ``atoms``."""
+        return self.atoms.select("CA")
+
+    @cached_property
+    def native_ca(self) -> Positions:
+        """[C, 3], centered."""
+        return np.asarray(self.native[self.ca] - self.native[self.ca].mean(0), np.float32)
+
+    @cached_property
+    def model_ca(self) -> Positions:
+        """[S, C, 3], superposed once more, onto the native's C-alphas."""
+        return np.asarray(superpose(self.model[:, self.ca], self.native_ca), np.float32)
+
+    @cached_property
+    def replica_lengths(self) -> tuple[int, ...]:
+        """Frames of each replica; ``md_ca`` has them one after the other."""
+        return tuple(len(replica) for replica in self.reference.replicas)
+
+    @cached_property
+    def _draws(self) -> tuple[IndexArray, IndexArray, IndexArray]:
+        frames, random = sum(self.replica_lengths), np.random.RandomState(_SEED)
+        sizes = (len(self), len(self), _MANY)
+        first, second, many = (random.randint(0, frames, size).astype(np.int64) for size in sizes)
+        return first, second, many
+
+    @property
+    def a(self) -> IndexArray:
+        """[S], frames of the reference drawn with replacement: MD's counterpart of the model's samples."""
+        return self._draws[0]
+
+    @property
+    def b(self) -> IndexArray:
+        """[S], a second draw, for MD against itself."""
+        return self._draws[1]
+
+    @property
+    def c(self) -> IndexArray:
+        """[1000], the draw behind distributions a residue."""
+        return self._draws[2]
+
+    @property
+    def md_ca(self) -> Positions:
+        """[F, C, 3], C-alphas of all frames of the reference, superposed onto the native's C-alphas."""
+        return self._trajectory.ca
+
+    @property
+    def md_rmsf(self) -> FloatArray:
+        """[N], root mean square fluctuation of the reference, all frames."""
+        return self._trajectory.rmsf
+
+    def md(self, draw: IndexArray) -> Positions:
+        """[len(draw), N, 3]: drawn frames (of ``a``, ``b`` or ``c``) of the reference, superposed."""
+        return np.asarray(superpose(self.md_as_read(draw)[:, self.in_reference], self.native), np.float32)
+
+    def md_as_read(self, draw: IndexArray) -> Positions:
+        """[len(draw), M, 3]: the same as read, with all atoms of the reference, whatever the model has."""
+        return self._trajectory.whole[np.searchsorted(self._trajectory.drawn, draw)]
+
+    @cached_property
+    def _trajectory(self) -> Trajectory:
+        drawn = np.unique(np.concatenate(self._draws))
+        frames, common = sum(self.replica_lengths), self.in_reference
+        ca = np.empty((frames, len(self.ca), 3), np.float32)
+        whole = np.empty((len(drawn), len(self.reference.target.atoms), 3), np.float32)
+        first, second = np.zeros((len(common), 3)), np.zeros(len(common))
+        for start, block in _blocks(self.reference):
+            stop = start + len(block)
+            moved = superpose(block[:, common], self.native)
+            away = (moved - self.native).astype(np.float64)
+            first += away.sum(0)
+            second += np.einsum("fnx,fnx->n", away, away)
+            ca[start:stop] = superpose(moved[:, self.ca], self.native_ca)
+            kept = slice(*np.searchsorted(drawn, (start, stop)))
+            whole[kept] = block[drawn[kept] - start]
+        rmsf = np.sqrt(np.maximum(second / frames - ((first / frames) ** 2).sum(1), 0))
+        return Trajectory(ca, rmsf, drawn, whole)
+
+    def lacks(self, need: Need) -> NotAvailable | None:
+        """None if the pair can support a metric with this need, else why not."""
+        if need == "ca":
+            return None
+        residues = len(self.place)
+        if need == "backbone":
+            missing = [name for name in _BACKBONE if len(self.atoms.select(name)) < residues]
+            return NotAvailable(f"the model lacks backbone atoms: {', '.join(missing)}") if missing else None
+        if need == "energy" and self.energy_protocol is None:
+            return NotAvailable("the suite names no energy protocol")
+        if need == "energy" and residues < len(self.reference.target.sequence):
+            return NotAvailable("the model lacks residues")
+        expected = np.isin(self.reference.target.atoms.residue, self.place).sum()
+        if len(self.atoms) < _LEAST_HEAVY * expected:
+            return NotAvailable(f"the model lacks side chains: it has {len(self.atoms)} of {expected} heavy atoms")
+        return None
+
+
+def make_pair(
+    ensemble: Ensemble, reference: Reference, *, protocol: str = "corrected", energy_protocol: str | None = None
+) -> Pair:
+    """Matches a model's ensemble with its reference and superposes both.
+
+    The replicas from which the ensemble was taken (``ensemble.held_out``) are dropped from the reference.
+
+    Raises:
+        InputError: the ensemble is of another sequence, or of no use: fewer than two frames, NaN, nanometres, mirrored,
+            torn by a periodic boundary, shifted against its sequence, with a frame twice.
+    """
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
+    who = ensemble.target
+    if len(ensemble) < 2:
+        raise InputError(f"{who}: {len(ensemble)} frames; an ensemble has two or more")
+    try:
+        reference = reference.without(ensemble.held_out)
+        found = match(ensemble.atoms, reference.target.atoms)
+    except (InputError, ValueError) as error:
+        raise InputError(f"{who}: {error}") from error
+    complete = canonical(reference.target.atoms)
+    place, residue = np.unique(complete.residue[found.reference], return_inverse=True)
+    atoms = Atoms(complete.name[found.reference], complete.residue_name[found.reference], residue)
+    positions = ensemble.positions[:, found.model].astype(np.float32)
+    native = reference.target.native[found.reference].astype(np.float32)
+    plausibility.check(f"{who}: native structure", atoms, place, native[None])
+    plausibility.check(who, atoms, place, positions)
+    plausibility.check_hand(who, atoms, positions, native)
+    plausibility.check_register(who, atoms, place, positions, native)
+    native = np.asarray(native - native.mean(0, dtype=np.float64), np.float32)
+    model = np.asarray(superpose(positions, native), np.float32)
+    plausibility.check_twins(who, model, native)
+    return Pair(
+        target=who,
+        atoms=atoms,
+        place=place,
+        native=native,
+        model=model,
+        model_as_read=positions,
+        reference=reference,
+        in_reference=found.reference,
+        model_order=np.argsort(found.model, kind="stable"),
+        coverage=found.coverage,
+        protocol=protocol,
+        energy_protocol=energy_protocol,
+    )
+
+
+def _blocks(reference: Reference) -> Iterator[tuple[int, Positions]]:
+    """The reference's frames in blocks, checked, each with the number of its first frame."""
+    atoms = canonical(reference.target.atoms)
+    place, start = np.arange(len(reference.target.sequence)), 0
+    for number, replica in zip(reference.numbers, reference.replicas, strict=True):
+        for first in range(0, len(replica), _CHUNK):
+            block = np.asarray(replica[first : first + _CHUNK], np.float32)
+            plausibility.check(f"{reference.target.name}: replica {number} from frame {first + 1}", atoms, place, block)
+            yield start + first, block
+        start += len(replica)

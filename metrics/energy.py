@@ -1,0 +1,79 @@
+"""Distribution of the potential energy of conformations against MD's, both through the same protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ebabench.contracts import FloatArray, Metric, MetricSpec, NotAvailable, Value
+from ebabench.nomenclature import canonical
+
+if TYPE_CHECKING:
+    from ebabench.pairing import Pair
+
+_MOST_FAILED = 0.5
+
+_spec = partial(
+    MetricSpec, version=1, better="lower", aggregate="median", needs="energy", paper="", depends_on_samples=True
+)
+
+
+def energy_js(model: FloatArray, md: FloatArray) -> float:
+    """Jensen-Shannon distance (base 2, in [0, 1]) of histograms of energies [n] and [m].
+
+    The bins belong to MD: sqrt(m) of equal width between its lowest and highest energy (at least 4, at most 50), and
+    an open one at either end. So outliers of the model count as what MD never does and cannot stretch the bins.
+    Infinite energies of the model fall into the upper open bin.
+    """
+    from scipy.spatial.distance import jensenshannon
+
+    bins = int(np.clip(np.sqrt(len(md)), 4, 50))
+    edges = np.linspace(md.min(), md.max(), bins + 1)
+    edges[-1] = np.nextafter(edges[-1], np.inf)
+    counts = [np.bincount(np.searchsorted(edges, values, side="right"), minlength=bins + 2) for values in (model, md)]
+    return float(jensenshannon(counts[0] / len(model), counts[1] / len(md), base=2))
+
+
+def compute(pair: Pair) -> Mapping[str, Value]:
+    """Every number of the family for one pair.
+
+    A structure for which there is no energy (beyond repair) is counted in ``energy_failed_percent``, is left out of
+    the Wasserstein distance, and stands above all of MD's in the Jensen-Shannon distance.
+    """
+    keys = [spec.key for spec in ENERGY.specs]
+    lack = pair.lacks("energy")
+    if lack or pair.energy_protocol is None:
+        return dict.fromkeys(keys, lack or NotAvailable("the suite names no energy protocol"))
+    from scipy.stats import wasserstein_distance
+
+    from ebabench.physics.energy import potential_energies
+
+    once, draws = np.unique(pair.a, return_inverse=True)
+    of_md = potential_energies(canonical(pair.reference.target.atoms), pair.md_as_read(once), pair.energy_protocol)
+    md = of_md[draws]
+    if np.isnan(md).any():
+        return dict.fromkeys(keys, NotAvailable(f"{int(np.isnan(md).sum())} of MD's frames have no energy"))
+    model = potential_energies(pair.atoms, pair.model_as_read, pair.energy_protocol)
+    failed = np.isnan(model)
+    w1: Value = NotAvailable(f"{int(failed.sum())} of {len(model)} structures have no energy")
+    if failed.mean() <= _MOST_FAILED:
+        w1 = float(wasserstein_distance(model[~failed], md))
+    return {
+        "energy_w1": w1,
+        "energy_js": energy_js(np.where(failed, np.inf, model), md),
+        "energy_failed_percent": 100 * float(failed.mean()),
+    }
+
+
+ENERGY = Metric(
+    "energy",
+    (
+        _spec("energy_w1", title="1-Wasserstein distance of potential energies", unit="kJ/mol"),
+        _spec("energy_js", title="Jensen-Shannon distance of potential energies", unit=""),
+        _spec("energy_failed_percent", title="Conformations beyond repair: no energy", unit="%", aggregate="mean"),
+    ),
+    compute,
+)

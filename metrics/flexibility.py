@@ -1,0 +1,79 @@
+"""How much a chain moves, and where: fluctuations of atoms, distances between conformations.
+
+Definitions: Jing et al., ICML 2024 (arXiv:2402.04845).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ebabench.contracts import FloatArray, Metric, MetricSpec, Value
+from ebabench.geometry import squared_distances
+
+if TYPE_CHECKING:
+    from ebabench.pairing import Pair
+    from ebabench.structures import Positions
+
+_spec = partial(MetricSpec, version=1, unit="Å", paper="arXiv:2402.04845")
+
+
+def rmsf(positions: Positions) -> FloatArray:
+    """Root mean square fluctuation [N] of every atom of positions [S, N, 3] about its own mean."""
+    away = positions - positions.mean(0, dtype=np.float64)
+    return np.sqrt(np.einsum("snx,snx->n", away, away) / len(positions))
+
+
+def pairwise_rmsd(first: Positions, second: Positions) -> FloatArray:
+    """RMSD [n, m] of every frame of first [n, N, 3] from every frame of second [m, N, 3], as they lie."""
+    rows = squared_distances(first.reshape(len(first), -1), second.reshape(len(second), -1))
+    return np.sqrt(rows / first.shape[1])
+
+
+def pearson(first: FloatArray, second: FloatArray) -> float:
+    """Pearson's r; NaN where one side does not vary or has fewer than two values."""
+    first, second = first - first.mean(), second - second.mean()
+    scale = float(np.sqrt((first @ first) * (second @ second)))
+    return float(first @ second) / scale if scale > 0 and len(first) > 1 else float("nan")
+
+
+def compute(pair: Pair) -> Mapping[str, Value]:
+    """Every number of the family for one pair."""
+    own = pairwise_rmsd(pair.model_ca, pair.model_ca)
+    # Rounding leaves the distance of a frame from itself near zero.
+    np.fill_diagonal(own, 0)
+    values: dict[str, Value] = {
+        "pairwise_rmsd": float(own.mean()),
+        "md_pairwise_rmsd": float(pairwise_rmsd(pair.md_ca[pair.a], pair.md_ca[pair.b]).mean()),
+    }
+    if lack := pair.lacks("heavy"):
+        return values | dict.fromkeys(("rmsf_r", "rmsf", "md_rmsf"), lack)
+    profile = rmsf(pair.model)
+    return values | {"rmsf_r": pearson(profile, pair.md_rmsf), "rmsf": profile, "md_rmsf": pair.md_rmsf}
+
+
+FLEXIBILITY = Metric(
+    "flexibility",
+    (
+        _spec("pairwise_rmsd", title="RMSD between conformations, C-alpha", better="reference", aggregate="median",
+              needs="ca", depends_on_samples=True, reference_key="md_pairwise_rmsd"),
+        _spec("md_pairwise_rmsd", title="RMSD between conformations, C-alpha, MD", better="reference",
+              aggregate="median", needs="ca", depends_on_samples=True),
+        _spec("pairwise_rmsd_r", title="Correlation over targets of RMSD between conformations with MD's", unit="",
+              better="higher", aggregate="pearson", needs="ca", of=("pairwise_rmsd", "md_pairwise_rmsd"),
+              depends_on_samples=True),
+        _spec("rmsf", title="Fluctuation of an atom", better="reference", aggregate="pooled_median", needs="heavy",
+              depends_on_samples=True, reference_key="md_rmsf"),
+        _spec("md_rmsf", title="Fluctuation of an atom, MD", better="reference", aggregate="pooled_median",
+              needs="heavy"),
+        _spec("rmsf_r", title="Correlation of fluctuations with MD's, in a target", unit="", better="higher",
+              aggregate="median", needs="heavy", depends_on_samples=True),
+        _spec("rmsf_r_global", title="Correlation of fluctuations with MD's, all atoms of all targets", unit="",
+              better="higher", aggregate="pooled_pearson", needs="heavy", of=("rmsf", "md_rmsf"),
+              depends_on_samples=True),
+    ),
+    compute,
+)  # fmt: skip

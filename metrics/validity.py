@@ -1,0 +1,85 @@
+"""Whether conformations are physical. Each figure stands beside that of MD's own frames (draw A)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ebabench.contracts import Metric, MetricSpec, NotAvailable, Value
+from ebabench.geometry import chiral_centers, distances, signed_volume
+
+if TYPE_CHECKING:
+    from ebabench.pairing import IndexArray, Pair
+    from ebabench.structures import Positions
+
+CLASH = 3.0  # angstrom: twice the van der Waals radius of carbon less 0.4 (Lu et al., Str2Str)
+LONGEST_PEPTIDE_BOND = 1.4  # angstrom: the limit of Biopython's internal coordinates, as ConfDiff takes it
+
+_spec = partial(MetricSpec, version=1, unit="%", better="lower", aggregate="mean")
+_md_spec = partial(_spec, better="reference")
+
+
+def ca_clash_percent(ca: Positions, place: IndexArray) -> float:
+    """Percentage of frames [S, C, 3] with two C-alphas, not neighbours along the chain, closer than 3 angstrom."""
+    first, second = np.triu_indices(ca.shape[1], 1)
+    apart = place[second] - place[first] > 1
+    if not apart.any():
+        return float("nan")
+    clash = [bool((distances(ca[k : k + 1], first[apart], second[apart]) < CLASH).any()) for k in range(len(ca))]
+    return 100 * float(np.mean(clash))
+
+
+def compute(pair: Pair) -> Mapping[str, Value]:
+    """Every number of the family for one pair."""
+    md = pair.md(pair.a)
+    values: dict[str, Value] = {}
+    for prefix, positions in (("", pair.model), ("md_", md)):
+        values[f"{prefix}ca_clash_percent"] = _clashes(pair, positions)
+        values[f"{prefix}peptide_bond_break_percent"] = _breaks(pair, positions)
+        values[f"{prefix}chirality_error_percent"] = _errors(pair, positions)
+    return values
+
+
+def _clashes(pair: Pair, positions: Positions) -> Value:
+    percent = ca_clash_percent(positions[:, pair.ca], pair.place[pair.atoms.residue[pair.ca]])
+    return NotAvailable("no two C-alphas that are not neighbours") if np.isnan(percent) else percent
+
+
+def _breaks(pair: Pair, positions: Positions) -> Value:
+    carbon, nitrogen = pair.atoms.select("C"), pair.atoms.select("N")
+    after = {int(pair.place[pair.atoms.residue[atom]]): atom for atom in nitrogen}
+    bonds = [(c, after[k]) for c in carbon if (k := int(pair.place[pair.atoms.residue[c]]) + 1) in after]
+    if not bonds:
+        return NotAvailable("no peptide bond has both its atoms in the model")
+    first, second = np.array(bonds).T
+    return 100 * float((distances(positions, first, second) > LONGEST_PEPTIDE_BOND).mean())
+
+
+def _errors(pair: Pair, positions: Positions) -> Value:
+    centers = chiral_centers(pair.atoms)
+    if not len(centers):
+        return NotAvailable("no stereocenter has all its atoms in the model")
+    return 100 * float((signed_volume(positions, centers) < 0).mean())
+
+
+VALIDITY = Metric(
+    "validity",
+    (
+        _spec("ca_clash_percent", title="Conformations with a clash of C-alphas", needs="ca", paper="arXiv:2306.03117",
+              reference_key="md_ca_clash_percent"),
+        _md_spec("md_ca_clash_percent", title="Conformations with a clash of C-alphas, MD", needs="ca",
+                 paper="arXiv:2306.03117"),
+        _spec("peptide_bond_break_percent", title="Peptide bonds longer than 1.4 Å", needs="backbone",
+              paper="arXiv:2403.14088", reference_key="md_peptide_bond_break_percent"),
+        _md_spec("md_peptide_bond_break_percent", title="Peptide bonds longer than 1.4 Å, MD", needs="backbone",
+                 paper="arXiv:2403.14088"),
+        _spec("chirality_error_percent", title="Stereocenters of the wrong hand", needs="backbone",
+              paper="doi:10.1351/pac198456050595", reference_key="md_chirality_error_percent"),
+        _md_spec("md_chirality_error_percent", title="Stereocenters of the wrong hand, MD", needs="backbone",
+                 paper="doi:10.1351/pac198456050595"),
+    ),
+    compute,
+)  # fmt: skip
