@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,8 @@ from ebabench.cache import cache_dir
 from ebabench.contracts import Metric
 from ebabench.records import Figures, figures_from, figures_to
 from ebabench.structures import Reference
+
+_PACKAGED = Path(__file__).parent / "datasets" / "peptides" / "floor"
 
 
 def reference_digest(reference: Reference) -> str:
@@ -41,7 +41,7 @@ def floor_key(reference: str, atoms: str, n_samples: int, metric: Metric, protoc
 
 def load_floor(key: str) -> tuple[Figures, ...] | None:
     """The floor stored under ``key``, one Figures a replica; None if there is none, or none that can be read."""
-    for path in _places(key):
+    for path in (_PACKAGED / f"{key}.json", cache_dir() / "floor" / f"{key}.json"):
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             return tuple(figures_from(item) for item in json.loads(path.read_text(encoding="utf-8")))
     return None
@@ -53,8 +53,3 @@ def store_floor(key: str, floor: tuple[Figures, ...]) -> None:
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, json.dumps([figures_to(figures) for figures in floor], sort_keys=True))
-
-
-def _places(key: str) -> Iterator[Path]:
-    yield Path(str(resources.files("ebabench.datasets"))) / "peptides" / "floor" / f"{key}.json"
-    yield cache_dir() / "floor" / f"{key}.json"

@@ -141,6 +141,21 @@ class Run:
             raise InputError(f"{path} is not the manifest of a run: {error}") from error
         return Run(folder, identity, manifest)
 
+    @property
+    def started(self) -> str:
+        """When the run was last begun or gone on with: ISO 8601, UTC."""
+        return str(self._manifest["sessions"][-1]["started"])
+
+    @property
+    def made_with(self) -> str:
+        """The version of ebabench of the last session."""
+        return str(self._manifest["sessions"][-1]["libraries"].get("ebabench", ""))
+
+    @property
+    def unofficial_because(self) -> list[str]:
+        """Why the run may not be called official, as ``finish`` found; empty if it may."""
+        return list(self._manifest.get("unofficial_because", ["not finished"]))
+
     def ensemble_path(self, target: str) -> Path:
         """Where the ensemble of a target lies."""
         return self.folder / "ensembles" / f"{target}.npz"
@@ -190,10 +205,8 @@ class Run:
         with self._writing():
             write_atomic(self.folder / "targets.csv", targets_csv(records, specs))
             write_atomic(self.folder / "summary.csv", summary_csv(rows))
-            self._manifest["official"] = not because
-            self._manifest["unofficial_because"] = because
-            if self._manifest["sessions"]:
-                self._manifest["sessions"][-1]["finished"] = _now()
+            self._manifest |= {"official": not because, "unofficial_because": because}
+            self._manifest["sessions"][-1]["finished"] = _now()
             self._write_manifest()
         return rows
 

@@ -13,8 +13,7 @@ import numpy as np
 from ebabench.contracts import Metric
 from ebabench.errors import InputError, RunError
 from ebabench.floor import floor_key, load_floor, reference_digest, store_floor
-from ebabench.matching import IndexArray, match
-from ebabench.pairing import Pair, make_pair
+from ebabench.pairing import IndexArray, Pair, make_pair
 from ebabench.parallel import workers
 from ebabench.records import Figures, Record
 from ebabench.structures import Atoms, Ensemble, Reference
@@ -106,25 +105,20 @@ def score_target(
         InputError: model and reference do not fit, or a metric refuses them.
         RunError: a metric breaks its contract.
     """
-    try:
-        against = reference.without(ensemble.held_out)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    pair = make_pair(ensemble, against, protocol=protocol, energy_protocol=energy_protocol)
+    pair = make_pair(ensemble, reference, protocol=protocol, energy_protocol=energy_protocol)
     figures = Figures()
     for metric in metrics:
         figures = figures.joined(_measure(metric, pair))
-    found = match(ensemble.atoms, reference.target.atoms)
-    floor = (
-        floor_of(reference, found.reference, len(ensemble), metrics, protocol, energy_protocol) if with_floor else ()
-    )
+    floor: tuple[Figures, ...] = ()
+    if with_floor:
+        floor = floor_of(reference, pair.in_reference, len(ensemble), metrics, protocol, energy_protocol)
     return Record(
         target=reference.target.name,
         sequence=reference.target.sequence,
         tier=reference.tier,
         n_samples=len(ensemble),
-        n_reference_frames=sum(len(replica) for replica in against.replicas),
-        coverage=found.coverage,
+        n_reference_frames=sum(pair.replica_lengths),
+        coverage=pair.coverage,
         metric_versions={spec.key: spec.version for metric in metrics for spec in metric.specs},
         figures=figures,
         floor=floor,
@@ -149,18 +143,17 @@ def floor_of(
         return ()
     digest, table = reference_digest(reference), _subset(reference.target.atoms, atoms)
     keys = [floor_key(digest, table.digest(), samples, metric, protocol, energy_protocol) for metric in metrics]
-    floors = [load_floor(key) for key in keys]
-    missing = [k for k, floor in enumerate(floors) if floor is None or len(floor) != len(reference.replicas)]
+    floors = [load_floor(key) or () for key in keys]
+    missing = [k for k, floor in enumerate(floors) if not floor]
     for model in _replicas_as_models(reference, atoms, table, samples) if missing else ():
-        against = reference.without(model.held_out)
-        pair = make_pair(model, against, protocol=protocol, energy_protocol=energy_protocol)
+        pair = make_pair(model, reference, protocol=protocol, energy_protocol=energy_protocol)
         for k in missing:
-            floors[k] = (*(floors[k] or ()), _measure(metrics[k], pair))
+            floors[k] = (*floors[k], _measure(metrics[k], pair))
     for k in missing:
-        store_floor(keys[k], floors[k] or ())
+        store_floor(keys[k], floors[k])
     joined = [Figures()] * len(reference.replicas)
     for floor in floors:
-        joined = [both.joined(one) for both, one in zip(joined, floor or (), strict=True)]
+        joined = [both.joined(one) for both, one in zip(joined, floor, strict=True)]
     return tuple(joined)
 
 

@@ -1,0 +1,218 @@
+"""The leaderboard of a suite: run folders -> ``<suite>.csv``; one row a model, kept until a newer run replaces it.
+
+Columns: ``model``; what the row is worth (``status``, ``because``); training overlap with the suite (``overlap``);
+``samples``, ``seed``, ``targets`` (scored / asked); for every metric its value and 95 % interval (``KEY``, ``KEY_low``,
+``KEY_high``); in words, what is undefined and which targets are marked (``undefined``, ``marks``); the metrics whose
+definition has changed since (``stale``); and where the numbers come from (``card``, ``ebabench``, ``versions`` of the
+metrics). The row ``(floor)`` is MD against itself.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ebabench.atomic import write_atomic
+from ebabench.contracts import MetricSpec
+from ebabench.errors import InputError, RunError
+from ebabench.marks import marks
+from ebabench.records import Record
+from ebabench.runs import Run, table
+from ebabench.statistics import Row, columns, reasons, sources
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ebabench.suites import Suite
+
+FLOOR = "(floor)"
+OFFICIAL, UNOFFICIAL, INCOMPLETE = "official", "unofficial", "incomplete"
+_HEAD = ("model", "status", "because", "overlap", "samples", "seed", "targets")
+_TAIL = ("undefined", "marks", "stale", "card", "ebabench", "versions")
+_ARROW = {"lower": "lower is better", "higher": "higher is better", "reference": "nearest MD is best"}
+
+Line = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Board:
+    """The rows of one suite as text, by model name, the floor first. ``specs``: the metrics that have columns."""
+
+    suite: str
+    specs: tuple[MetricSpec, ...]
+    lines: tuple[Line, ...]
+
+    def to_csv(self) -> str:
+        """The whole table."""
+        figures = [name for spec in self.specs for name in (spec.key, f"{spec.key}_low", f"{spec.key}_high")]
+        head = [*_HEAD, *figures, *_TAIL]
+        return table([head, *([line.get(name, "") for name in head] for line in self.lines)])
+
+
+def rebuild(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec], folder: Path) -> Board:
+    """Bring ``folder/<suite>.csv`` up to date with runs, and give it.
+
+    A run replaces the row of the same model, an unofficial run never an official row; of two, the one started later
+    stands. Rows of models without a run here stay. A row whose metrics have other versions than ``specs`` stays too,
+    but these are named in ``stale``: their figures are not to be compared with the others.
+
+    Args:
+        suite: whose leaderboard.
+        runs: finished runs (``Run.finish``) of that suite.
+        specs: the metrics of today; those with an aggregate become columns.
+        folder: where leaderboards lie.
+
+    Raises:
+        InputError: a run may not stand there (``refusal``), or the CSV is not a leaderboard.
+        RunError: it cannot be written.
+    """
+    path = folder / f"{suite.id}.csv"
+    lines = _read(path)
+    for run in sorted(runs, key=lambda run: run.started):
+        if why := refusal(run, suite):
+            raise InputError(f"{run.folder}: {why}")
+        line, floor = _lines(run, specs)
+        lines[_key(line)] = line
+        lines[_key(floor)] = _fuller(lines.get(_key(floor)), floor, specs)
+    for line in lines.values():
+        line["stale"] = _stale(line, specs)
+    ordered = sorted(lines.values(), key=lambda line: (line["model"] != FLOOR, line["model"], line["status"]))
+    board = Board(suite.id, tuple(spec for spec in specs if spec.aggregate), tuple(ordered))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, board.to_csv())
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}; it is as it was, and the runs are kept") from error
+    return board
+
+
+def refusal(run: Run, suite: Suite) -> str:
+    """Why a run may not stand on the leaderboard of ``suite``, marked or not; empty if it may."""
+    if run.identity.suite != suite.id:
+        return f"is a run of {run.identity.suite}, not of {suite.id}"
+    records = run.records()
+    if others := sorted({record.tier for record in records if record.tier != suite.tier}):
+        return f"scored against {', '.join(others)}; {suite.id} is {suite.tier}: tiers are never mixed"
+    if any(record.random_weights for record in records):
+        return "made with random weights, to test the plumbing: never ranked"
+    if not (run.folder / "summary.csv").exists():
+        return "is not finished; the same command goes on with it"
+    return ""
+
+
+def print_summary(rows: Sequence[Row], title: str) -> Table:
+    """The rows of a summary as a table for ``rich.print``."""
+    from rich.table import Table
+
+    shown = Table("metric", title=title, title_justify="left", header_style="bold")
+    for name in ("value", "95 % interval", "floor"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("unit")
+    shown.add_column("")
+    for row in rows:
+        found = row.estimate
+        span = f"{short(found.low)} to {short(found.high)}" if found.low == found.low else ""
+        remark = [_ARROW[row.spec.better]]
+        if found.n_undefined:
+            remark = [f"{found.n_undefined} of {found.n_undefined + found.n_targets} targets undefined"]
+        if found.reason:
+            remark.append(found.reason)
+        shown.add_row(row.spec.key, short(found.value), span, short(row.floor), row.spec.unit, "; ".join(remark))
+    return shown
+
+
+def short(value: float | str) -> str:
+    """Three significant digits for a reader; a dash for what is not there."""
+    number = float(value or "nan")
+    if math.isnan(number):
+        return "–"
+    return f"{number:.0f}" if abs(number) >= 1000 else f"{number:#.3g}".rstrip(".")
+
+
+def _lines(run: Run, specs: Sequence[MetricSpec]) -> tuple[Line, Line]:
+    """The row of a run, and the row of its floor."""
+    records = run.records()
+    scored = [record for record in records if not record.error]
+    status = (
+        OFFICIAL
+        if not run.unofficial_because
+        else INCOMPLETE
+        if len(scored) < len(run.identity.targets)
+        else UNOFFICIAL
+    )
+    with (run.folder / "summary.csv").open(newline="", encoding="utf-8") as file:
+        summary = {row["metric"]: row for row in csv.DictReader(file)}
+    common = {
+        "targets": f"{len(scored)}/{len(run.identity.targets)}",
+        "samples": str(run.identity.samples or ""),
+        "ebabench": run.made_with,
+        "versions": _versions(scored),
+    }
+    line = common | {
+        "model": run.identity.model,
+        "status": status,
+        "because": "; ".join(run.unofficial_because),
+        "overlap": str(run.identity.card.get("training", {}).get("overlap", "unknown")),
+        "seed": "" if run.identity.seed is None else str(run.identity.seed),
+        "undefined": "; ".join(text for spec in specs if spec.aggregate and (text := _undefined(records, spec))),
+        "marks": "; ".join(f"{record.target}: {mark}" for record in records for mark in marks(record)),
+        "card": run.identity.card_digest()[:16],
+    }
+    floor = common | {"model": FLOOR, "status": status}
+    for spec in specs:
+        if row := summary.get(spec.key):
+            line |= {spec.key: _figure(row["value"]), f"{spec.key}_low": _figure(row["low"])}
+            line |= {f"{spec.key}_high": _figure(row["high"])}
+            floor[spec.key] = _figure(row["floor"])
+    return line, floor
+
+
+def _figure(text: str) -> str:
+    """Six significant digits: fewer than scoring repeats on another machine, more than any interval needs."""
+    return f"{float(text):.6g}" if text else ""
+
+
+def _undefined(records: Sequence[Record], spec: MetricSpec) -> str:
+    """``KEY: k of n (why)``, or nothing."""
+    keys = sources(spec)
+    lacking = [record for record in records if columns(record.figures, keys) is None]
+    return f"{spec.key}: {len(lacking)} of {len(records)} ({reasons(lacking, keys)})" if lacking else ""
+
+
+def _versions(records: Iterable[Record]) -> str:
+    found: Mapping[str, int] = {key: version for record in records for key, version in record.metric_versions.items()}
+    return " ".join(f"{key}={version}" for key, version in sorted(found.items()))
+
+
+def _stale(line: Line, specs: Sequence[MetricSpec]) -> str:
+    """The metrics of which the row has other versions than ``specs``."""
+    versions = dict(item.split("=") for item in line["versions"].split())
+    return " ".join(s.key for s in specs if versions.get(s.key, str(s.version)) != str(s.version))
+
+
+def _fuller(old: Line | None, new: Line, specs: Sequence[MetricSpec]) -> Line:
+    """The floor that has more metrics: a model of few atoms has a floor with the same few."""
+
+    def worth(line: Line) -> tuple[bool, bool, int]:
+        filled = sum(bool(line.get(spec.key)) for spec in specs)
+        return not _stale(line, specs), line["status"] == OFFICIAL, filled
+
+    return old if old is not None and worth(old) > worth(new) else new
+
+
+def _key(line: Line) -> tuple[str, bool]:
+    return line["model"], line["model"] == FLOOR or line["status"] == OFFICIAL
+
+
+def _read(path: Path) -> dict[tuple[str, bool], Line]:
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if missing := [name for name in (*_HEAD, *_TAIL) if name not in (reader.fieldnames or ())]:
+            raise InputError(f"{path} is not a leaderboard: it has no column {missing[0]!r}")
+        return {_key(line): line for line in reader}

@@ -1,0 +1,73 @@
+"""Chains of C-alphas that shake, and a small family of metrics, for the tests from scoring to leaderboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ebabench.contracts import Metric, MetricSpec, NotAvailable, Value
+from ebabench.pairing import Pair
+from ebabench.structures import ONE_TO_THREE, Atoms, Ensemble, Reference, Target
+
+SEQUENCES = {"one": "AGSTVL", "two": "KLEDFW", "three": "MIHCNQ", "four": "YQRPAG", "five": "VVTSKL"}
+
+
+def target(name: str) -> Target:
+    sequence = SEQUENCES[name]
+    names = np.array([ONE_TO_THREE[letter] for letter in sequence])
+    atoms = Atoms(np.array(["CA"] * len(sequence)), names, np.arange(len(sequence)))
+    turn = np.arange(len(sequence)) * 0.9
+    native = np.stack([3.8 * np.arange(len(sequence)) * 0.8, 2.6 * np.cos(turn), 2.6 * np.sin(turn)], axis=1)
+    return Target(name, sequence, atoms, native.astype(np.float32))
+
+
+def ensemble(name: str, samples: int = 20, seed: int = 0, amplitude: float = 0.4) -> Ensemble:
+    one = target(name)
+    rng = np.random.default_rng([seed, *name.encode()])
+    return Ensemble(name, one.atoms, (one.native + amplitude * rng.normal(size=(samples, 6, 3))).astype(np.float32))
+
+
+def reference(name: str, replicas: int = 3, frames: int = 60) -> Reference:
+    moved = tuple(ensemble(name, frames, seed=100 + k).positions for k in range(replicas))
+    return Reference(target(name), moved, "md-implicit")
+
+
+def spec(key: str, **changes: object) -> MetricSpec:
+    settings = {
+        "version": 1, "title": key, "unit": "A", "better": "lower", "aggregate": None, "needs": "ca", "paper": "",
+    }  # fmt: skip
+    return MetricSpec(key=key, **(settings | changes))
+
+
+def spread(positions: np.ndarray) -> float:
+    return float(np.sqrt(((positions - positions.mean(0)) ** 2).sum(2).mean()))
+
+
+def compute(pair: Pair) -> Mapping[str, Value]:
+    model, md = pair.model_ca, pair.md_ca
+    return {
+        "shift": float(np.sqrt(((model.mean(0) - md.mean(0)) ** 2).sum(1).mean())),
+        "pairwise_rmsd": spread(model),
+        "md_pairwise_rmsd": spread(md),
+        "rmsf": np.sqrt(((model - model.mean(0)) ** 2).sum(2).mean(0)),
+        "md_rmsf": np.sqrt(((md - md.mean(0)) ** 2).sum(2).mean(0)),
+        "jaccard": float("nan") if pair.target == "two" else 0.75,
+        "side_chains": NotAvailable("the model lacks side chains"),
+    }
+
+
+TOY = Metric(
+    "toy",
+    (
+        spec("shift", aggregate="mean"),
+        spec("pairwise_rmsd", aggregate="median", better="reference", reference_key="md_pairwise_rmsd"),
+        spec("md_pairwise_rmsd"),
+        spec("rmsf", aggregate="pooled_median", better="reference", reference_key="md_rmsf"),
+        spec("md_rmsf"),
+        spec("jaccard", aggregate="median", better="higher", unit=""),
+        spec("side_chains", aggregate="median"),
+        spec("pairwise_rmsd_r", aggregate="pearson", better="higher", of=("pairwise_rmsd", "md_pairwise_rmsd")),
+    ),
+    compute,
+)
