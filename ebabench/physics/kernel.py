@@ -21,27 +21,29 @@ _OBC_ALPHA, _OBC_BETA, _OBC_GAMMA = 1.0, 0.8, 4.85
 _SUMS = {"reassoc", "contract", "nsz", "arcp", "nnan", "ninf"}  # lets the row sums be vectorised
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _bits(_context: Any, value: Any) -> Any:
+@intrinsic
+def _bits(_context: Any, _value: Any) -> Any:
     def build(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.IntType(64))
 
     return types.int64(types.float64), build
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _double(_context: Any, value: Any) -> Any:
+@intrinsic
+def _double(_context: Any, _value: Any) -> Any:
     def build(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.DoubleType())
 
     return types.float64(types.int64), build
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+# fastmath=False must be said: numba lets a callee inherit its first caller's flags, and reassociation undoes the
+# additions of large constants below, which round.
+@njit(fastmath=False, error_model="numpy")
 def _log(x: float) -> float:
     """Natural logarithm of a positive normal double, to 2 ulp, in straight-line code that vectorises."""
     # Shift so that the mantissa lies in [sqrt(1/2), sqrt(2)).
-    shifted = _bits(x) + 0x00095F6200000000
+    shifted = _bits(x) + 0x00095F6200000000  # type: ignore[call-arg]
     exponent = (shifted >> 52) - 1023
     mantissa = _double((shifted & 0x000FFFFFFFFFFFFF) + 0x3FE6A09E00000000)
     f = (mantissa - 1.0) / (mantissa + 1.0)
@@ -61,7 +63,7 @@ def _log(x: float) -> float:
     return float(e * 0.6931471805599453 + 2.0 * f * (p * s + 1.0))
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(fastmath=False, error_model="numpy")
 def _exp(x: float) -> float:
     """Exponential of x <= 0 (0 below -700), to 2 ulp, in straight-line code that vectorises."""
     x = max(x, -700.0)
@@ -81,11 +83,11 @@ def _exp(x: float) -> float:
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    return float(p * _double((_bits(t) + 1023) << 52))
+    return float(p * _double((_bits(t) + 1023) << 52))  # type: ignore[call-arg]
 
 
-@njit(cache=True, fastmath=_SUMS, error_model="numpy")  # type: ignore[untyped-decorator]
-def energy_and_forces(
+@njit(cache=True, fastmath=_SUMS, error_model="numpy")
+def energy_and_forces(  # noqa: PLR0915 - one kernel, or the vectors spill
     positions: Array,
     charge: Array,
     half_sigma: Array,

@@ -1,0 +1,71 @@
+"""Potential energies of structures under a named protocol.
+
+One topology, one System and one Context serve all frames of a molecule; what was computed once is kept
+(`ebabench.physics.store`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ebabench.physics import store
+from ebabench.physics.protocols import get_protocol
+from ebabench.structures import Atoms, Positions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Energies:
+    """``values`` [S] in kJ/mol, NaN where ``reasons`` (by frame) says why there is none."""
+
+    values: FloatArray
+    reasons: dict[int, str]
+
+
+def potential_energies(atoms: Atoms, positions: Positions, protocol: str, minimise: bool | None = None) -> FloatArray:
+    """Potential energy [S], kJ/mol, of positions [S, N, 3] in angstrom; NaN where a structure could not be prepared.
+
+    ``minimise``: None does what the protocol does by itself. `prepare_energies` gives the reasons too, and the errors.
+    """
+    return prepare_energies(atoms, positions, protocol, minimise).values
+
+
+def prepare_energies(atoms: Atoms, positions: Positions, protocol: str, minimise: bool | None = None) -> Energies:
+    """Energies of positions [S, N, 3] in angstrom, from the store where they are known.
+
+    A frame's energy depends on nothing but the frame, the atom table and the protocol. Raises InputError for a
+    protocol that does not exist.
+    """
+    chosen = get_protocol(protocol)
+    minimise = chosen.minimised if minimise is None else minimise
+    keys, molecule = store.frame_keys(positions), atoms.digest()
+    values = store.recall(chosen.key(minimise), molecule, keys)
+    missing = np.flatnonzero(np.isnan(values))
+    if not len(missing):
+        return Energies(values, {})
+    from ebabench.physics.evaluation import Evaluator
+
+    evaluate = Evaluator(atoms, chosen, minimise)
+    reasons: dict[int, str] = {}
+    # In portions, so that an interrupted run has kept most of its work.
+    for portion in np.array_split(missing, -(-len(missing) // 500)):
+        found, failed = evaluate(positions[portion])
+        values[portion] = found
+        reasons |= {int(portion[k]): reason for k, reason in failed.items()}
+        store.remember(chosen.key(minimise), molecule, keys[portion], found)
+    return Energies(values, reasons)
+
+
+def export_energies(atoms: Atoms, positions: Positions, protocol: str, folder: Path) -> None:
+    """Writes the energies of these frames, computed where need be, to a store that can be shipped with a package."""
+    chosen = get_protocol(protocol)
+    values = potential_energies(atoms, positions, protocol)
+    store.remember(chosen.key(chosen.minimised), atoms.digest(), store.frame_keys(positions), values, folder)

@@ -1,0 +1,84 @@
+"""Energies already computed, by content: one file for a molecule under a protocol, frame hashes against energies.
+
+A store is looked up in the package (energies of the embedded suites, shipped) and in the user's cache. Files are
+replaced whole, so that a reader never sees half of one; of two writers at the same moment one may be forgotten, which
+costs its work and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ebabench.cache import cache_dir
+from ebabench.structures import Positions
+
+_ROW = np.dtype([("frame", "<u8"), ("energy", "<f8")])
+
+
+def frame_keys(positions: Positions) -> npt.NDArray[np.uint64]:
+    """The first eight bytes of the SHA-256 of every frame's float32 coordinates [S]."""
+    frames = np.ascontiguousarray(positions, dtype="<f4")
+    digests = b"".join(hashlib.sha256(frame.tobytes()).digest()[:8] for frame in frames)
+    return np.frombuffer(digests, dtype="<u8")
+
+
+def _name(protocol_key: str, molecule: str) -> str:
+    return hashlib.sha256(f"{protocol_key}|{molecule}".encode()).hexdigest()[:32] + ".npy"
+
+
+def _read(path: Path) -> npt.NDArray[np.void]:
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return np.empty(0, _ROW)
+    return rows if rows.dtype == _ROW and rows.ndim == 1 else np.empty(0, _ROW)
+
+
+def _write(path: Path, rows: npt.NDArray[np.void]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with temporary.open("wb") as stream:
+        np.save(stream, rows)
+    temporary.replace(path)
+
+
+def _merged(keys: npt.NDArray[np.uint64], energies: npt.NDArray[np.float64]) -> npt.NDArray[np.void]:
+    known = np.isfinite(energies)
+    unique, first = np.unique(keys[known], return_index=True)
+    rows = np.empty(len(unique), _ROW)
+    rows["frame"], rows["energy"] = unique, energies[known][first]
+    return rows
+
+
+def recall(protocol_key: str, molecule: str, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """Known energies of frames [S], kJ/mol; NaN where a frame is not known. ``molecule``: digest of the atom table."""
+    shipped = Path(str(resources.files("ebabench.datasets"))) / "peptides" / "energies"
+    energies = np.full(len(keys), np.nan)
+    for folder in (shipped, cache_dir() / "energies"):
+        rows = _read(folder / _name(protocol_key, molecule))
+        if len(rows):
+            at = np.minimum(np.searchsorted(rows["frame"], keys), len(rows) - 1)
+            energies = np.where(rows["frame"][at] == keys, rows["energy"][at], energies)
+    return energies
+
+
+def remember(
+    protocol_key: str,
+    molecule: str,
+    keys: npt.NDArray[np.uint64],
+    energies: npt.NDArray[np.float64],
+    folder: Path | None = None,
+) -> None:
+    """Adds finite energies [S] to the store in ``folder`` (the user's cache by default).
+
+    Raises OSError where the folder cannot be written.
+    """
+    path = (folder or cache_dir() / "energies") / _name(protocol_key, molecule)
+    before = _read(path)
+    _write(path, _merged(np.concatenate([keys, before["frame"]]), np.concatenate([energies, before["energy"]])))
