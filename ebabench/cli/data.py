@@ -28,13 +28,14 @@ def simulate(
     from ebabench.datasets.simulate import simulate as run_one
     from ebabench.parallel import workers
 
-    simulations = load_suite(suite).simulations(*target or ())
-    work = work or cache_dir() / "simulations" / suite
-    out = out or Path("data") / suite
+    chosen = load_suite(suite)
+    simulations = chosen.simulations(*target or ())
+    work = work or cache_dir() / "simulations" / chosen.id
+    out = out or Path("data") / chosen.id
     left = {one.name: [other for other in simulations if other.name == one.name] for one in simulations}
     failed = []
     with workers(jobs) as pool, progress() as bar:
-        task = bar.add_task(suite, total=len(simulations))
+        task = bar.add_task(chosen.id, total=len(simulations))
         futures = {pool.submit(run_one, one, work): one for one in simulations}
         waiting = {name: len(replicas) for name, replicas in left.items()}
         for future in as_completed(futures):
@@ -50,7 +51,7 @@ def simulate(
             bar.advance(task)
     if failed:
         raise RunError(f"{len(failed)} of {len(simulations)} simulations failed; {failed[0]}; the others are in {work}")
-    print(f"{len(left)} targets of {suite} are in {out}")
+    print(f"{len(left)} targets of {chosen.id} are in {out}")
 
 
 @app.command()

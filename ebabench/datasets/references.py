@@ -11,6 +11,14 @@ from ebabench.errors import InputError
 from ebabench.structures import Atoms, Reference, Target
 
 
+def reference_names(root: Path) -> list[str]:
+    """The targets in a folder of that layout. Raises InputError if there are none."""
+    names = sorted(path.parent.name for path in root.glob("*/*.pdb") if path.stem == path.parent.name)
+    if not names:
+        raise InputError(f"{root}: no references in it (NAME/NAME.pdb with NAME/NAME_prod_R1_fit.xtc)")
+    return names
+
+
 def read_reference(root: Path, name: str, tier: str) -> Reference:
     """The reference of one target: heavy atoms, angstrom, every replica that is there, in the order of its number.
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FORCEFIELD = ("amber99sbildn.xml", "amber99_obc.xml")
 _CHUNK_FRAMES = 100
+_ATTEMPTS = 20
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class Simulation:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def start_torsions(simulation: Simulation) -> list[tuple[float, float]]:
+def start_torsions(simulation: Simulation, attempt: int = 0) -> list[tuple[float, float]]:
     """Phi and psi (degrees) of every residue at the start; seeded."""
-    rng = np.random.default_rng(simulation.seed)
+    rng = np.random.default_rng([simulation.seed, attempt] if attempt else simulation.seed)
     if simulation.start == "random":
         phi = -60 - 80 * rng.random(len(simulation.sequence))
         psi = -60 + 200 * rng.random(len(simulation.sequence))
@@ -120,6 +121,20 @@ def _context(simulation: Simulation, topology: app.Topology) -> Any:
     return openmm.Context(accelerate(system), integrator, openmm.Platform.getPlatformByName("Reference"))
 
 
+def _start(simulation: Simulation) -> tuple[app.Modeller, Any]:
+    """The minimised peptide. Torsions at which the chain runs through itself are drawn again."""
+    import openmm
+
+    for attempt in range(_ATTEMPTS):
+        modeller = build_peptide(simulation.sequence, start_torsions(simulation, attempt))
+        context = _context(simulation, modeller.topology)
+        context.setPositions(modeller.positions)
+        openmm.LocalEnergyMinimizer.minimize(context, 10, 500)
+        if context.getState(getEnergy=True).getPotentialEnergy()._value < 0:
+            return modeller, context
+    raise FloatingPointError(f"{simulation.name}: no start without clashes in {_ATTEMPTS} attempts")
+
+
 def _write_atomic(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_bytes(data)
@@ -152,18 +167,15 @@ def simulate(simulation: Simulation, work: Path) -> Path:
     _write_atomic(identity, json.dumps({**asdict(simulation), "digest": simulation.digest()}, indent=1).encode())
 
     began = time.time()
-    modeller = build_peptide(simulation.sequence, start_torsions(simulation))
+    chunks = sorted(folder.glob("chunk_*.npz"))
+    modeller, context = _start(simulation)
     heavy = [a.index for a in modeller.topology.atoms() if a.element.symbol != "H"]
-    context = _context(simulation, modeller.topology)
     integrator = context.getIntegrator()
     steps = round(simulation.frame_ps * 1000 / simulation.timestep_fs)
-    chunks = sorted(folder.glob("chunk_*.npz"))
     if chunks:
         with np.load(chunks[-1]) as last:
             context.loadCheckpoint(last["checkpoint"].tobytes())
     else:
-        context.setPositions(modeller.positions)
-        openmm.LocalEnergyMinimizer.minimize(context, 10, 500)
         context.setVelocitiesToTemperature(simulation.temperature_k, simulation.seed)
         integrator.step(round(simulation.equilibration_ps * 1000 / simulation.timestep_fs))
         with io.StringIO() as text:

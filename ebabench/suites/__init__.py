@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -17,7 +18,7 @@ from ebabench.errors import InputError, unknown
 from ebabench.registry import Registry, folder, toml_files
 from ebabench.structures import Reference
 
-Torsions = tuple[tuple[float, float], ...]
+Torsions = tuple[tuple[int | float, int | float], ...]
 _STARTS = {"helix": (-60.0, -45.0), "extended": (-120.0, 130.0)}
 _STRICT = ConfigDict(extra="forbid")
 
@@ -102,25 +103,31 @@ def _replicas(target: SuiteTarget, settings: SimulationSettings, seed: int) -> l
     ]
 
 
-def _read(name: str, package: str) -> Suite:
-    path = folder(package) / f"{name}.toml"
+def _read(path: Path) -> Suite:
     try:
         suite = TypeAdapter(Suite).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"cannot read the suite {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         raise InputError(f"{path}: {first_fault(error)}") from error
-    if suite.id != name:
+    if suite.id != path.stem:
         raise InputError(f"{path}: id: is {suite.id!r}, but the file is {path.name}")
     return suite
 
 
-SUITES: Registry[Suite] = Registry("suite", "ebabench.suites", lambda: toml_files("ebabench.suites"), _read)
+SUITES: Registry[Suite] = Registry(
+    "suite",
+    "ebabench.suites",
+    lambda: toml_files("ebabench.suites"),
+    lambda name, package: _read(folder(package) / f"{name}.toml"),
+)
 
 
 def load_suite(name: str) -> Suite:
-    """The suite of that id. Raises InputError, with the nearest ids, if there is none."""
-    return SUITES.load(name)
+    """The suite of that id, or the one at a path that ends in ``.toml``. Raises InputError."""
+    return _read(Path(name)) if name.endswith(".toml") else SUITES.load(name)
 
 
 def suite_ids() -> list[str]:
@@ -131,16 +138,15 @@ def suite_ids() -> list[str]:
 def reference_reader(suite: Suite, data: Path | None = None) -> Callable[[str], Reference]:
     """Reads the reference of a target of the suite, from ``data`` (ATLAS layout) or from what is embedded.
 
-    The reader raises InputError if the target is not the suite's, its files are missing or damaged, or they hold
-    another sequence than the suite says.
+    The reader can be pickled. It raises InputError if the target is not the suite's, its files are missing or damaged,
+    or they hold another sequence than the suite says.
     """
-    source = data or folder("ebabench.datasets") / "peptides" / suite.id
+    return partial(_read_reference, suite, data or folder("ebabench.datasets") / "peptides" / suite.id)
 
-    def read(name: str) -> Reference:
-        sequence = suite.target(name).sequence
-        reference = read_reference(source, name, suite.tier)
-        if reference.target.sequence != sequence:
-            raise InputError(f"{source / name}: holds {reference.target.sequence}, but {suite.id} says {sequence}")
-        return reference
 
-    return read
+def _read_reference(suite: Suite, root: Path, name: str) -> Reference:
+    sequence = suite.target(name).sequence
+    reference = read_reference(root, name, suite.tier)
+    if reference.target.sequence != sequence:
+        raise InputError(f"{root / name}: holds {reference.target.sequence}, but {suite.id} says {sequence}")
+    return reference

@@ -1,0 +1,234 @@
+"""``ebabench run``, and its two halves ``sample`` and ``score``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ebabench.cards import Card, build, load_card
+from ebabench.cli.app import app, progress
+from ebabench.contracts import Metric, MetricSpec, Resources
+from ebabench.datasets.references import read_reference, reference_names
+from ebabench.errors import InputError, RunError
+from ebabench.registry import METRICS
+from ebabench.structures import Reference
+from ebabench.suites import Suite, load_suite, reference_reader
+
+if TYPE_CHECKING:
+    from ebabench.runs import Identity, Run
+    from ebabench.scoring import Job
+
+Reader = Callable[[str], Reference]
+
+_Model = Annotated[str, typer.Option(help="A model of `ebabench list models`, or the path of a card.")]
+_SuiteId = Annotated[str, typer.Option(help="A suite of `ebabench list suites`.")]
+_Samples = Annotated[int | None, typer.Option(min=2, help="Conformations a target; the suite's own by default.")]
+_Seed = Annotated[int | None, typer.Option(help="The suite's own by default.")]
+_Jobs = Annotated[int | None, typer.Option(min=1, help="Processes that score; one a core by default.")]
+_Data = Annotated[Path | None, typer.Option(help="References in the ATLAS layout, where they are not embedded.")]
+_Device = Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, cuda:1.")]
+_Out = Annotated[Path | None, typer.Option(help="The run folder; runs/SUITE/MODEL-sSEED-nSAMPLES by default.")]
+_Boards = Annotated[Path, typer.Option(help="Where leaderboards are kept.")]
+_BOARDS = Path("leaderboards")
+
+
+@app.command()
+def run(
+    model: _Model,
+    suite: _SuiteId = "peptides-v1",
+    samples: _Samples = None,
+    seed: _Seed = None,
+    jobs: _Jobs = None,
+    data: _Data = None,
+    device: _Device = "cpu",
+    out: _Out = None,
+    leaderboards: _Boards = _BOARDS,
+) -> None:
+    """Samples a suite with a model, scores what it gives, and brings the leaderboard up to date."""
+    chosen = load_suite(suite)
+    folder, reader = _sample(load_card(model), chosen, samples, seed, data, device, out)
+    _score(folder, reader, chosen, jobs)
+    _place(folder, chosen, leaderboards)
+    _complain(folder)
+
+
+@app.command()
+def sample(
+    model: _Model,
+    suite: _SuiteId = "peptides-v1",
+    samples: _Samples = None,
+    seed: _Seed = None,
+    data: _Data = None,
+    device: _Device = "cpu",
+    out: _Out = None,
+) -> None:
+    """Samples a suite with a model; `ebabench run` with the same settings goes on from there."""
+    folder, _ = _sample(load_card(model), load_suite(suite), samples, seed, data, device, out)
+    _complain(folder)
+    print(f"ensembles are in {folder.folder / 'ensembles'}")
+
+
+@app.command()
+def score(
+    ensembles: Annotated[Path, typer.Option(help="A folder with one ensemble a target: PDB, XTC, npz or mmCIF files.")],
+    name: Annotated[str, typer.Option(help="What the row is called.")],
+    out: Annotated[Path, typer.Option(help="The run folder.")],
+    suite: Annotated[str | None, typer.Option(help="The suite whose targets these are.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="Or any references, in the ATLAS layout.")] = None,
+    data: _Data = None,
+    protocol: Annotated[str | None, typer.Option(help="corrected or alphaflow; the suite's by default.")] = None,
+    jobs: _Jobs = None,
+    leaderboards: _Boards = _BOARDS,
+) -> None:
+    """Scores ensembles from elsewhere against a suite, or against any references in the ATLAS layout."""
+    from ebabench.formats import find_ensembles
+    from ebabench.runs import Identity, Run, files_digest
+
+    if (suite is None) == (reference is None):
+        raise InputError("give either --suite or --reference")
+    files = find_ensembles(ensembles)
+    chosen = load_suite(suite) if suite is not None else None
+    reader: Reader
+    if chosen is not None:
+        reader, known = reference_reader(chosen, data), [target.name for target in chosen.targets]
+    else:
+        assert reference is not None
+        reader, known = partial(read_reference, reference, tier="folder"), reference_names(reference)
+    if not (targets := tuple(target for target in known if target in files)):
+        raise InputError(f"{ensembles}: holds {', '.join(files)}, but the references are of {', '.join(known)}")
+    identity = Identity(
+        model=name,
+        suite=chosen.id if chosen else str(reference),
+        tier=chosen.tier if chosen else "folder",
+        targets=targets,
+        samples=None,
+        seed=None,
+        protocol=protocol or (chosen.protocol if chosen else "corrected"),
+        energy=chosen.energy if chosen else None,
+        ensembles=files_digest({target: files[target] for target in targets}),
+    )
+    folder = Run.open(out, identity)
+    _score(folder, reader, chosen, jobs, files)
+    if chosen is not None:
+        _place(folder, chosen, leaderboards)
+    _complain(folder)
+
+
+def _sample(
+    card: Card, suite: Suite, samples: int | None, seed: int | None, data: Path | None, device: str, out: Path | None
+) -> tuple[Run, Reader]:
+    from ebabench.runs import Run
+    from ebabench.sampling import sample as sample_all
+
+    identity = _identity(card, suite, samples or suite.samples, suite.seed if seed is None else seed)
+    assert identity.samples is not None
+    assert identity.seed is not None
+    reader = reference_reader(suite, data)
+    targets = [reader(name).target for name in identity.targets]
+    generator = build(card, Resources(device, reader))
+    default = Path("runs") / suite.id / f"{card.name}-s{identity.seed}-n{identity.samples}"
+    folder = Run.open(out or default, identity)
+    with _interruptible(folder), progress() as bar:
+        task = bar.add_task("sampling", total=len(targets))
+        outcomes = sample_all(
+            generator, targets, identity.samples, identity.seed, folder.load_ensemble, folder.save_ensemble
+        )
+        for target, outcome in zip(targets, outcomes, strict=True):
+            if outcome.error is not None:
+                folder.save_record(_job(folder, reader, target.name, target.sequence).failed(outcome.error))
+            bar.advance(task)
+    return folder, reader
+
+
+def _identity(card: Card, suite: Suite, samples: int, seed: int) -> Identity:
+    from ebabench.runs import Identity
+
+    return Identity(
+        model=card.name,
+        suite=suite.id,
+        tier=suite.tier,
+        targets=tuple(target.name for target in suite.targets),
+        samples=samples,
+        seed=seed,
+        protocol=suite.protocol,
+        energy=suite.energy,
+        card=card.model_dump(mode="json"),
+    )
+
+
+def _score(
+    folder: Run, reader: Reader, suite: Suite | None, processes: int | None, files: dict[str, Path] | None = None
+) -> None:
+    from rich.console import Console
+
+    from ebabench.leaderboard import print_summary
+    from ebabench.scoring import score as score_all
+
+    metrics, specs = _metrics()
+    jobs = []
+    for name in folder.pending(specs):
+        path = files[name] if files is not None else folder.ensemble_path(name)
+        if path.exists():
+            sequence = suite.target(name).sequence if suite else reader(name).target.sequence
+            jobs.append(_job(folder, reader, name, sequence, path))
+    settings = folder.identity
+    with _interruptible(folder), progress() as bar:
+        task = bar.add_task("scoring", total=len(jobs))
+        for record in score_all(
+            jobs, metrics, protocol=settings.protocol, energy_protocol=settings.energy, processes=processes
+        ):
+            folder.save_record(record)
+            bar.advance(task)
+    rows = folder.finish(specs, suite)
+    Console().print(print_summary(rows, f"{settings.model} on {settings.suite}: {folder.folder}"))
+
+
+def _job(folder: Run, reader: Reader, name: str, sequence: str, path: Path | None = None) -> Job:
+    from ebabench.formats import read_ensemble
+    from ebabench.scoring import Job
+
+    path = path or folder.ensemble_path(name)
+    return Job(name, sequence, folder.identity.tier, partial(read_ensemble, path, name), partial(reader, name))
+
+
+def _metrics() -> tuple[list[Metric], list[MetricSpec]]:
+    metrics = [METRICS.load(name) for name in METRICS]
+    return metrics, [spec for metric in metrics for spec in metric.specs]
+
+
+def _place(folder: Run, suite: Suite, leaderboards: Path) -> None:
+    from ebabench.leaderboard import rebuild, refusal
+    from ebabench.runs import Run
+
+    finished = Run.read(folder.folder)
+    if why := refusal(finished, suite):
+        print(f"not on the leaderboard: {why}")
+        return
+    rebuild(suite, [finished], _metrics()[1], leaderboards)
+    print(f"the leaderboard is {leaderboards / suite.id}.csv")
+
+
+def _complain(folder: Run) -> None:
+    """Raises RunError if targets failed: what was asked for was not all done."""
+    records = folder.records()
+    if failed := [record for record in records if record.error is not None]:
+        raise RunError(
+            f"{len(failed)} of {len(folder.identity.targets)} targets failed, {failed[0].target}: {failed[0].error}; "
+            f"the others are kept in {folder.folder}, and the same command tries again"
+        )
+
+
+@contextmanager
+def _interruptible(folder: Run) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        kept = [len(list((folder.folder / kind).glob("[!.]*"))) for kind in ("ensembles", "records")]
+        raise RunError(
+            f"interrupted; kept in {folder.folder}: {kept[0]} ensembles and {kept[1]} records; the same command goes on"
+        ) from error
