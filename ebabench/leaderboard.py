@@ -127,7 +127,7 @@ def print_summary(rows: Sequence[Row], title: str) -> Table:
 
 def short(value: float | str) -> str:
     """Three significant digits for a reader; a dash for what is not there."""
-    number = float(value or "nan")
+    number = math.nan if value == "" else float(value)
     if math.isnan(number):
         return "–"
     return f"{number:.0f}" if abs(number) >= 1000 else f"{number:#.3g}".rstrip(".")

@@ -116,16 +116,18 @@ class Run:
             run = Run.read(folder)
             if differences := run.identity.differences(identity):
                 raise InputError(f"{folder} belongs to another run ({'; '.join(differences)}); choose another folder")
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        elif folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
             raise InputError(f"{folder} is not empty and not a run folder; choose another")
         else:
             run = Run(folder, identity, {"identity": asdict(identity), "sessions": []})
+        run._manifest["sessions"].append({"started": _now(), "command": sys.argv, **machine()})
         with run._writing():
-            for place in (folder, folder / "ensembles", folder / "records"):
-                place.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            run._write_manifest()  # first, so that a kill from here on leaves a folder that is known as this run's
+            for place in (folder / "ensembles", folder / "records"):
+                place.mkdir(exist_ok=True)
                 clear_temporaries(place)
-            run._manifest["sessions"].append({"started": _now(), "command": sys.argv, **machine()})
-            run._write_manifest()
+            clear_temporaries(folder)
         return run
 
     @staticmethod

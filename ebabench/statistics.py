@@ -79,8 +79,9 @@ def interval(kind: Aggregate, data: Sequence[Columns], n_undefined: int = 0, see
     The bootstrap draws targets, since targets are what a suite samples and the values within one are not independent.
     Percentile, because it needs nothing but the aggregate itself, respects its range (a correlation stays within -1
     and 1), and does not break down for a median of few targets as BCa and studentised intervals do. With few targets
-    it is a little short: ``tests/test_statistics.py`` measures its coverage at eight. Targets without a defined value
-    are left out of value and interval alike, and counted.
+    it is short: measured on normal data, an interval over 8 targets holds the true median in 93 %, the true mean in
+    89 % and the true correlation in 90 % of cases; over 82 targets in 93 to 95 % (``tests/test_statistics.py``).
+    Targets without a defined value are left out of value and interval alike, and counted.
 
     Args:
         kind: how the values become one.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
 from ebabench.contracts import Metric, MetricSpec, NotAvailable, Value
 from ebabench.pairing import Pair
+from ebabench.runs import Identity, Run
+from ebabench.scoring import score_target
 from ebabench.structures import ONE_TO_THREE, Atoms, Ensemble, Reference, Target
+from ebabench.suites import Suite, SuiteTarget
 
 SEQUENCES = {"one": "AGSTVL", "two": "KLEDFW", "three": "MIHCNQ", "four": "YQRPAG", "five": "VVTSKL"}
 
@@ -71,3 +75,33 @@ TOY = Metric(
     ),
     compute,
 )
+
+
+def suite(**changes: object) -> Suite:
+    targets = tuple(SuiteTarget(name, sequence) for name, sequence in SEQUENCES.items())
+    settings = {
+        "id": "toy-v1", "title": "Toy", "split": "test", "family": "toy", "tier": "md-implicit",
+        "protocol": "corrected", "energy": "none", "samples": 20, "seed": 0, "targets": targets,
+    }  # fmt: skip
+    return Suite(**(settings | changes))
+
+
+def identity(model: str = "wobble", **changes: object) -> Identity:
+    settings = {
+        "model": model, "suite": "toy-v1", "tier": "md-implicit", "targets": tuple(SEQUENCES), "samples": 20,
+        "seed": 0, "protocol": "corrected", "energy": "none",
+        "card": {"name": model, "training": {"overlap": "not_trained"}},
+    }  # fmt: skip
+    return Identity(**(settings | changes))
+
+
+def make_run(folder: Path, who: Identity | None = None, *, make=ensemble, metric: Metric = TOY, **options) -> Run:
+    """A whole run in this process, as the command line makes one; ``options`` go to ``make``."""
+    run = Run.open(folder, who or identity())
+    for name in run.identity.targets:
+        if run.load_ensemble(name) is None:
+            run.save_ensemble(make(name, **options))
+    for name in run.pending(metric.specs):
+        run.save_record(score_target(run.load_ensemble(name), reference(name), [metric]))
+    run.finish(metric.specs, suite())
+    return run

@@ -1,0 +1,150 @@
+import csv
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+from synthetic_runs import TOY, ensemble, identity, make_run, suite
+
+from ebabench import leaderboard
+from ebabench.errors import InputError, RunError
+from ebabench.leaderboard import FLOOR, print_summary, rebuild, refusal, short
+from ebabench.statistics import summarise
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("EBABENCH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two official runs, a stiff one (collapsed), and one with another n."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EBABENCH_CACHE", str(folder / "cache"))
+        return {
+            "wobble": make_run(folder / "wobble"),
+            "stiff": make_run(folder / "stiff", identity("stiff"), amplitude=0.1),
+            "short": make_run(folder / "short", identity("wobble", samples=10), samples=10),
+        }
+
+
+def lines(folder):
+    with (folder / "toy-v1.csv").open(newline="") as file:
+        return {(line["model"], line["status"]): line for line in csv.DictReader(file)}
+
+
+def test_a_leaderboard_has_a_row_a_model_and_the_floor(tmp_path, runs):
+    rebuild(suite(), [runs["wobble"], runs["stiff"]], TOY.specs, tmp_path)
+    found = lines(tmp_path)
+    assert list(found) == [(FLOOR, "official"), ("stiff", "official"), ("wobble", "official")]
+    wobble = found["wobble", "official"]
+    (row,) = (row for row in summarise(runs["wobble"].records(), TOY.specs) if row.spec.key == "shift")
+    assert float(wobble["shift"]) == pytest.approx(row.estimate.value, rel=1e-5)
+    assert float(wobble["shift_low"]) == pytest.approx(row.estimate.low, rel=1e-5)
+    assert float(found[FLOOR, "official"]["shift"]) == pytest.approx(row.floor, rel=1e-5)
+    assert (wobble["samples"], wobble["seed"], wobble["targets"]) == ("20", "0", "5/5")
+    assert wobble["overlap"] == "not_trained"
+    assert "shift=1" in wobble["versions"].split()
+    assert wobble["stale"] == ""
+
+
+def test_undefined_values_and_marks_are_said(tmp_path, runs):
+    rebuild(suite(), [runs["stiff"]], TOY.specs, tmp_path)
+    line = lines(tmp_path)["stiff", "official"]
+    assert "jaccard: 1 of 5 (undefined)" in line["undefined"]
+    assert "side_chains: 5 of 5 (the model lacks side chains)" in line["undefined"]
+    assert line["side_chains"] == ""
+    assert line["marks"].count("collapsed") == 5
+
+
+def test_rows_of_other_models_stay(tmp_path, runs):
+    rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
+    before = lines(tmp_path)["wobble", "official"]
+    rebuild(suite(), [runs["stiff"]], TOY.specs, tmp_path)
+    assert lines(tmp_path)["wobble", "official"] == before
+    text = (tmp_path / "toy-v1.csv").read_bytes()
+    rebuild(suite(), [], TOY.specs, tmp_path)
+    assert (tmp_path / "toy-v1.csv").read_bytes() == text
+
+
+def test_an_unofficial_run_never_replaces_an_official_row(tmp_path, runs):
+    rebuild(suite(), [runs["short"], runs["wobble"]], TOY.specs, tmp_path)
+    found = lines(tmp_path)
+    assert found["wobble", "official"]["samples"] == "20"
+    assert found["wobble", "unofficial"]["samples"] == "10"
+    assert "samples 10, the suite has 20" in found["wobble", "unofficial"]["because"]
+    assert found[FLOOR, "official"]["samples"] == "20"
+
+
+def test_a_row_made_with_other_versions_is_marked_and_kept(tmp_path, runs):
+    rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
+    before = lines(tmp_path)["wobble", "official"]
+    newer = [replace(spec, version=2) if spec.key == "shift" else spec for spec in TOY.specs]
+    rebuild(suite(), [], newer, tmp_path)
+    found = lines(tmp_path)["wobble", "official"]
+    assert found["stale"] == "shift"
+    assert found | {"stale": ""} == before
+
+
+@pytest.mark.parametrize("change", [{"id": "toy-v2"}, {"tier": "atlas-protein"}])
+def test_runs_of_other_suites_and_tiers_are_refused(tmp_path, runs, change):
+    with pytest.raises(InputError, match=r"not of toy-v2|tiers are never mixed"):
+        rebuild(suite(**change), [runs["wobble"]], TOY.specs, tmp_path)
+    assert list(tmp_path.glob("*.csv")) == []
+
+
+def test_random_weights_are_refused(tmp_path):
+    run = make_run(tmp_path / "run", make=lambda name: replace(ensemble(name), random_weights=True))
+    assert "random weights" in refusal(run, suite())
+    with pytest.raises(InputError, match="random weights"):
+        rebuild(suite(), [run], TOY.specs, tmp_path)
+
+
+def test_a_run_without_summary_is_refused(tmp_path):
+    run = make_run(tmp_path / "run")
+    (run.folder / "summary.csv").unlink()
+    assert "not finished" in refusal(run, suite())
+
+
+def test_another_csv_is_not_overwritten(tmp_path, runs):
+    path = tmp_path / "toy-v1.csv"
+    path.write_text("name,score\nx,1\n")
+    with pytest.raises(InputError, match="not a leaderboard"):
+        rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
+    assert path.read_text() == "name,score\nx,1\n"
+
+
+def test_an_unwritable_leaderboard_is_a_run_error(tmp_path, runs, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(leaderboard, "write_atomic", full)
+    with pytest.raises(RunError, match="No space left on device; it is as it was"):
+        rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
+
+
+def test_the_printed_table_shows_interval_floor_and_what_is_undefined(runs):
+    out = io.StringIO()
+    Console(file=out, width=160).print(print_summary(summarise(runs["wobble"].records(), TOY.specs), "wobble"))
+    text = out.getvalue()
+    assert "1 of 5 targets undefined" in text
+    assert "the model lacks side chains" in text
+    assert "lower is better" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.23456, "1.23"),
+        (0.0, "0.00"),
+        (12345.6, "12346"),
+        ("", "–"),
+        (float("nan"), "–"),
+        (250.0, "250"),
+        (-0.5, "-0.500"),
+    ],
+)
+def test_figures_for_readers_have_three_digits(value, text):
+    assert short(value) == text
