@@ -148,7 +148,7 @@ def _lines(run: Run, specs: Sequence[MetricSpec]) -> tuple[Line, Line]:
         summary = {row["metric"]: row for row in csv.DictReader(file)}
     common = {
         "targets": f"{len(scored)}/{len(run.identity.targets)}",
-        "samples": str(run.identity.samples or ""),
+        "samples": "/".join(map(str, sorted({record.n_samples for record in scored}))),
         "ebabench": run.made_with,
         "versions": _versions(scored),
     }

@@ -239,7 +239,7 @@ def unofficial(identity: Identity, records: Sequence[Record], suite: Suite | Non
             ("protocol", identity.protocol, suite.protocol),
             ("energy", identity.energy, suite.energy),
         )
-        if asked != own and not (name == "seed" and asked is None)
+        if asked not in (own, None)  # ensembles from elsewhere say neither; their samples are counted below
     ]
     because += [f"{r.target}: {r.n_samples} samples" for r in records if not r.error and r.n_samples != suite.samples]
     by_target = {record.target: record for record in records}
