@@ -1,12 +1,13 @@
-"""Lennard-Jones, Coulomb and OBC generalised Born of a whole molecule, without cutoff, in one SIMD kernel.
+"""Lennard-Jones, Coulomb and generalised Born of a whole molecule, without cutoff, in one SIMD kernel.
 
-OpenMM's CPU code spends nine tenths of a small peptide's step in these sums (scalar loops with a library ``log`` and
-``exp`` a pair). Here every inner loop runs over a contiguous row without branches, so that the compiler emits full
-vectors. Formulas: Lennard-Jones with Lorentz-Berthelot rules; Onufriev, Bashford, Case, Proteins 55, 383 (2004),
-model II, in the form of OpenMM's ``GBSAOBCForce``, with its ACE surface term. Units: nm, kJ/mol, elementary charges.
+OpenMM's CPU code spends nine tenths of a step in these sums (scalar loops with a library ``log`` and ``exp`` a pair,
+or an interpreted expression). Here every inner loop runs over a contiguous row without branches, so that the compiler
+emits full vectors. Formulas: Lennard-Jones with Lorentz-Berthelot rules; OBC: Onufriev, Bashford, Case, Proteins 55,
+383 (2004), model II, in the form of OpenMM's ``GBSAOBCForce``; GBn2: Nguyen, Roe, Simmerling, JCTC 9, 2020 (2013), in
+the form of OpenMM's ``implicit/gbn2.xml``; both with the ACE surface term. Units: nm, kJ/mol, elementary charges.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,52 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 Array = npt.NDArray[np.float64]
+Pairs = npt.NDArray[np.int64]
 
 COULOMB = 138.93545764438198  # kJ mol^-1 nm e^-2
-_OBC_ALPHA, _OBC_BETA, _OBC_GAMMA = 1.0, 0.8, 4.85
+_NECK_SCALE, _NECK_REACH = 0.826836, 0.68  # Nguyen et al.; nm beyond the two radii
+_STORED_SLOPES = 2**25  # 256 MB: above it a row of slopes is made again where it is needed
 _SUMS = {"reassoc", "contract", "nsz", "arcp", "nnan", "ninf"}  # lets the row sums be vectorised
+
+
+class PairTerms(NamedTuple):
+    """Lennard-Jones and Coulomb. ``exclusions`` [X, 2] are left out; ``exceptions`` [Y, 2], some of those, come back.
+
+    charge, half_sigma (nm), sqrt_epsilon [N]; exception_parameters [Y, 3]: charge product, sigma, epsilon.
+    """
+
+    charge: Array
+    half_sigma: Array
+    sqrt_epsilon: Array
+    exclusions: Pairs
+    exceptions: Pairs
+    exception_parameters: Array
+
+
+class BornTerms(NamedTuple):
+    """Generalised Born. offset_radius, radius, screened (nm; the scaled offset radius), alpha, beta, gamma [N].
+
+    engulfed: weight of the term for an atom inside another's screened sphere (OBC 2, GBn2 0). prefactor =
+    -(1/eps_in - 1/eps_out) times Coulomb's constant; surface: energy of an area of radius^2, kJ/mol/nm^2.
+    """
+
+    offset_radius: Array
+    radius: Array
+    screened: Array
+    alpha: Array
+    beta: Array
+    gamma: Array
+    engulfed: float
+    prefactor: float
+    surface: float
+
+
+class NeckTerms(NamedTuple):
+    """The neck between two atoms (GBn2): kind [N] of each atom; depth and distance (nm) [kinds, N] by the other."""
+
+    kind: npt.NDArray[np.int64]
+    depth: Array
+    distance: Array
 
 
 @intrinsic
@@ -86,75 +129,74 @@ def _exp(x: float) -> float:
     return float(p * _double((_bits(t) + 1023) << 52))  # type: ignore[call-arg]
 
 
+@njit(fastmath=_SUMS, error_model="numpy", forceinline=True)
+def _descreening(i: int, x: Array, y: Array, z: Array, born: BornTerms, neck: NeckTerms | None, row: Array) -> float:
+    """Twice the integral of atom i over all others; ``row`` [N] takes its derivatives by distance, over the distance."""
+    offset, xi, yi, zi = born.offset_radius[i], x[i], y[i], z[i]
+    inverse = 1.0 / offset
+    if neck is not None:
+        reach = born.radius[i] + _NECK_REACH
+        depth, distance = neck.depth[neck.kind[i]], neck.distance[neck.kind[i]]
+    total = 0.0
+    for j in range(len(x)):
+        dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
+        r = np.sqrt(max(dx * dx + dy * dy + dz * dz, 1e-12))
+        s = born.screened[j]
+        upper = r + s
+        lower = max(offset, abs(r - s))
+        l, u = 1.0 / lower, 1.0 / upper
+        l2, u2 = l * l, u * u
+        log = _log(lower * u)
+        rinv = 1.0 / r
+        ratio = s * s * rinv
+        term = l - u + 0.25 * (r - ratio) * (u2 - l2) + 0.5 * log * rinv
+        term += born.engulfed * (inverse - l) if offset < s - r else 0.0
+        d = -(0.25 * (1.0 + ratio * rinv) * (l2 - u2) + 0.5 * log * rinv * rinv) * rinv
+        here = offset < upper and j != i
+        term, d = term if here else 0.0, d if here else 0.0
+        if neck is not None:
+            t = r - distance[j]
+            t2 = t * t
+            share = 1.0 / (1.0 + t2 * (100.0 + 3e5 * t2 * t2))
+            value = 2.0 * _NECK_SCALE * depth[j] * share if r < reach + born.radius[j] and j != i else 0.0
+            term += value
+            d -= value * share * t * (200.0 + 1.8e6 * t2 * t2) * rinv
+        total += term
+        row[j] = d
+    return float(total)
+
+
 @njit(cache=True, fastmath=_SUMS, error_model="numpy")
 def energy_and_forces(  # noqa: PLR0915 - one kernel, or the vectors spill
-    positions: Array,
-    charge: Array,
-    half_sigma: Array,
-    sqrt_epsilon: Array,
-    exclusions: npt.NDArray[np.int64],
-    exceptions: npt.NDArray[np.int64],
-    exception_parameters: Array,
-    radius: Array,
-    screened: Array,
-    gb_prefactor: float,
-    surface: float,
+    positions: Array, pairs: PairTerms, born: BornTerms, neck: NeckTerms | None
 ) -> tuple[float, Array]:
-    """Energy (kJ/mol) and forces (kJ/mol/nm, shape [N, 3]) of one conformation.
-
-    positions [N, 3] nm; exclusions [X, 2] pairs to leave out of Lennard-Jones and Coulomb; exceptions [Y, 2] pairs
-    (also in exclusions) with their own ``charge product, sigma, epsilon`` [Y, 3]; radius [N] the Born radius without
-    offset and screened [N] the scaled offset radius; gb_prefactor = -(1/eps_in - 1/eps_out) * COULOMB; surface in
-    kJ/mol/nm^2, 0 for none.
-    """
+    """Energy (kJ/mol) and forces (kJ/mol/nm) [N, 3] at positions [N, 3] in nm. ``neck``: None for OBC."""
     n = len(positions)
     x, y, z = positions[:, 0].copy(), positions[:, 1].copy(), positions[:, 2].copy()
     fx, fy, fz = np.zeros(n), np.zeros(n), np.zeros(n)
+    charge, half_sigma, sqrt_epsilon = pairs.charge, pairs.half_sigma, pairs.sqrt_epsilon
     energy = 0.0
 
-    # Born radii, and the derivative of each row's integral by distance, kept for the chain rule.
-    slope = np.empty((n, n))
-    born, chain, dborn = np.empty(n), np.empty(n), np.zeros(n)
+    # Born radii; the slopes are kept for the chain rule, if they fit.
+    stored = n * n <= _STORED_SLOPES
+    slope = np.empty((n if stored else 1, n))
+    radii, chain, dborn = np.empty(n), np.empty(n), np.zeros(n)
     for i in range(n):
-        offset = radius[i] - 0.009
-        inverse = 1.0 / offset
-        xi, yi, zi = x[i], y[i], z[i]
-        row = slope[i]
-        total = 0.0
-        for j in range(n):
-            dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
-            r2 = max(dx * dx + dy * dy + dz * dz, 1e-12)
-            r = np.sqrt(r2)
-            s = screened[j]
-            upper = r + s
-            lower = max(offset, abs(r - s))
-            l, u = 1.0 / lower, 1.0 / upper
-            l2, u2 = l * l, u * u
-            log = _log(lower * u)
-            rinv = 1.0 / r
-            ratio = s * s * rinv
-            term = l - u + 0.25 * (r - ratio) * (u2 - l2) + 0.5 * log * rinv
-            term += 2.0 * (inverse - l) if offset < s - r else 0.0
-            d = -(0.25 * (1.0 + ratio * rinv) * (l2 - u2) + 0.5 * log * rinv * rinv) * rinv
-            here = offset < upper and j != i
-            total += term if here else 0.0
-            row[j] = d if here else 0.0
-        psi = 0.5 * offset * total
-        t = np.tanh(psi * (_OBC_ALPHA - psi * (_OBC_BETA - psi * _OBC_GAMMA)))
-        born[i] = 1.0 / (inverse - t / radius[i])
-        slope_psi = _OBC_ALPHA - psi * (2.0 * _OBC_BETA - 3.0 * _OBC_GAMMA * psi)
-        chain[i] = born[i] * born[i] * (1.0 - t * t) / radius[i] * slope_psi * 0.5 * offset
-        probe = radius[i] + 0.14
-        area = 4.0 * np.pi * surface * probe * probe * (radius[i] / born[i]) ** 6
-        energy += area
-        dborn[i] += -6.0 * area / born[i]
-        self_energy = 0.5 * gb_prefactor * charge[i] * charge[i] / born[i]
-        energy += self_energy
-        dborn[i] += -self_energy / born[i]
+        psi = 0.5 * born.offset_radius[i] * _descreening(i, x, y, z, born, neck, slope[i if stored else 0])
+        alpha, beta, gamma, radius = born.alpha[i], born.beta[i], born.gamma[i], born.radius[i]
+        t = np.tanh(psi * (alpha - psi * (beta - psi * gamma)))
+        b = 1.0 / (1.0 / born.offset_radius[i] - t / radius)
+        radii[i] = b
+        by_psi = alpha - psi * (2.0 * beta - 3.0 * gamma * psi)
+        chain[i] = b * b * (1.0 - t * t) / radius * by_psi * 0.5 * born.offset_radius[i]
+        area = born.surface * (radius + 0.14) ** 2 * (radius / b) ** 6
+        own = 0.5 * born.prefactor * charge[i] * charge[i] / b
+        energy += area + own
+        dborn[i] = -(6.0 * area + own) / b
 
     # Pair terms, each pair once.
     for i in range(1, n):
-        xi, yi, zi, qi, si, ei, bi = x[i], y[i], z[i], charge[i], half_sigma[i], sqrt_epsilon[i], born[i]
+        xi, yi, zi, qi, si, ei, bi = x[i], y[i], z[i], charge[i], half_sigma[i], sqrt_epsilon[i], radii[i]
         gx, gy, gz, gb = 0.0, 0.0, 0.0, 0.0
         for j in range(i):
             dx, dy, dz = x[j] - xi, y[j] - yi, z[j] - zi
@@ -166,12 +208,11 @@ def energy_and_forces(  # noqa: PLR0915 - one kernel, or the vectors spill
             s6 = s2 * s2 * s2
             e6 = 4.0 * ei * sqrt_epsilon[j] * s6
             coulomb = COULOMB * qq * np.sqrt(r2inv)
-            bb = bi * born[j]
-            bbinv = 1.0 / bb
-            w = 0.25 * r2 * bbinv
+            bb = bi * radii[j]
+            w = 0.25 * r2 / bb
             ex = _exp(-w)
             f2inv = 1.0 / (r2 + bb * ex)
-            gbe = gb_prefactor * qq * np.sqrt(f2inv)
+            gbe = born.prefactor * qq * np.sqrt(f2inv)
             energy += coulomb + e6 * (s6 - 1.0) + gbe
             de = -(coulomb + e6 * (12.0 * s6 - 6.0)) * r2inv - gbe * f2inv * (1.0 - 0.25 * ex)
             db = -0.5 * gbe * f2inv * ex * (1.0 + w)
@@ -182,7 +223,7 @@ def energy_and_forces(  # noqa: PLR0915 - one kernel, or the vectors spill
             gy += de * dy
             gz += de * dz
             dborn[j] += db * bi
-            gb += db * born[j]
+            gb += db * radii[j]
         fx[i] += gx
         fy[i] += gy
         fz[i] += gz
@@ -190,9 +231,11 @@ def energy_and_forces(  # noqa: PLR0915 - one kernel, or the vectors spill
 
     # Chain rule through the Born radii.
     for i in range(n):
+        row = slope[i if stored else 0]
+        if not stored:
+            _descreening(i, x, y, z, born, neck, row)
         xi, yi, zi = x[i], y[i], z[i]
         g = dborn[i] * chain[i]
-        row = slope[i]
         gx, gy, gz = 0.0, 0.0, 0.0
         for j in range(n):
             de = g * row[j]
@@ -208,14 +251,15 @@ def energy_and_forces(  # noqa: PLR0915 - one kernel, or the vectors spill
         fz[i] += gz
 
     # Excluded pairs come out again; exceptions go in with their own parameters.
-    for k in range(len(exclusions) + len(exceptions)):
-        if k < len(exclusions):
-            i, j = exclusions[k]
+    excluded = len(pairs.exclusions)
+    for k in range(excluded + len(pairs.exceptions)):
+        if k < excluded:
+            i, j = pairs.exclusions[k]
             qq, sigma = -charge[i] * charge[j], half_sigma[i] + half_sigma[j]
             epsilon = -sqrt_epsilon[i] * sqrt_epsilon[j]
         else:
-            i, j = exceptions[k - len(exclusions)]
-            qq, sigma, epsilon = exception_parameters[k - len(exclusions)]
+            i, j = pairs.exceptions[k - excluded]
+            qq, sigma, epsilon = pairs.exception_parameters[k - excluded]
         dx, dy, dz = x[j] - x[i], y[j] - y[i], z[j] - z[i]
         r2inv = 1.0 / (dx * dx + dy * dy + dz * dz)
         s6 = (sigma * sigma * r2inv) ** 3
