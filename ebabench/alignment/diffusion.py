@@ -5,6 +5,7 @@ Knows tensors only: what a coordinate means is the denoiser's business.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ class Edm:
         device = generator.device
         levels = self.schedule(steps).to(device)
         x = levels[0] * torch.randn(shape, generator=generator, device=device)
-        for now, then in zip(levels[:-1], levels[1:], strict=True):
+        for now, then in itertools.pairwise(levels):
             raised = now * (1 + min(churn, 2**0.5 - 1) if 0.05 < float(now) / self.sigma_data < 50 else 1)
             noise = torch.randn(shape, generator=generator, device=device)
             x = x + noise_scale * (raised**2 - now**2).clamp(min=0).sqrt() * noise

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
@@ -79,8 +78,3 @@ def build(name: str, *, alpha_t: float, beta: float, reference: bool = False) ->
     if name not in table:
         raise ValueError(f"unknown objective {name!r}; known: {', '.join(table)}")
     return table[name]
-
-
-def finite(value: Tensor) -> bool:
-    """Whether a loss can be stepped on."""
-    return bool(torch.isfinite(value))

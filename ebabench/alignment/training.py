@@ -15,8 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from ebabench.alignment import objectives
-from ebabench.alignment.denoiser import Condition, Denoiser, Prepared
+from ebabench.alignment.batches import Batch, Batches, Example
+from ebabench.alignment.denoiser import Denoiser
 from ebabench.errors import InputError, RunError
+
+_LOWEST_SIGMA = 1e-3
 
 
 @dataclass(frozen=True)
@@ -47,129 +50,87 @@ class TrainConfig:
     seed: int = 0
     checkpoint_every: int = 500
 
-
-@dataclass(frozen=True)
-class Example:
-    """Conformations of one target with their energies [F] in kJ/mol, where the objective needs them."""
-
-    prepared: Prepared
-    energies: Tensor | None = None
+    def rate(self, step: int) -> float:
+        """Learning rate: linear warm-up, then a cosine to a hundredth."""
+        warm = min(1.0, (step + 1) / max(self.warmup, 1))
+        return self.learning_rate * warm * (0.5 * (1 + math.cos(math.pi * step / self.steps)) + 0.01)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """coordinates [B, K, L, C], energies [B, K], condition tensors [B, ...], targets' names."""
+class _State:
+    """Everything that changes while training, and its file."""
 
-    coordinates: Tensor
-    energies: Tensor | None
-    condition: Condition
-    targets: tuple[str, ...]
+    def __init__(self, network: nn.Module, config: TrainConfig, folder: Path) -> None:
+        self.network = network
+        self.average = copy.deepcopy(network).requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=config.weight_decay)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.step = 0
+        self.log = [["step", "loss", "grad_norm"]]
+        self.path, self.log_path = folder / "state.pt", folder / "log.csv"
+        if self.path.exists():
+            self._read()
 
+    def _read(self) -> None:
+        state = torch.load(self.path, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"])
+        self.step, self.log = state["step"], state["log"]
 
-class _Bucket:
-    """All conformations of all targets of one length, one behind the other."""
-
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self.names = [example.prepared.target for example in examples]
-        self.frames = torch.tensor([len(example.prepared.coordinates) for example in examples])
-        self.first = self.frames.cumsum(0) - self.frames
-        self.coordinates = torch.cat([example.prepared.coordinates for example in examples])
-        energies = [example.energies for example in examples if example.energies is not None]
-        self.energies = torch.cat(energies) if len(energies) == len(examples) else None
-        names = examples[0].prepared.condition
-        self.condition = {n: torch.cat([e.prepared.condition[n] for e in examples]) for n in names}
-        self.alternatives = torch.tensor([len(next(iter(e.prepared.condition.values()))) for e in examples])
-        self.first_alternative = self.alternatives.cumsum(0) - self.alternatives
-
-    def draw(self, count: int, conformations: int, generator: torch.Generator) -> Batch:
-        chosen = torch.randint(len(self.names), (count,), generator=generator)
-        frames = self.frames[chosen, None]
-        picks = torch.empty(count, conformations, dtype=torch.long)
-        again = torch.arange(count)
-        while len(again):  # the K conformations must differ
-            uniform = torch.rand(len(again), conformations, dtype=torch.float64, generator=generator)
-            picks[again] = (uniform * frames[again]).long()
-            ordered = picks[again].sort(-1).values
-            again = again[(ordered[:, 1:] == ordered[:, :-1]).any(-1)]
-        index = self.first[chosen, None] + picks
-        uniform = torch.rand(count, dtype=torch.float64, generator=generator)
-        alternative = self.first_alternative[chosen] + (uniform * self.alternatives[chosen]).long()
-        return Batch(
-            self.coordinates[index],
-            None if self.energies is None else self.energies[index],
-            {name: value[alternative] for name, value in self.condition.items()},
-            tuple(self.names[i] for i in chosen.tolist()),
-        )
-
-
-class Batches:
-    """Draws batches of equal length, so that every residue of the training set is seen equally often."""
-
-    def __init__(self, data: Sequence[Example], config: TrainConfig, conformations: int, draws: int) -> None:
-        by_length: dict[int, list[Example]] = {}
-        for example in data:
-            if len(example.prepared.coordinates) >= conformations:
-                by_length.setdefault(example.prepared.residues, []).append(example)
-        if not by_length:
-            raise InputError(f"no target has the {conformations} conformations that the objective compares")
-        self.conformations = conformations
-        self.lengths = sorted(by_length)
-        self.weights = torch.tensor([float(n * len(by_length[n])) for n in self.lengths])
-        self.sizes = {n: max(1, config.batch_residues // (n * conformations * draws)) for n in self.lengths}
-        self.buckets = {n: _Bucket(examples) for n, examples in by_length.items()}
-
-    def draw(self, generator: torch.Generator) -> Batch:
-        """One batch, from the generator's state alone."""
-        length = self.lengths[int(torch.multinomial(self.weights, 1, generator=generator))]
-        return self.buckets[length].draw(self.sizes[length], self.conformations, generator)
-
-
-def grouped_losses(
-    denoiser: Denoiser, batch: Batch, sigma: Tensor, noise: Tensor, draws: int, precision: str
-) -> tuple[Tensor, Callable[[], Tensor]]:
-    """Losses [B, K] averaged over ``draws`` of noise shared by the K; and the same again under swapped-in weights.
-
-    sigma [B, draws], noise [B, draws, L, C].
-    """
-    b, k = batch.coordinates.shape[:2]
-
-    def spread(value: Tensor, axis: int) -> Tensor:
-        """Repeats [B, ...] over the conformations or draws to [B * K * draws, ...]."""
-        shape = [b, k, draws]
-        return value.unsqueeze(axis).expand(b, *shape[1:], *value.shape[2:]).flatten(0, 2)
-
-    coordinates = spread(batch.coordinates, 2)
-    sigmas, noises = spread(sigma, 1), spread(noise, 1)
-    condition = {
-        name: value[:, None, None].expand(b, k, draws, *value.shape[1:]).flatten(0, 2)
-        for name, value in batch.condition.items()
-    }
-
-    def run() -> Tensor:
-        with torch.autocast(coordinates.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            return denoiser.loss(coordinates, condition, sigmas, noises).float().view(b, k, draws).mean(-1)
-
-    return run(), run
-
-
-def _rate(step: int, config: TrainConfig) -> float:
-    warm = min(1.0, (step + 1) / max(config.warmup, 1))
-    return config.learning_rate * warm * (0.5 * (1 + math.cos(math.pi * step / config.steps)) + 0.01)
-
-
-class _Swap:
-    """Runs the frozen reference weights inside the same denoiser."""
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser = denoiser
-        self.frozen = copy.deepcopy(denoiser.network).requires_grad_(False)
+    def write(self) -> None:
+        """One file, renamed into place; the log is a copy for people."""
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "log": self.log,
+        }
+        temporary = self.path.with_name(f".{self.path.name}.part")
+        torch.save(state, temporary)
+        temporary.replace(self.path)
+        with self.log_path.open("w", newline="") as file:
+            csv.writer(file).writerows(self.log)
 
     @torch.no_grad()
-    def __call__(self, run: Callable[[], Tensor]) -> Tensor:
+    def follow(self, decay: float) -> None:
+        """Moves the exponential moving average of the weights."""
+        for mean, live in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(live, 1 - decay)
+
+
+class _Losses:
+    """Denoising losses [B, K] of a batch, averaged over ``draws`` of noise that the K conformations share."""
+
+    def __init__(self, denoiser: Denoiser, config: TrainConfig) -> None:
+        self.denoiser = denoiser
+        self.autocast = config.precision == "bfloat16"
+        self.frozen = copy.deepcopy(denoiser.network).requires_grad_(False)
+
+    def __call__(self, batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:
+        """Sigma [B, draws] and unit noise [B, draws, L, C]."""
+        b, k = batch.coordinates.shape[:2]
+        draws = sigma.shape[1]
+        coordinates = batch.coordinates[:, :, None].expand(b, k, draws, *batch.coordinates.shape[2:]).flatten(0, 2)
+        condition = {
+            name: value[:, None, None].expand(b, k, draws, *value.shape[1:]).flatten(0, 2)
+            for name, value in batch.condition.items()
+        }
+        sigmas = sigma[:, None].expand(b, k, draws).flatten()
+        noises = noise[:, None].expand(b, k, *noise.shape[1:]).flatten(0, 2)
+        with torch.autocast(coordinates.device.type, torch.bfloat16, enabled=self.autocast):
+            losses = self.denoiser.loss(coordinates, condition, sigmas, noises)
+        return losses.float().view(b, k, draws).mean(-1)
+
+    @torch.no_grad()
+    def reference(self, batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:
+        """The same under the weights that training began with."""
         live = self.denoiser.network
-        self.denoiser.network = self.frozen
+        self.denoiser.network = self.frozen.to(sigma.device)
         try:
-            return run()
+            return self(batch, sigma, noise)
         finally:
             self.denoiser.network = live
 
@@ -185,99 +146,58 @@ def train(
 ) -> Path:
     """Trains ``denoiser`` in place; leaves out/model.safetensors (the moving average), config.json and log.csv.
 
-    A folder with a state.pt of the same config goes on from there. Raises InputError for a folder of another config
-    or data without energies, RunError when the loss is not finite: the last good state is kept.
+    A folder with the state of the same config goes on from there. Raises InputError for a folder of another config or
+    for data without energies, RunError when the loss is not finite: the last good state is kept.
     """
     objective = objectives.build(config.objective, alpha_t=config.alpha_t, beta=config.beta, reference=config.reference)
     if objective.needs_energies and any(example.energies is None for example in data):
         raise InputError(f"objective {config.objective} needs energies for every conformation")
-    contrastive = objective.needs_energies
-    draws = config.draws if contrastive else 1
-    batches = Batches(data, config, config.conformations if contrastive else 1, draws)
-    out.mkdir(parents=True, exist_ok=True)
+    conformations, draws = (config.conformations, config.draws) if objective.needs_energies else (1, 1)
+    batches = Batches(data, conformations, lambda length: config.batch_residues // (length * conformations * draws))
     settings = {"train": asdict(config), **provenance}
-    settings_path, state_path, log_path = out / "config.json", out / "state.pt", out / "log.csv"
-    if settings_path.exists() and json.loads(settings_path.read_text()) != json.loads(json.dumps(settings)):
-        raise InputError(f"{out} holds a training run with other settings; choose another --out")
-    settings_path.write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
-
-    network: nn.Module = denoiser.network.to(device)
-    reference = _Swap(denoiser) if objective.needs_reference else None
-    average = copy.deepcopy(network).requires_grad_(False)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=config.weight_decay)
-    generator = torch.Generator().manual_seed(config.seed)
-    first = 0
-    if state_path.exists():
-        state = torch.load(state_path, weights_only=True, map_location=device)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        generator.set_state(state["generator"].cpu())
-        first = state["step"]
-    rows = list(csv.reader(log_path.open())) if first and log_path.exists() else [["step", "loss", "grad_norm"]]
-    rows = [row for row in rows if row[0] == "step" or int(row[0]) < first]
-
-    def checkpoint(step: int) -> None:
-        state = {
-            "network": network.state_dict(),
-            "average": average.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "generator": generator.get_state(),
-            "step": step,
-        }
-        temporary = state_path.with_name(".state.pt.part")
-        torch.save(state, temporary)
-        temporary.replace(state_path)
-        with log_path.open("w", newline="") as file:
-            csv.writer(file).writerows(rows)
-
-    network.train()
-    for step in range(first, config.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = _rate(step, config)
-        batch = _to(batches.draw(generator), device)
-        b, _, *shape = batch.coordinates.shape
-        sigma = denoiser.edm.draw_sigma(b * draws, generator).view(b, draws).to(device)
-        noise = torch.randn(b, draws, *shape, generator=generator).to(device)
-        losses, again = grouped_losses(denoiser, batch, sigma, noise, draws, config.precision)
-        frozen = reference(again) if reference else None
-        residues = torch.full((b,), float(shape[0]), device=device)
-        value = objective.value(losses, batch.energies, residues, frozen)
+    _claim(out, settings)
+    losses = _Losses(denoiser, config)
+    state = _State(denoiser.network.to(device).train(), config, out)
+    while state.step < config.steps:
+        for group in state.optimiser.param_groups:
+            group["lr"] = config.rate(state.step)
+        batch = batches.draw(state.generator).to(device)
+        b, _, length, _ = batch.coordinates.shape
+        sigma = denoiser.edm.draw_sigma(b * draws, state.generator).view(b, draws).to(device)
+        noise = torch.randn(b, draws, *batch.coordinates.shape[2:], generator=state.generator).to(device)
+        reference = losses.reference(batch, sigma, noise) if objective.needs_reference else None
+        residues = torch.full((b,), float(length), device=device)
+        value = objective.value(losses(batch, sigma, noise), batch.energies, residues, reference)
         if config.anchor:
-            low = sigma.clamp(max=config.anchor_sigma) * torch.rand(sigma.shape, generator=generator).to(device)
-            value = (
-                value
-                + config.anchor
-                * grouped_losses(denoiser, batch, low.clamp(min=1e-3), noise, draws, config.precision)[0].mean()
-            )
-        if not objectives.finite(value):
+            low = sigma.clamp(max=config.anchor_sigma) * torch.rand(b, draws, generator=state.generator).to(device)
+            value = value + config.anchor * losses(batch, low.clamp(min=_LOWEST_SIGMA), noise).mean()
+        if not torch.isfinite(value):
             raise RunError(
-                f"the loss is not finite at step {step} (targets {', '.join(sorted(set(batch.targets)))}); "
-                f"the state of the last good checkpoint is kept in {state_path}"
+                f"the loss is not finite at step {state.step} (targets {', '.join(sorted(set(batch.targets)))}); "
+                f"the last good state is kept in {state.path}"
             )
-        optimiser.zero_grad()
+        state.optimiser.zero_grad()
         value.backward()
-        norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        optimiser.step()
-        with torch.no_grad():
-            decay = min(config.ema, (1 + step) / (10 + step)) if config.objective == "sft" else config.ema
-            for mean, live in zip(average.parameters(), network.parameters(), strict=True):
-                mean.lerp_(live, 1 - decay)
-        rows.append([str(step), f"{float(value.detach()):.6g}", f"{float(norm):.4g}"])
-        if (step + 1) % config.checkpoint_every == 0:
-            checkpoint(step + 1)
+        norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.clip)
+        state.optimiser.step()
+        # A fresh model's average must forget its random start; an aligned one starts from good weights.
+        state.follow(min(config.ema, (1 + state.step) / (10 + state.step)) if config.objective == "sft" else config.ema)
+        state.log.append([str(state.step), f"{float(value.detach()):.6g}", f"{float(norm):.4g}"])
+        state.step += 1
+        if state.step % config.checkpoint_every == 0 or state.step == config.steps:
+            state.write()
         if on_step:
-            on_step(step, float(value.detach()))
-    checkpoint(config.steps)
-    denoiser.network = average
+            on_step(state.step - 1, float(value.detach()))
+    denoiser.network = state.average.cpu()
     denoiser.save(out / "model.safetensors", settings)
     return out / "model.safetensors"
 
 
-def _to(batch: Batch, device: str) -> Batch:
-    return Batch(
-        batch.coordinates.to(device),
-        None if batch.energies is None else batch.energies.to(device),
-        {name: value.to(device) for name, value in batch.condition.items()},
-        batch.targets,
-    )
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Makes the folder this run's own, or raises InputError if it is another's."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "config.json"
+    text = json.dumps(settings, indent=1, sort_keys=True) + "\n"
+    if path.exists() and path.read_text() != text:
+        raise InputError(f"{out} holds a training run with other settings or data; choose another --out")
+    path.write_text(text)

@@ -19,12 +19,17 @@ app = typer.Typer(
 
 
 def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table; as wide as it needs to be where the output is not a terminal."""
+    """Prints rows of text as a table."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
+    show_table(table)
+
+
+def show_table(table: Table) -> None:
+    """Prints a table; as wide as it needs to be where the output is not a terminal."""
     Console(width=None if sys.stdout.isatty() else 400, markup=False, highlight=False).print(table)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ebabench.cards import Card, build, load_card
-from ebabench.cli.app import app, progress
+from ebabench.cli.app import app, progress, show_table
 from ebabench.contracts import Metric, MetricSpec, Resources
 from ebabench.datasets.references import read_reference, reference_names
 from ebabench.errors import InputError, RunError
@@ -164,8 +164,6 @@ def _identity(card: Card, suite: Suite, samples: int, seed: int) -> Identity:
 def _score(
     folder: Run, reader: Reader, suite: Suite | None, processes: int | None, files: dict[str, Path] | None = None
 ) -> None:
-    from rich.console import Console
-
     from ebabench.leaderboard import print_summary
     from ebabench.scoring import score as score_all
 
@@ -185,7 +183,7 @@ def _score(
             folder.save_record(record)
             bar.advance(task)
     rows = folder.finish(specs, suite)
-    Console().print(print_summary(rows, f"{settings.model} on {settings.suite}: {folder.folder}"))
+    show_table(print_summary(rows, f"{settings.model} on {settings.suite}: {folder.folder}"))
 
 
 def _job(folder: Run, reader: Reader, name: str, sequence: str, path: Path | None = None) -> Job:

@@ -60,6 +60,11 @@ class InternalDenoiser:
             torch.manual_seed(seed)
             self.network = Network(config.width, config.depth, config.heads, config.pair)
 
+    @classmethod
+    def fresh(cls, seed: int) -> InternalDenoiser:
+        """An untrained model of the default shape."""
+        return cls(Config(), Edm(), seed=seed)
+
     def prepare(self, target: Target, positions: Positions) -> Prepared:
         """Encodes positions [F, N, 3]; natives other than the first alternative are frames drawn evenly."""
         layout = Layout.of(target.atoms)

@@ -95,7 +95,7 @@ def _angle(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
 
 def place(a: Tensor, b: Tensor, c: Tensor, length: Tensor, angle: Tensor, torsion: Tensor) -> Tensor:
-    """The point d at ``length`` from c, ``angle`` b-c-d and dihedral a-b-c-d (Parsons et al., J. Comput. Chem. 2005)."""
+    """The point d at ``length`` from c, ``angle`` b-c-d and dihedral a-b-c-d (Parsons et al. 2005)."""
     bc = torch.nn.functional.normalize(c - b, dim=-1)
     normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, bc), dim=-1)
     across = torch.linalg.cross(normal, bc)
@@ -118,7 +118,7 @@ def frames(padded: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def torsions(padded: Tensor, layout: Layout) -> Tensor:
-    """[F, L, 7] in radian; 0 where a torsion does not exist. psi is that of O plus pi, so that every residue has one."""
+    """[F, L, 7] in radian; 0 where there is none. psi is that of O plus pi, so that every residue has one."""
     count, length = padded.shape[:2]
     out = padded.new_zeros(count, length, len(TORSIONS))
     n, ca, c = padded[:, :, N], padded[:, :, CA], padded[:, :, C]
