@@ -125,6 +125,27 @@ def print_summary(rows: Sequence[Row], title: str) -> Table:
     return shown
 
 
+def board_table(board: Board, specs: Sequence[MetricSpec]) -> Table:
+    """The leaderboard as a table for ``rich.print`` that is Markdown too: a row a metric, a column a model."""
+    from rich.box import MARKDOWN
+    from rich.table import Table
+
+    shown = Table("metric", "unit", "best", box=MARKDOWN)
+    for line in board.lines:
+        status = "" if line["status"] == OFFICIAL else f" ({line['status']})"
+        shown.add_column(line["model"] + status)
+    for spec in specs:
+        if spec.aggregate:
+            cells = (_cell(line, spec.key) for line in board.lines)
+            shown.add_row(spec.key, spec.unit, _ARROW[spec.better].partition(" is ")[0], *cells)
+    return shown
+
+
+def _cell(line: Line, key: str) -> str:
+    value, low, high = (line.get(name, "") for name in (key, f"{key}_low", f"{key}_high"))
+    return f"{short(value)} [{short(low)}, {short(high)}]" if low and high else short(value)
+
+
 def short(value: float | str) -> str:
     """Three significant digits for a reader; a dash for what is not there."""
     number = math.nan if value == "" else float(value)
@@ -146,7 +167,7 @@ def _lines(run: Run, specs: Sequence[MetricSpec]) -> tuple[Line, Line]:
     )
     with (run.folder / "summary.csv").open(newline="", encoding="utf-8") as file:
         summary = {row["metric"]: row for row in csv.DictReader(file)}
-    common = {
+    common = dict.fromkeys((*_HEAD, *_TAIL), "") | {
         "targets": f"{len(scored)}/{len(run.identity.targets)}",
         "samples": "/".join(map(str, sorted({record.n_samples for record in scored}))),
         "ebabench": run.made_with,
@@ -158,7 +179,7 @@ def _lines(run: Run, specs: Sequence[MetricSpec]) -> tuple[Line, Line]:
         "because": "; ".join(run.unofficial_because),
         "overlap": str(run.identity.card.get("training", {}).get("overlap", "unknown")),
         "seed": "" if run.identity.seed is None else str(run.identity.seed),
-        "undefined": "; ".join(text for spec in specs if spec.aggregate and (text := _undefined(records, spec))),
+        "undefined": " | ".join(text for spec in specs if spec.aggregate and (text := _undefined(records, spec))),
         "marks": "; ".join(f"{record.target}: {mark}" for record in records for mark in marks(record)),
         "card": run.identity.card_digest()[:16],
     }

@@ -241,7 +241,10 @@ def unofficial(identity: Identity, records: Sequence[Record], suite: Suite | Non
         )
         if asked not in (own, None)  # ensembles from elsewhere say neither; their samples are counted below
     ]
-    because += [f"{r.target}: {r.n_samples} samples" for r in records if not r.error and r.n_samples != suite.samples]
+    if identity.samples is None and (
+        odd := [record.target for record in records if not record.error and record.n_samples != suite.samples]
+    ):
+        because.append(f"other than {suite.samples} samples: {', '.join(odd)}")
     by_target = {record.target: record for record in records}
     lacking = [target.name for target in suite.targets if target.name not in by_target]
     failed = [record.target for record in records if record.error]

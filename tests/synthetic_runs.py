@@ -66,9 +66,9 @@ TOY = Metric(
     (
         spec("shift", aggregate="mean"),
         spec("pairwise_rmsd", aggregate="median", better="reference", reference_key="md_pairwise_rmsd"),
-        spec("md_pairwise_rmsd"),
+        spec("md_pairwise_rmsd", aggregate="median", better="reference"),
         spec("rmsf", aggregate="pooled_median", better="reference", reference_key="md_rmsf"),
-        spec("md_rmsf"),
+        spec("md_rmsf", aggregate="pooled_median", better="reference"),
         spec("jaccard", aggregate="median", better="higher", unit=""),
         spec("side_chains", aggregate="median"),
         spec("pairwise_rmsd_r", aggregate="pearson", better="higher", of=("pairwise_rmsd", "md_pairwise_rmsd")),

@@ -1,6 +1,9 @@
 import csv
 import io
+import re
 from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
@@ -9,6 +12,7 @@ from synthetic_runs import TOY, ensemble, identity, make_run, suite
 from ebabench import leaderboard
 from ebabench.errors import InputError, RunError
 from ebabench.leaderboard import FLOOR, print_summary, rebuild, refusal, short
+from ebabench.report import html, markdown, write_report
 from ebabench.statistics import summarise
 
 
@@ -148,3 +152,89 @@ def test_the_printed_table_shows_interval_floor_and_what_is_undefined(runs):
 )
 def test_figures_for_readers_have_three_digits(value, text):
     assert short(value) == text
+
+
+@pytest.fixture
+def board(tmp_path, runs):
+    newer = [replace(spec, version=2) if spec.key == "rmsf" else spec for spec in TOY.specs]
+    return rebuild(suite(), list(runs.values()), newer, tmp_path)
+
+
+def test_the_markdown_shows_models_intervals_floor_and_notes(board):
+    text = markdown(board, suite())
+    rows = {
+        line.split("|")[1].strip(): [x.strip() for x in line.split("|")[2:-1]]
+        for line in text.splitlines()
+        if line[:1] == "|"
+    }
+    assert rows["metric"] == ["MD", "MD against itself", "stiff", "wobble", "wobble (unofficial)"]
+    assert re.fullmatch(r"\*\*[\d.]+ \([\d.]+–[\d.]+\)\*\*", rows["shift [A] ↓"][2])
+    assert rows["rmsf [A] → MD"][3].endswith("†")
+    assert rows["pairwise_rmsd [A] → MD"][0] == rows["pairwise_rmsd [A] → MD"][0].strip("*–") != ""
+    assert "md_rmsf" not in text.split("## Notes")[0]
+    for said in (
+        "jaccard: 1 of 5",
+        "collapsed (0.",
+        "samples 10, the suite has 20",
+        "not_trained",
+        "other versions of rmsf",
+    ):
+        assert said in text
+
+
+class Checker(HTMLParser):
+    """Every element is closed, and nothing is fetched."""
+
+    void = ("meta", "line", "circle", "br")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen = [], []
+
+    def handle_starttag(self, tag, attrs):
+        assert not {"src", "href"} & {name for name, _ in attrs}
+        self.seen.append(tag)
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert tag in self.void or self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_nothing_else(board):
+    page = html(board, suite())
+    checker = Checker()
+    checker.feed(page)
+    assert checker.open == []
+    assert "http" not in page
+    assert checker.seen.count("svg") == 5
+    for drawing in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        ElementTree.fromstring(drawing)
+    for said in ("MD against itself", "wobble (unofficial)", "collapsed", "the model lacks side chains", "not_trained"):
+        assert said in page
+
+
+def test_names_and_reasons_cannot_break_the_page(tmp_path, runs):
+    found = rebuild(suite(title="<b>&"), [runs["wobble"]], TOY.specs, tmp_path)
+    found.lines[1]["because"] = "<script>alert(1)</script>"
+    page = html(found, suite(title="<b>&"))
+    assert "<script>alert" not in page
+    assert "&lt;b&gt;&amp;" in page
+
+
+def test_only_official_and_current_rows_can_be_best(board):
+    page = html(board, suite())
+    stale = next(column for column in board.specs if column.key == "rmsf")
+    assert stale.version == 2
+    aside = [row for row in page.split("<tr class=") if row.startswith(('"aside"', '"floor"'))]
+    assert aside
+    assert all('class="best"' not in row for row in aside)
+    assert page.count('class="best"') >= 3
+
+
+def test_the_report_lies_beside_the_table(tmp_path, board, monkeypatch):
+    paths = write_report(board, suite(), tmp_path)
+    assert sorted(path.name for path in paths) == ["toy-v1.html", "toy-v1.md"]
+    assert paths[0].read_text() == markdown(board, suite())
+    with pytest.raises(RunError, match="the table is kept"):
+        write_report(board, suite(), tmp_path / "nowhere")

@@ -1,0 +1,236 @@
+"""A leaderboard for readers, from its rows alone: Markdown, and one HTML page that needs nothing beside it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ebabench.atomic import write_atomic
+from ebabench.contracts import Better, MetricSpec
+from ebabench.errors import RunError
+from ebabench.leaderboard import FLOOR, OFFICIAL, Board, short
+
+if TYPE_CHECKING:
+    from ebabench.suites import Suite
+
+ARROWS: Mapping[Better, str] = {"lower": "↓", "higher": "↑", "reference": "→ MD"}
+_TEMPLATES = Path(__file__).parent / "templates"
+_PLOT_WIDTH = 480.0
+_LINE_HEIGHT = 22.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure of one row. ``best``: of the official, current rows. ``why``: what is to be known of it."""
+
+    value: float
+    low: float
+    high: float
+    best: bool
+    stale: bool
+    why: str
+
+    @property
+    def text(self) -> str:
+        """The value with its interval."""
+        span = "" if math.isnan(self.low) else f" ({short(self.low)}–{short(self.high)})"
+        return short(self.value) + span
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A row of a plot, in pixels: the interval from ``left`` to ``right``, the value at ``x``."""
+
+    model: str
+    y: float
+    x: float
+    left: float
+    right: float
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Plot:
+    """The rows of one metric side by side. ``floor``, ``md``: x of MD against itself and of MD's own figure."""
+
+    height: float
+    bars: tuple[Bar, ...]
+    floor: float | None
+    md: float | None
+    ticks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric: a figure for every line of the board, in their order."""
+
+    spec: MetricSpec
+    cells: tuple[Cell, ...]
+    md: float
+    plot: Plot | None
+
+    @property
+    def heading(self) -> str:
+        """Key, unit, direction."""
+        unit = f" [{self.spec.unit}]" if self.spec.unit else ""
+        return f"{self.spec.key}{unit} {ARROWS[self.spec.better]}"
+
+
+def write_report(board: Board, suite: Suite, folder: Path) -> list[Path]:
+    """``folder/<suite>.md`` and ``.html``. Raises RunError if they cannot be written."""
+    pages = {folder / f"{suite.id}.md": markdown(board, suite), folder / f"{suite.id}.html": html(board, suite)}
+    for path, text in pages.items():
+        try:
+            write_atomic(path, text)
+        except OSError as error:
+            raise RunError(f"cannot write {path}: {error.strerror}; the table is kept in {suite.id}.csv") from error
+    return list(pages)
+
+
+def markdown(board: Board, suite: Suite) -> str:
+    """One row a metric, one column a model: value and interval; the best official one in bold; then the notes."""
+    shown = columns_of(board)
+    heads = ["metric", "MD", *(_name(line) for line in board.lines)]
+    rows = [heads, ["---"] * len(heads)]
+    for column in shown:
+        cells = [f"**{cell.text}**" if cell.best else cell.text + ("†" if cell.stale else "") for cell in column.cells]
+        rows.append([column.heading, short(column.md), *cells])
+    table = "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows)
+    notes = "\n".join(f"- {note}" for note in _notes(board))
+    return (
+        f"# {suite.id}: {suite.title}\n\n{_legend(suite)}\n\n{table}\n\n"
+        + (f"## Notes\n\n{notes}\n\n" if notes else "")
+        + "## Where the rows come from\n\n"
+        + "".join(f"- {_provenance(line)}\n" for line in board.lines)
+    )
+
+
+def html(board: Board, suite: Suite) -> str:
+    """One page: the table, a plot of intervals a metric, notes, provenance. No script or style from elsewhere."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("leaderboard.html.j2").render(
+        suite=suite,
+        legend=_legend(suite),
+        lines=board.lines,
+        names=[_name(line) for line in board.lines],
+        columns=columns_of(board),
+        notes=_notes(board),
+        provenance=[_provenance(line) for line in board.lines],
+        floor=FLOOR,
+        width=_PLOT_WIDTH,
+        short=short,
+        version=metadata.version("ebabench"),
+    )
+
+
+def columns_of(board: Board) -> list[Column]:
+    """The metrics with a figure in any row. MD's own figures are no columns, but stand beside those that they judge."""
+    own = {spec.reference_key for spec in board.specs}
+    shown = [spec for spec in board.specs if spec.key not in own and any(line.get(spec.key) for line in board.lines)]
+    return [_column(board, spec) for spec in shown]
+
+
+def _column(board: Board, spec: MetricSpec) -> Column:
+    md = _md(board, spec)
+    values = [_number(line.get(spec.key, "")) for line in board.lines]
+    stale = [spec.key in line["stale"].split() for line in board.lines]
+    ranks = {
+        k: {"lower": value, "higher": -value, "reference": abs(value - md)}[spec.better]
+        for k, (line, value) in enumerate(zip(board.lines, values, strict=True))
+        if line["model"] != FLOOR and line["status"] == OFFICIAL and not stale[k]
+    }
+    best = min((rank for rank in ranks.values() if not math.isnan(rank)), default=math.nan)
+    cells = tuple(
+        Cell(
+            value,
+            _number(line.get(f"{spec.key}_low", "")),
+            _number(line.get(f"{spec.key}_high", "")),
+            ranks.get(k, math.nan) == best,
+            stale[k],
+            _why(line, spec, stale[k]),
+        )
+        for k, (line, value) in enumerate(zip(board.lines, values, strict=True))
+    )
+    return Column(spec, cells, md, _plot(board, cells, md))
+
+
+def _md(board: Board, spec: MetricSpec) -> float:
+    """MD's own figure as most rows have it: it is another only for models that are a part of MD themselves."""
+    told = [line[spec.reference_key] for line in board.lines if spec.reference_key and line.get(spec.reference_key)]
+    return _number(Counter(told).most_common(1)[0][0]) if told else math.nan
+
+
+def _why(line: Mapping[str, str], spec: MetricSpec, stale: bool) -> str:
+    said = [item for item in line["undefined"].split(" | ") if item.startswith(f"{spec.key}: ")]
+    return "; ".join([*said, *["made with another version of the metric"] * stale])
+
+
+def _plot(board: Board, cells: tuple[Cell, ...], md: float) -> Plot | None:
+    edges = [x for cell in cells for x in (cell.value, cell.low, cell.high)] + [md]
+    known = [x for x in edges if not math.isnan(x)]
+    models = [k for k, line in enumerate(board.lines) if line["model"] != FLOOR and not math.isnan(cells[k].value)]
+    if not models:
+        return None
+    least, most = min(known), max(known)
+    room = (most - least) * 0.04 or abs(most) * 0.04 or 1.0
+    start, scale = least - room, _PLOT_WIDTH / (most - least + 2 * room)
+
+    def x(value: float) -> float:
+        return round((value - start) * scale, 1)
+
+    bars = []
+    for row, k in enumerate(models):
+        cell = cells[k]
+        low, high = (cell.value, cell.value) if math.isnan(cell.low) else (cell.low, cell.high)
+        y = _LINE_HEIGHT * (row + 0.5)
+        bars.append(Bar(_name(board.lines[k]), y, x(cell.value), x(low), x(high), cell))
+    floors = [cells[k].value for k, line in enumerate(board.lines) if line["model"] == FLOOR]
+    floor = next((x(value) for value in floors if not math.isnan(value)), None)
+    ticks = tuple((x(value), short(value)) for value in dict.fromkeys((least, (least + most) / 2, most)))
+    return Plot(_LINE_HEIGHT * len(models), tuple(bars), floor, None if math.isnan(md) else x(md), ticks)
+
+
+def _name(line: Mapping[str, str]) -> str:
+    if line["model"] == FLOOR:
+        return "MD against itself"
+    return line["model"] if line["status"] == OFFICIAL else f"{line['model']} ({line['status']})"
+
+
+def _legend(suite: Suite) -> str:
+    return (
+        f"{len(suite.targets)} targets against {suite.tier}, {suite.samples} samples a target, seed {suite.seed}. "
+        "In parentheses the 95 % interval (bootstrap over targets). MD against itself: each replica as the model "
+        "against the others, the mean over replicas; what is not above it is noise. Arrows: where better lies; → MD: "
+        "nearest MD's own figure, in the column MD. The best official row is bold, whether or not intervals overlap: "
+        "`ebabench compare` says whether two models can be told apart. †: made with another version of the metric."
+    )
+
+
+def _notes(board: Board) -> list[str]:
+    heads = (("because", "not official: "), ("undefined", "undefined: "), ("marks", "marked targets: "))
+    notes = [f"{line['model']}: {head}{line[key]}" for line in board.lines for key, head in heads if line[key]]
+    return notes + [f"{line['model']}: other versions of {line['stale']}" for line in board.lines if line["stale"]]
+
+
+def _provenance(line: Mapping[str, str]) -> str:
+    if line["model"] == FLOOR:
+        return f"{FLOOR}: {line['samples']} samples, ebabench {line['ebabench']}"
+    seed = f"seed {line['seed']}, " if line["seed"] else ""
+    card = f", card {line['card']}" if line["card"] else ""
+    return (
+        f"{line['model']}: {line['status']}, {line['targets']} targets, {line['samples']} samples, {seed}"
+        f"training overlap with the suite: {line['overlap']}, ebabench {line['ebabench']}{card}"
+    )
+
+
+def _number(text: str) -> float:
+    return float(text) if text else math.nan
