@@ -58,11 +58,12 @@ class Registry(Generic[T]):
         self._load = load
 
     def locations(self) -> dict[str, str]:
-        """Name -> location, nothing imported beyond what holds the names."""
-        return {point.name: point.value for point in entry_points(group=self._group)} | dict(self._builtin())
+        """Name -> location, the project's own first; nothing is imported beyond what holds the names."""
+        own = dict(self._builtin())
+        return own | {point.name: point.value for point in entry_points(group=self._group) if point.name not in own}
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self.locations()))
+        return iter(self.locations())
 
     def __contains__(self, name: object) -> bool:
         return name in self.locations()

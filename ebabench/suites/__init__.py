@@ -31,6 +31,7 @@ class SimulationSettings:
     nanoseconds: float
     frame_ps: float
     replicas: int
+    equilibration_ps: float = 100.0
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
@@ -96,6 +97,7 @@ def _replicas(target: SuiteTarget, settings: SimulationSettings, seed: int) -> l
             nanoseconds=target.nanoseconds or settings.nanoseconds,
             frame_ps=target.frame_ps or settings.frame_ps,
             temperature_k=settings.temperature_k,
+            equilibration_ps=settings.equilibration_ps,
             seed=seed + replica,
             start=start,
         )

@@ -1,0 +1,23 @@
+"""The tiny suite's molecular dynamics, made once a session."""
+
+import os
+
+import pytest
+from command import SUITE, Tiny, ebabench
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or writes the user's cache."""
+    os.environ["EBABENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, _own_cache: None) -> Tiny:
+    folder = tmp_path_factory.mktemp("tiny")
+    made = Tiny(folder / "tiny-v1.toml", folder / "data", folder / "work")
+    made.suite.write_text(SUITE)
+    command = ["simulate", "--suite", str(made.suite), "--out", str(made.data), "--work", str(made.work)]
+    done = ebabench(*command, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return made

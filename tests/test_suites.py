@@ -1,0 +1,142 @@
+"""Suites: frozen, strict, and the very simulations that their references are made by."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import SUITE, Tiny
+
+from ebabench.errors import InputError
+from ebabench.suites import Suite, load_suite, reference_reader, suite_ids
+
+AMINO_ACIDS = set("ACDEFGHIKLMNPQRSTVWY")
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "tiny-v1.toml"
+    path.write_text(text)
+    return path
+
+
+def sequences(suite: Suite) -> set[str]:
+    return {target.sequence for target in suite.targets}
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (("samples = 12", ""), "samples: Field required"),
+        (("samples = 12", 'samples = "many"'), "samples"),
+        (("samples = 12", "samples = 12\ncolour = 1"), "colour"),
+        (('protocol = "corrected"', 'protocol = "correct"'), "protocol"),
+        (('"extended"', '"sheet"'), "targets.1.start"),
+        (("replicas = 2", ""), "simulation.replicas"),
+        (('id = "tiny-v1"', 'id = "tiny"'), "id: is 'tiny'"),
+    ],
+)
+def test_a_suite_that_breaks_the_schema_names_file_and_field(
+    tmp_path: Path, change: tuple[str, str], fault: str
+) -> None:
+    assert change[0] in SUITE
+    path = written(tmp_path, SUITE.replace(*change, 1))
+    with pytest.raises(InputError) as caught:
+        load_suite(str(path))
+    assert str(caught.value).startswith(f"{path}: {fault}")
+
+
+def test_the_seed_of_a_simulation_is_its_own(tmp_path: Path) -> None:
+    simulations = load_suite(str(written(tmp_path, SUITE))).simulations()
+    assert [(one.name, one.replica, one.seed) for one in simulations] == [
+        ("AGS", 1, 2), ("AGS", 2, 3), ("KDE", 1, 12), ("KDE", 2, 13), ("FAV", 1, 22), ("FAV", 2, 23),
+    ]  # fmt: skip
+    for suite_id in suite_ids():
+        seeds = [one.seed for one in load_suite(suite_id).simulations()]
+        assert len(set(seeds)) == len(seeds)
+
+
+def test_choosing_targets_changes_no_simulation(tmp_path: Path) -> None:
+    suite = load_suite(str(written(tmp_path, SUITE)))
+    assert suite.simulations("FAV") == suite.simulations()[4:]
+    with pytest.raises(InputError, match="unknown target of tiny-v1 'KDF'; did you mean KDE"):
+        suite.simulations("KDF")
+
+
+def test_starts_become_one_pair_of_torsions_a_residue(tmp_path: Path) -> None:
+    suite = load_suite(str(written(tmp_path, SUITE)))
+    assert suite.simulations("AGS")[0].start == "random"
+    assert suite.simulations("KDE")[0].start == ((-120.0, 130.0),) * 3
+
+
+def test_a_target_may_be_simulated_longer_than_its_suite(tmp_path: Path) -> None:
+    text = SUITE.replace('start = "extended"', "nanoseconds = 0.05\nreplicas = 3\nframe_ps = 0.5")
+    simulations = load_suite(str(written(tmp_path, text))).simulations("KDE")
+    assert [(one.frames, one.replica) for one in simulations] == [(101, 1), (101, 2), (101, 3)]
+
+
+def test_a_suite_without_settings_is_not_simulated(tmp_path: Path) -> None:
+    text = SUITE[: SUITE.index("[simulation]")] + '[[targets]]\nname = "AGS"\nsequence = "AGS"\n'
+    with pytest.raises(InputError, match="not simulated"):
+        load_suite(str(written(tmp_path, text))).simulations()
+
+
+def test_test_and_validation_peptides_are_not_trained_on() -> None:
+    suites = [load_suite(name) for name in suite_ids()]
+    split = {name: set().union(*(sequences(s) for s in suites if s.split == name)) for name in ("train", "val", "test")}
+    assert not split["train"] & (split["val"] | split["test"])
+    assert not split["val"] & split["test"]
+
+
+def test_training_peptides_have_every_amino_acid_everywhere() -> None:
+    tetrapeptides = [s for s in sequences(load_suite("peptides-train-v1")) if len(s) == 4]
+    assert len(tetrapeptides) >= 100
+    assert all({sequence[place] for sequence in tetrapeptides} == AMINO_ACIDS for place in range(4))
+    assert sequences(load_suite("peptides-train-v1")) == sequences(load_suite("peptides-train-600k-v1"))
+
+
+def test_suites_are_frozen() -> None:
+    """What a row means must not change under its id: a change of settings makes a new id, and a line here."""
+    frozen = {
+        line.split()[0]: line.split()[1]
+        for line in (Path(__file__).parent / "frozen_suites.txt").read_text().splitlines()
+    }
+    found = {name: hashlib.sha256(repr(load_suite(name)).encode()).hexdigest()[:16] for name in suite_ids()}
+    assert found == frozen
+
+
+def test_references_are_what_was_simulated(tiny: Tiny) -> None:
+    """Superposed, in angstrom, to the 0.01 A that XTC keeps; the native is frame 0 of replica 1."""
+    suite = load_suite(str(tiny.suite))
+    reference = reference_reader(suite, tiny.data)("KDE")
+    assert reference.tier == "md-implicit"
+    assert reference.numbers == (1, 2)
+    assert reference.target.sequence == "KDE"
+    assert [len(replica) for replica in reference.replicas] == [31, 31]
+    assert np.allclose(reference.replicas[0][0], reference.target.native, atol=0.01)
+    with np.load(tiny.work / "KDE_R2" / "frames.npz") as frames:
+        simulated = frames["positions"]
+    assert simulated.shape == reference.replicas[1].shape
+    inner = [np.linalg.norm(x[:, :, None] - x[:, None], axis=-1) for x in (simulated, reference.replicas[1])]
+    assert np.abs(inner[0] - inner[1]).max() < 0.03
+
+
+def test_a_reference_that_is_not_there_or_broken_or_anothers(tiny: Tiny, tmp_path: Path) -> None:
+    suite = load_suite(str(tiny.suite))
+    with pytest.raises(InputError, match=r"no molecular dynamics of AGS in .*expected AGS\.pdb"):
+        reference_reader(suite, tmp_path)("AGS")
+    with pytest.raises(InputError, match="no molecular dynamics of AGS"):
+        reference_reader(suite)("AGS")
+    with pytest.raises(InputError, match="unknown target of tiny-v1 'AGG'; did you mean AGS"):
+        reference_reader(suite, tiny.data)("AGG")
+    folder = tmp_path / "AGS"
+    folder.mkdir()
+    for path in (tiny.data / "AGS").glob("AGS*"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    trajectory = folder / "AGS_prod_R2_fit.xtc"
+    trajectory.write_bytes(trajectory.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"AGS_prod_R2_fit\.xtc"):
+        reference_reader(suite, tmp_path)("AGS")
+    for path in (tiny.data / "KDE").glob("KDE*"):
+        (folder / path.name.replace("KDE", "AGS")).write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match="AGS: holds KDE, but tiny-v1 says AGS"):
+        reference_reader(suite, tmp_path)("AGS")
