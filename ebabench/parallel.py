@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -22,22 +23,46 @@ def workers(jobs: int | None = None) -> Iterator[ProcessPoolExecutor]:
     """A pool of ``jobs`` processes, by default one a core that this process may use.
 
     Started afresh and not forked, since a fork of a process with running threads may hang. An exception in the body,
-    an interruption as well, ends the workers at once: what they were at is lost, what they had given is not.
+    an interruption as well, ends the workers at once: what they were at is lost, what they had given is not. They end
+    also when this process is killed outright.
     """
-    for name in _THREADS:
-        os.environ.setdefault(name, "1")
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
-        jobs or cores(),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_DFL),
+        jobs or cores(), mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
     )
     try:
-        yield pool
+        with _single_threaded():
+            yield pool
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()) - before:
             process.terminate()
         raise
     pool.shutdown()
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Processes started meanwhile have one thread, whatever the environment says: there is one a core."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _begin_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A worker of a killed process would wait for work for ever: it holds the other end of its own queue.
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
