@@ -19,6 +19,8 @@ from ebabench.structures import Atoms, Positions
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -69,3 +71,30 @@ def export_energies(atoms: Atoms, positions: Positions, protocol: str, folder: P
     chosen = get_protocol(protocol)
     values = potential_energies(atoms, positions, protocol)
     store.remember(chosen.key(chosen.minimised), atoms.digest(), store.frame_keys(positions), values, folder)
+
+
+def energy_table(files: list[Path], forcefield: str, minimise: bool | None = None) -> pd.DataFrame:
+    """Energies of structures in files, one row a structure: file, energy_kj_per_mol, and the reason where it is NaN.
+
+    Structures that bring hydrogens keep them; others get the protocol's. They are taken as they are unless
+    ``minimise`` says otherwise. Raises InputError for a protocol that does
+    not exist and for a file that cannot be read, before anything is computed.
+    """
+    import pandas as pd
+
+    from ebabench.physics.files import read_structures
+
+    get_protocol(forcefield)
+    structures = [read_structures(file) for file in files]
+    owner = np.repeat(np.arange(len(files)), [len(positions) for _, positions in structures])
+    values, reasons = np.full(len(owner), np.nan), np.full(len(owner), "", dtype=object)
+    molecules = np.array([atoms.digest() for atoms, _ in structures])
+    for molecule in dict.fromkeys(molecules.tolist()):
+        own = np.flatnonzero(molecules == molecule)
+        rows = np.flatnonzero(np.isin(owner, own))
+        frames = np.concatenate([structures[k][1] for k in own])
+        found = prepare_energies(structures[own[0]][0], frames, forcefield, bool(minimise))
+        values[rows] = found.values
+        reasons[rows] = [found.reasons.get(k, "") for k in range(len(rows))]
+    names = [str(files[k]) for k in owner]
+    return pd.DataFrame({"file": names, "energy_kj_per_mol": values, "reason": reasons})

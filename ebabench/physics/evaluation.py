@@ -27,11 +27,12 @@ class Molecule:
         self._minimisation = minimisation
         self._restraint: openmm.CustomExternalForce | None = None
         system = accelerate(template.system)
+        self._heavy = [atom.index for atom in template.topology.atoms() if atom.element.symbol != "H"]
         if minimisation and minimisation.restraint:
             self._restraint = openmm.CustomExternalForce(f"{minimisation.restraint / 2}*((x-x0)^2+(y-y0)^2+(z-z0)^2)")
             for axis in "xyz":
                 self._restraint.addPerParticleParameter(f"{axis}0")
-            for atom in template.heavy.tolist():
+            for atom in self._heavy:
                 self._restraint.addParticle(atom, (0.0, 0.0, 0.0))
             self._restraint.setForceGroup(_RESTRAINT_GROUP)
             system.addForce(self._restraint)
@@ -45,7 +46,7 @@ class Molecule:
         """
         self._context.setPositions(positions)
         if self._restraint is not None:
-            for row, atom in enumerate(self.template.heavy.tolist()):
+            for row, atom in enumerate(self._heavy):
                 self._restraint.setParticleParameters(row, atom, positions[atom].tolist())
             self._restraint.updateParametersInContext(self._context)
         if self._minimisation:
@@ -59,7 +60,7 @@ class Molecule:
         return energy
 
     def _check(self, energy: float, positions: Array) -> None:
-        if not np.isfinite(positions).all() or energy > _BROKEN * len(self.template.heavy):
+        if not np.isfinite(positions).all() or energy > _BROKEN * len(self._heavy):
             raise CannotPrepare(f"clashes or broken bonds beyond repair: {energy:.3g} kJ/mol after minimisation")
         # A hydrogen without Lennard-Jones term that starts inside another atom falls into its charge: energy -> -inf.
         fused = sorted(cKDTree(positions).query_pairs(_FUSED))

@@ -131,7 +131,7 @@ def _exp(x: float) -> float:
 
 @njit(fastmath=_SUMS, error_model="numpy", forceinline=True)
 def _descreening(i: int, x: Array, y: Array, z: Array, born: BornTerms, neck: NeckTerms | None, row: Array) -> float:
-    """Twice the integral of atom i over all others; ``row`` [N] takes its derivatives by distance, over the distance."""
+    """Twice the integral of atom i over all others; ``row`` [N] takes its derivatives by distance, over distance."""
     offset, xi, yi, zi = born.offset_radius[i], x[i], y[i], z[i]
     inverse = 1.0 / offset
     if neck is not None:

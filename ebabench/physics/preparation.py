@@ -1,4 +1,4 @@
-"""From a table of heavy atoms to what a force field needs: all atoms, their bonds, and their places in every frame."""
+"""From a table of atoms to what a force field needs: all atoms, their bonds, and their places in every frame."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import openmm
 from openmm import app, unit
 
+from ebabench.nomenclature import is_hydrogen
 from ebabench.physics.hydrogens import Placement, plan_placement
 from ebabench.physics.protocols import Protocol
 from ebabench.structures import THREE_TO_ONE, Atoms, Positions
@@ -26,17 +27,17 @@ class CannotPrepare(Exception):  # noqa: N818 - it is a finding about the struct
 
 @dataclass(frozen=True)
 class Template:
-    """A molecule with all its atoms. ``heavy`` [N]: where the input's atoms stand in the full table."""
+    """A molecule with all its atoms. ``given`` [N]: where the input's atoms stand in the full table."""
 
     topology: app.Topology
     system: openmm.System
-    heavy: npt.NDArray[np.int64]
+    given: npt.NDArray[np.int64]
     placement: Placement
 
     def complete(self, positions: Positions) -> Array:
-        """All atoms [S, A, 3] in nm from the heavy ones [S, N, 3] in angstrom."""
+        """All atoms [S, A, 3] in nm from the input's [S, N, 3] in angstrom."""
         full = np.zeros((len(positions), self.topology.getNumAtoms(), 3))
-        full[:, self.heavy] = positions / 10.0
+        full[:, self.given] = positions / 10.0
         self.placement(full)
         return full
 
@@ -60,19 +61,21 @@ def disulfides(atoms: Atoms, positions: Positions) -> list[Pairs]:
     return found
 
 
-def _heavy_topology(atoms: Atoms, bonded: Pairs) -> app.Topology:
+def _topology(atoms: Atoms, bonded: Pairs) -> app.Topology:
     strange = sorted(set(atoms.residue_name.tolist()) - set(THREE_TO_ONE))
     if strange:
         raise CannotPrepare(f"no force field parameters for residue {', '.join(strange)}")
     topology = app.Topology()
     chain = topology.addChain()
     known = []
+    hydrogen = is_hydrogen(atoms.name)
     for number in range(int(atoms.residue[-1]) + 1):
         rows = np.flatnonzero(atoms.residue == number)
         residue = topology.addResidue(str(atoms.residue_name[rows[0]]), chain)
         for row in rows:
             name = str(atoms.name[row])
-            known.append(topology.addAtom(name, app.Element.getBySymbol(name[0]), residue))
+            element = app.Element.getBySymbol("H" if hydrogen[row] else name[0])
+            known.append(topology.addAtom(name, element, residue))
     if "OXT" not in {atom.name for atom in residue.atoms()}:
         topology.addAtom("OXT", app.element.oxygen, residue)
     topology.createStandardBonds()
@@ -81,25 +84,29 @@ def _heavy_topology(atoms: Atoms, bonded: Pairs) -> app.Topology:
     return topology
 
 
+def _with_hydrogens(topology: app.Topology) -> app.Topology:
+    # Histidine's tautomer must not depend on a frame, or the frames of one target would have different energies.
+    variants = ["HIE" if residue.name == "HIS" else None for residue in topology.residues()]
+    # Only the topology is wanted of Modeller, so that the places may be anything but equal.
+    anywhere = np.random.default_rng(0).random((topology.getNumAtoms(), 3)) * 10.0
+    modeller = app.Modeller(topology, anywhere * unit.nanometer)
+    modeller.addHydrogens(variants=variants, platform=openmm.Platform.getPlatformByName("Reference"))
+    return modeller.topology
+
+
 @lru_cache(maxsize=8)
 def _forcefield(files: tuple[str, ...]) -> app.ForceField:
     return app.ForceField(*files)
 
 
 def build_template(atoms: Atoms, protocol: Protocol, bonded: Pairs = ()) -> Template:
-    """Adds the hydrogens (and OXT where it is missing) to a heavy-atom table and parametrises the molecule.
+    """Adds OXT where it is missing, and hydrogens to a table that has none, and parametrises the molecule.
 
     ``bonded`` are disulfides. Raises CannotPrepare where an atom is missing or unknown.
     """
-    topology = _heavy_topology(atoms, bonded)
-    # Histidine's tautomer must not depend on a frame, or the frames of one target would have different energies.
-    variants = ["HIE" if residue.name == "HIS" else None for residue in topology.residues()]
-    reference = openmm.Platform.getPlatformByName("Reference")
-    # Only the topology is wanted of it, so that the places may be anything but equal.
-    anywhere = np.random.default_rng(0).random((topology.getNumAtoms(), 3)) * 10.0
-    modeller = app.Modeller(topology, anywhere * unit.nanometer)
-    modeller.addHydrogens(variants=variants, platform=reference)
-    full = modeller.topology
+    full = _topology(atoms, bonded)
+    if not is_hydrogen(atoms.name).any():
+        full = _with_hydrogens(full)
     try:
         system = _forcefield(protocol.forcefield).createSystem(
             full,
@@ -110,13 +117,13 @@ def build_template(atoms: Atoms, protocol: Protocol, bonded: Pairs = ()) -> Temp
     except ValueError as error:
         raise CannotPrepare(str(error).split("For more information")[0].strip()) from error
     place = {(atom.residue.index, atom.name): atom.index for atom in full.atoms()}
-    heavy = np.array([place[int(r), str(n)] for r, n in zip(atoms.residue, atoms.name, strict=True)])
+    given = np.array([place[int(r), str(n)] for r, n in zip(atoms.residue, atoms.name, strict=True)])
     known = np.zeros(full.getNumAtoms(), dtype=bool)
-    known[heavy] = True
+    known[given] = True
     elements = [atom.element.symbol for atom in full.atoms()]
     bonds = [(bond.atom1.index, bond.atom2.index) for bond in full.bonds()]
     try:
         placement = plan_placement(elements, bonds, known.tolist())
     except ValueError as error:
         raise CannotPrepare(str(error)) from error
-    return Template(full, system, heavy, placement)
+    return Template(full, system, given, placement)

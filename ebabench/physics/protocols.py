@@ -42,12 +42,17 @@ class Protocol:
         return f"{self.name}|{self.version}|{'minimised' if minimise else 'as given'}"
 
 
+_FREE = Minimisation(tolerance=10.0, iterations=0)
 _BRIEF = Minimisation(tolerance=10.0, iterations=500, restraint=2000.0)
 
-PROTOCOLS = {
-    protocol.name: protocol
-    for protocol in (Protocol("amber99sbildn-obc", 1, ("amber99sbildn.xml", "amber99_obc.xml"), False, _BRIEF, True),)
-}
+_NAMED = (
+    # The force field and solvent that made the embedded suites' molecular dynamics.
+    Protocol("amber99sbildn-obc", 1, ("amber99sbildn.xml", "amber99_obc.xml"), False, _BRIEF, True),
+    # The authors' of energy-based alignment.
+    Protocol("charmm36-gbn2", 1, ("charmm36.xml", "implicit/gbn2.xml"), True, _FREE, True),
+    Protocol("amber14-gbn2", 1, ("amber14-all.xml", "implicit/gbn2.xml"), True, _FREE, True),
+)
+PROTOCOLS = {protocol.name: protocol for protocol in _NAMED}
 
 
 def get_protocol(name: str) -> Protocol:
