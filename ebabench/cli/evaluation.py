@@ -201,13 +201,14 @@ def _metrics() -> tuple[list[Metric], list[MetricSpec]]:
 
 def _place(folder: Run, suite: Suite, leaderboards: Path) -> None:
     from ebabench.leaderboard import rebuild, refusal
+    from ebabench.report import write_report
     from ebabench.runs import Run
 
     finished = Run.read(folder.folder)
     if why := refusal(finished, suite):
         print(f"not on the leaderboard: {why}")
         return
-    rebuild(suite, [finished], _metrics()[1], leaderboards)
+    write_report(rebuild(suite, [finished], _metrics()[1], leaderboards), suite, leaderboards)
     print(f"the leaderboard is {leaderboards / suite.id}.csv")
 
 
