@@ -174,7 +174,7 @@ def test_the_markdown_shows_models_intervals_floor_and_notes(board):
     assert "md_rmsf" not in text.split("## Notes")[0]
     for said in (
         "jaccard: 1 of 5",
-        "collapsed (0.",
+        "collapsed (diversity 0.",
         "samples 10, the suite has 20",
         "not_trained",
         "other versions of rmsf",

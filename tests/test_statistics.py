@@ -6,7 +6,7 @@ import pytest
 from synthetic_runs import spec
 
 from ebabench import statistics
-from ebabench.marks import diversity_ratio, marks
+from ebabench.marks import disagreement, marks
 from ebabench.records import Figures, Record
 from ebabench.statistics import aggregate, interval, percentiles, resample, summarise
 
@@ -139,17 +139,21 @@ def test_resamples_draw_as_many_targets_as_there_are():
     assert statistics.RESAMPLES == 10_000
 
 
-@pytest.mark.parametrize(("own", "collapsed"), [(2.0, False), (1.1, False), (0.9, True), (0.0, True)])
-def test_a_collapsed_ensemble_is_marked(own, collapsed):
-    found = record("x", pairwise_rmsd=own, md_pairwise_rmsd=2.0)
-    assert diversity_ratio(found) == pytest.approx(own / 2)
+@pytest.mark.parametrize(("own", "collapsed"), [(2.0, False), (1.1, False), (0.4, True), (0.0, True)])
+@pytest.mark.parametrize("key", ["pairwise_rmsd", "effective_conformations"])
+def test_a_collapsed_ensemble_is_marked(key, own, collapsed):
+    found = record("x", **{key: own, f"md_{key}": 2.0})
     assert bool(marks(found)) is collapsed
+    assert marks(record("x", **{f"md_{key}": 2.0})) == []
 
 
 def test_replicas_in_basins_of_their_own_are_marked():
-    def floor(distance):
-        return tuple(Figures({"md_pca_w2": distance, "md_pairwise_rmsd": 2.0}) for _ in range(3))
+    def floor(distance, noise=0.4):
+        figures = Figures({"md_pca_w2": distance, "md_vs_md_pca_w2": noise, "md_pairwise_rmsd": 2.0})
+        return (figures,) * 3
 
-    assert marks(record("x", floor=floor(0.4))) == []
-    assert marks(record("x", floor=floor(1.9))) == ["replicas disagree (0.95)"]
+    assert disagreement(record("x", floor=floor(0.4))) == pytest.approx(0)
+    assert disagreement(record("x", floor=floor(2.0, noise=0.0))) == pytest.approx(1)
+    assert marks(record("x", floor=floor(0.9))) == []
+    assert marks(record("x", floor=floor(1.9))) == ["replicas disagree (0.86)"]
     assert marks(record("x")) == []
