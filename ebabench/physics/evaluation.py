@@ -1,6 +1,9 @@
-"""Evaluates and minimises structures with OpenMM: one System and one Context a topology."""
+"""Evaluates and minimises structures with OpenMM: a System and a Context a topology, for all its frames."""
 
 from __future__ import annotations
+
+import copy
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,53 +17,105 @@ from ebabench.structures import Atoms, Positions
 
 Array = npt.NDArray[np.float64]
 
-_RESTRAINT_GROUP = 1
 _BROKEN = 400.0  # kJ/mol a heavy atom: a covalent bond each
 _FUSED = 0.08  # nm: shorter than any bond
+_WORTH_A_GPU = 1000  # atoms; below, starting its kernels costs more than the sums
 
 
-class Molecule:
-    """A prepared molecule in a Context, and the restraint that minimisation moves from frame to frame."""
+@lru_cache(maxsize=1)
+def gpu_platform() -> str | None:
+    """The first of OpenMM's GPU platforms that is present and works here."""
+    present = {openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())}
+    for name in ("CUDA", "HIP", "OpenCL"):
+        if name in present:
+            system = openmm.System()
+            system.addParticle(1.0)
+            try:
+                openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(name))
+            except openmm.OpenMMException:
+                continue
+            return name
+    return None
 
-    def __init__(self, template: Template, minimisation: Minimisation | None) -> None:
-        self.template = template
-        self._minimisation = minimisation
-        self._restraint: openmm.CustomExternalForce | None = None
-        system = accelerate(template.system)
-        self._heavy = [atom.index for atom in template.topology.atoms() if atom.element.symbol != "H"]
-        if minimisation and minimisation.restraint:
-            self._restraint = openmm.CustomExternalForce(f"{minimisation.restraint / 2}*((x-x0)^2+(y-y0)^2+(z-z0)^2)")
+
+def _context(system: openmm.System) -> openmm.Context:
+    """A Context for ``system``, of which it takes possession: on a GPU that is worth it, else with our kernel."""
+    gpu = gpu_platform() if system.getNumParticles() >= _WORTH_A_GPU else None
+    integrator = openmm.VerletIntegrator(0.001)
+    if gpu:
+        precise = {"Precision": "mixed"}
+        return openmm.Context(system, integrator, openmm.Platform.getPlatformByName(gpu), precise)
+    return openmm.Context(accelerate(system), integrator, openmm.Platform.getPlatformByName("Reference"))
+
+
+def constrain_hydrogens(system: openmm.System) -> openmm.System:
+    """A copy of ``system`` in which constraints take the place of all springs to hydrogens."""
+    system = copy.deepcopy(system)
+    light = [system.getParticleMass(k)._value < 1.5 for k in range(system.getNumParticles())]
+    (bonds,) = (force for force in system.getForces() if isinstance(force, openmm.HarmonicBondForce))
+    for k in range(bonds.getNumBonds()):
+        i, j, length, _ = bonds.getBondParameters(k)
+        if light[i] or light[j]:
+            system.addConstraint(i, j, length)
+            bonds.setBondParameters(k, i, j, length, 0.0)
+    return system
+
+
+class _Minimiser:
+    """Relaxes one molecule, with springs to hydrogens whatever the protocol: constraints take L-BFGS thrice as long."""
+
+    def __init__(self, template: Template, how: Minimisation) -> None:
+        self._how = how
+        self._heavy = template.heavy
+        system = copy.deepcopy(template.system)
+        self._restraint = openmm.CustomExternalForce(f"{how.restraint / 2}*((x-x0)^2+(y-y0)^2+(z-z0)^2)")
+        if how.restraint:
             for axis in "xyz":
                 self._restraint.addPerParticleParameter(f"{axis}0")
             for atom in self._heavy:
                 self._restraint.addParticle(atom, (0.0, 0.0, 0.0))
-            self._restraint.setForceGroup(_RESTRAINT_GROUP)
             system.addForce(self._restraint)
-        reference = openmm.Platform.getPlatformByName("Reference")
-        self._context = openmm.Context(system, openmm.VerletIntegrator(0.001), reference)
+        self._context = _context(system)
 
-    def energy(self, positions: Array) -> float:
-        """Energy (kJ/mol, without the restraint's) of all atoms [A, 3] in nm, minimised if that was asked for.
-
-        Raises CannotPrepare where minimisation could not mend the structure.
-        """
+    def __call__(self, positions: Array) -> Array:
         self._context.setPositions(positions)
-        if self._restraint is not None:
+        if self._how.restraint:
             for row, atom in enumerate(self._heavy):
                 self._restraint.setParticleParameters(row, atom, positions[atom].tolist())
             self._restraint.updateParametersInContext(self._context)
-        if self._minimisation:
-            openmm.LocalEnergyMinimizer.minimize(
-                self._context, self._minimisation.tolerance, self._minimisation.iterations
-            )
-        state = self._context.getState(getEnergy=True, getPositions=True, groups={0})
-        energy = float(state.getPotentialEnergy()._value)
-        if self._minimisation:
-            self._check(energy, state.getPositions(asNumpy=True)._value)
+        openmm.LocalEnergyMinimizer.minimize(self._context, self._how.tolerance, self._how.iterations)
+        return np.asarray(self._context.getState(getPositions=True).getPositions(asNumpy=True)._value)
+
+
+class Molecule:
+    """A prepared molecule under a protocol."""
+
+    def __init__(self, template: Template, protocol: Protocol, minimise: bool) -> None:
+        self.template = template
+        self._constrained = protocol.constrain_hydrogens
+        self._minimise = _Minimiser(template, protocol.minimisation) if minimise else None
+        system = template.system
+        self._context = _context(constrain_hydrogens(system) if self._constrained else copy.deepcopy(system))
+
+    def energy(self, positions: Array) -> float:
+        """Energy (kJ/mol) of all atoms [A, 3] in nm, minimised if that was asked for.
+
+        Raises CannotPrepare where there is no energy, or where minimisation could not mend the structure.
+        """
+        if self._minimise:
+            positions = self._minimise(positions)
+        self._context.setPositions(positions)
+        if self._minimise and self._constrained:
+            self._context.applyConstraints(1e-6)
+        energy = float(self._context.getState(getEnergy=True).getPotentialEnergy()._value)
+        if not np.isfinite(energy):
+            raise CannotPrepare("the energy is not finite: atoms lie upon each other")
+        if self._minimise:
+            self._check(energy, positions)
         return energy
 
     def _check(self, energy: float, positions: Array) -> None:
-        if not np.isfinite(positions).all() or energy > _BROKEN * len(self._heavy):
+        if energy > _BROKEN * len(self.template.heavy):
             raise CannotPrepare(f"clashes or broken bonds beyond repair: {energy:.3g} kJ/mol after minimisation")
         # A hydrogen without Lennard-Jones term that starts inside another atom falls into its charge: energy -> -inf.
         fused = sorted(cKDTree(positions).query_pairs(_FUSED))
@@ -73,19 +128,19 @@ class Molecule:
 
 
 class Evaluator:
-    """Energies of the frames of one molecule; those of another disulfide pattern get a topology of their own."""
+    """Energies of the frames of one table of atoms; each pattern of disulfides gets a topology of its own."""
 
     def __init__(self, atoms: Atoms, protocol: Protocol, minimise: bool) -> None:
         self._atoms = atoms
         self._protocol = protocol
-        self._minimisation = protocol.minimisation if minimise else None
+        self._minimise = minimise
         self._molecules: dict[Pairs, Molecule | CannotPrepare] = {}
 
     def _molecule(self, bonded: Pairs) -> Molecule:
         if bonded not in self._molecules:
             try:
                 template = build_template(self._atoms, self._protocol, bonded)
-                self._molecules[bonded] = Molecule(template, self._minimisation)
+                self._molecules[bonded] = Molecule(template, self._protocol, self._minimise)
             except CannotPrepare as reason:
                 self._molecules[bonded] = reason
         found = self._molecules[bonded]
@@ -98,12 +153,9 @@ class Evaluator:
             raise CannotPrepare("coordinates are not finite")
         molecule = self._molecule(bonded)
         try:
-            energy = molecule.energy(molecule.template.complete(frame[None])[0])
+            return molecule.energy(molecule.template.complete(frame[None])[0])
         except openmm.OpenMMException as error:
             raise CannotPrepare(f"OpenMM: {error}") from error
-        if not np.isfinite(energy):
-            raise CannotPrepare("the energy is not finite: atoms lie upon each other")
-        return energy
 
     def __call__(self, positions: Positions) -> tuple[Array, dict[int, str]]:
         """Energies [S] (kJ/mol) of positions [S, N, 3] in angstrom; where NaN, the reason by frame."""

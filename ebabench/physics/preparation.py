@@ -34,6 +34,11 @@ class Template:
     given: npt.NDArray[np.int64]
     placement: Placement
 
+    @property
+    def heavy(self) -> list[int]:
+        """Indices of all atoms but hydrogens."""
+        return [atom.index for atom in self.topology.atoms() if atom.element.symbol != "H"]
+
     def complete(self, positions: Positions) -> Array:
         """All atoms [S, A, 3] in nm from the input's [S, N, 3] in angstrom."""
         full = np.zeros((len(positions), self.topology.getNumAtoms(), 3))
@@ -109,10 +114,7 @@ def build_template(atoms: Atoms, protocol: Protocol, bonded: Pairs = ()) -> Temp
         full = _with_hydrogens(full)
     try:
         system = _forcefield(protocol.forcefield).createSystem(
-            full,
-            nonbondedMethod=app.NoCutoff,
-            constraints=app.HBonds if protocol.constrain_hydrogens else None,
-            removeCMMotion=False,
+            full, nonbondedMethod=app.NoCutoff, constraints=None, removeCMMotion=False
         )
     except ValueError as error:
         raise CannotPrepare(str(error).split("For more information")[0].strip()) from error
