@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"errors", "structures"},
     {"contracts", "atomic", "cache", "parallel", "nomenclature", "geometry"},
-    {"registry", "formats", "matching", "plausibility", "physics"},
-    {"cards", "datasets"},
+    {"registry", "formats", "matching", "plausibility"},
+    {"cards", "physics"},
+    {"datasets"},
     {"suites", "pairing"},
     {"sampling", "records"},
     {"floor", "marks"},

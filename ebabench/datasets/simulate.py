@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import platform
+import random
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -125,6 +126,7 @@ def _start(simulation: Simulation) -> tuple[app.Modeller, Any]:
     """The minimised peptide. Torsions at which the chain runs through itself are drawn again."""
     import openmm
 
+    random.seed(simulation.seed)  # OpenMM puts hydrogens at random places before it minimises them
     for attempt in range(_ATTEMPTS):
         modeller = build_peptide(simulation.sequence, start_torsions(simulation, attempt))
         context = _context(simulation, modeller.topology)
