@@ -1,0 +1,141 @@
+"""The training loop: exact resume, refusals, and what a bad loss leaves behind."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ebabench.alignment.batches import Batches, Example
+from ebabench.alignment.denoiser import Condition, Prepared
+from ebabench.alignment.diffusion import Edm
+from ebabench.alignment.training import TrainConfig, train
+from ebabench.errors import InputError, RunError
+from ebabench.structures import Positions, Target
+
+
+class Line:
+    """A denoiser of points on a line: one residue of one coordinate a conformation."""
+
+    def __init__(self) -> None:
+        self.edm = Edm()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.network: nn.Module = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 1))
+
+    def prepare(self, target: Target, positions: Positions) -> Prepared:
+        raise AssertionError
+
+    def adopt_geometry(self, data: list[tuple[Target, Positions]]) -> None:
+        raise AssertionError
+
+    def loss(self, coordinates: Tensor, condition: Condition, sigma: Tensor, noise: Tensor) -> Tensor:
+        noisy = coordinates + sigma[:, None, None] * noise
+        level = sigma.log()[:, None, None].expand_as(noisy)
+        guess = self.network(torch.cat([noisy, level], -1))
+        return ((guess - coordinates) ** 2).mean((1, 2))
+
+    def save(self, path: Path, provenance: Mapping[str, Any]) -> None:
+        save_file({k: v.contiguous() for k, v in self.network.state_dict().items()}, path)
+
+
+def _examples(targets: int = 3, frames: int = 20) -> list[Example]:
+    generator = torch.Generator().manual_seed(5)
+    return [
+        Example(
+            Prepared(f"t{k}", torch.randn(frames, 1 + k % 2, 1, generator=generator), {"one": torch.ones(2)}),
+            torch.randn(frames, generator=generator),
+        )
+        for k in range(targets)
+    ]
+
+
+def _config(**settings: Any) -> TrainConfig:
+    defaults = {"objective": "eba", "steps": 12, "batch_residues": 64, "precision": "float32", "checkpoint_every": 5}
+    return TrainConfig(**{**defaults, **settings})
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("objective", ["sft", "eba", "eba-dpo"])
+@pytest.mark.parametrize("at", [3, 7])
+def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(
+    tmp_path: Path, objective: str, at: int
+) -> None:
+    config = _config(objective=objective)
+
+    def kill(step: int, _loss: float) -> None:
+        if step == at:
+            raise Killed
+
+    whole = train(Line(), _examples(), config, tmp_path / "whole", {})
+    with pytest.raises(Killed):
+        train(Line(), _examples(), config, tmp_path / "killed", {}, kill)
+    resumed = train(Line(), _examples(), config, tmp_path / "killed", {})
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert (tmp_path / "killed/log.csv").read_text() == (tmp_path / "whole/log.csv").read_text()
+
+
+def test_training_moves_the_weights(tmp_path: Path) -> None:
+    before = copy.deepcopy(Line().network.state_dict())
+    after = load_file(train(Line(), _examples(), _config(ema=0.5), tmp_path, {}))
+    assert max(float((after[name] - before[name]).abs().max()) for name in before) > 1e-5
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
+    train(Line(), _examples(), _config(), tmp_path, {"data": "a"})
+    kept = (tmp_path / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="other settings or data"):
+        train(Line(), _examples(), _config(), tmp_path, {"data": "b"})
+    assert (tmp_path / "model.safetensors").read_bytes() == kept
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_batch(tmp_path: Path) -> None:
+    examples = _examples(1)
+    assert examples[0].energies is not None
+    examples[0].energies[:] = torch.nan
+    with pytest.raises(RunError, match=r"not finite at step 0 \(targets t0\)"):
+        train(Line(), examples, _config(), tmp_path, {})
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_energies_are_asked_for(tmp_path: Path) -> None:
+    examples = [Example(example.prepared) for example in _examples()]
+    with pytest.raises(InputError, match="needs energies"):
+        train(Line(), examples, _config(), tmp_path, {})
+
+
+def test_the_conformations_of_a_group_differ_and_keep_their_energies() -> None:
+    examples = _examples(frames=4)
+    batches = Batches(examples, 3, lambda _length: 50)
+    generator = torch.Generator().manual_seed(0)
+    by_name = {example.prepared.target: example for example in examples}
+    for _ in range(5):
+        batch = batches.draw(generator)
+        assert batch.energies is not None
+        for group, energies, name in zip(batch.coordinates, batch.energies, batch.targets, strict=True):
+            assert len({tuple(c.flatten().tolist()) for c in group}) == 3
+            known = by_name[name]
+            assert known.energies is not None
+            for coordinates, energy in zip(group, energies, strict=True):
+                frame = (known.prepared.coordinates == coordinates).flatten(1).all(-1).nonzero().item()
+                assert float(known.energies[int(frame)]) == float(energy)
+
+
+def test_too_few_conformations() -> None:
+    with pytest.raises(InputError, match="no target has the 3 conformations"):
+        Batches(_examples(frames=2), 3, lambda _length: 1)
+
+
+def test_every_residue_is_seen_equally_often() -> None:
+    """Two targets of one residue, one of two: a batch is of the longer with odds 2 : 2."""
+    batches = Batches(_examples(3), 1, lambda _length: 1)
+    generator = torch.Generator().manual_seed(0)
+    long = sum(batches.draw(generator).coordinates.shape[2] == 2 for _ in range(400))
+    assert 160 < long < 240
