@@ -16,6 +16,7 @@ import numpy as np
 from ebabench.atomic import write_atomic
 from ebabench.cache import cache_dir
 from ebabench.contracts import Metric
+from ebabench.physics.protocols import get_protocol
 from ebabench.records import Figures, figures_from, figures_to
 from ebabench.structures import Reference
 
@@ -33,9 +34,13 @@ def reference_digest(reference: Reference) -> str:
 
 
 def floor_key(reference: str, atoms: str, n_samples: int, metric: Metric, protocol: str, energy: str | None) -> str:
-    """Digest of all that one family's floor depends on; ``reference`` and ``atoms`` are digests themselves."""
+    """Digest of all that one family's floor depends on; ``reference`` and ``atoms`` are digests themselves.
+
+    Raises InputError for an energy protocol that does not exist.
+    """
     versions = {spec.key: spec.version for spec in metric.specs}
-    text = json.dumps([reference, atoms, n_samples, metric.name, versions, protocol, energy], sort_keys=True)
+    physics = get_protocol(energy).key(get_protocol(energy).minimised) if energy else None
+    text = json.dumps([reference, atoms, n_samples, metric.name, versions, protocol, physics], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
