@@ -28,6 +28,11 @@ def frame_keys(positions: Positions) -> npt.NDArray[np.uint64]:
     return np.frombuffer(digests, dtype="<u8")
 
 
+def shipped_folder() -> Path:
+    """Where the package holds the energies of its own data."""
+    return Path(str(resources.files("ebabench.datasets"))) / "peptides" / "energies"
+
+
 def _name(protocol_key: str, molecule: str) -> str:
     return hashlib.sha256(f"{protocol_key}|{molecule}".encode()).hexdigest()[:32] + ".npy"
 
@@ -58,9 +63,8 @@ def _merged(keys: npt.NDArray[np.uint64], energies: npt.NDArray[np.float64]) -> 
 
 def recall(protocol_key: str, molecule: str, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
     """Known energies of frames [S], kJ/mol; NaN where a frame is not known. ``molecule``: digest of the atom table."""
-    shipped = Path(str(resources.files("ebabench.datasets"))) / "peptides" / "energies"
     energies = np.full(len(keys), np.nan)
-    for folder in (shipped, cache_dir() / "energies"):
+    for folder in (shipped_folder(), cache_dir() / "energies"):
         rows = _read(folder / _name(protocol_key, molecule))
         if len(rows):
             at = np.minimum(np.searchsorted(rows["frame"], keys), len(rows) - 1)
