@@ -61,9 +61,9 @@ def _picture(record: Record, pair: Pair, model: str) -> Any:
 
 def _fluctuation(axes: Axes, pair: Pair, model: str) -> None:
     residues = pair.place[pair.atoms.residue[pair.ca]] + 1
-    away = pair.model_ca - pair.model_ca.mean(0)
+    own = pair.model[:, pair.ca]
     axes.plot(residues, pair.md_rmsf[pair.ca], "o-", color=_MD, label="MD")
-    axes.plot(residues, np.sqrt((away**2).sum(2).mean(0)), "o-", color=_MODEL, label=model)
+    axes.plot(residues, np.sqrt(own.var(0).sum(1)), "o-", color=_MODEL, label=model)
     axes.set(xlabel="residue", ylabel="RMSF of the C-alpha (Å)", ylim=(0, None), title="Fluctuation")
     axes.legend(frameon=False)
 
