@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ebabench.atomic import write_atomic
+from ebabench.atomic import exclusive, write_atomic
 from ebabench.contracts import MetricSpec
 from ebabench.errors import InputError, RunError
 from ebabench.marks import marks
@@ -70,24 +70,31 @@ def rebuild(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec], fold
         InputError: a run may not stand there (``refusal``), or the CSV is not a leaderboard.
         RunError: it cannot be written.
     """
-    path = folder / f"{suite.id}.csv"
-    lines = _read(path)
-    for run in sorted(runs, key=lambda run: run.started):
+    for run in runs:
         if why := refusal(run, suite):
             raise InputError(f"{run.folder}: {why}")
-        line, floor = _lines(run, specs)
+    path = folder / f"{suite.id}.csv"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(folder):
+            board = _merged(_read(path), suite, runs, specs)
+            write_atomic(path, board.to_csv())
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}; it is as it was, and the runs are kept") from error
+    return board
+
+
+def _merged(
+    lines: dict[tuple[str, bool], Line], suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec]
+) -> Board:
+    for run in sorted(runs, key=lambda run: run.started):
+        line, floor = _lines(run, suite, specs)
         lines[_key(line)] = line
         lines[_key(floor)] = _fuller(lines.get(_key(floor)), floor, specs)
     for line in lines.values():
         line["stale"] = _stale(line, specs)
     ordered = sorted(lines.values(), key=lambda line: (line["model"] != FLOOR, line["model"], line["status"]))
-    board = Board(suite.id, tuple(spec for spec in specs if spec.aggregate), tuple(ordered))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, board.to_csv())
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}; it is as it was, and the runs are kept") from error
-    return board
+    return Board(suite.id, tuple(spec for spec in specs if spec.aggregate), tuple(ordered))
 
 
 def refusal(run: Run, suite: Suite) -> str:
@@ -154,21 +161,15 @@ def short(value: float | str) -> str:
     return f"{number:.0f}" if abs(number) >= 1000 else f"{number:#.3g}".rstrip(".")
 
 
-def _lines(run: Run, specs: Sequence[MetricSpec]) -> tuple[Line, Line]:
+def _lines(run: Run, suite: Suite, specs: Sequence[MetricSpec]) -> tuple[Line, Line]:
     """The row of a run, and the row of its floor."""
     records = run.records()
     scored = [record for record in records if not record.error]
-    status = (
-        OFFICIAL
-        if not run.unofficial_because
-        else INCOMPLETE
-        if len(scored) < len(run.identity.targets)
-        else UNOFFICIAL
-    )
+    status = OFFICIAL if not run.unofficial_because else INCOMPLETE if len(scored) < len(suite.targets) else UNOFFICIAL
     with (run.folder / "summary.csv").open(newline="", encoding="utf-8") as file:
         summary = {row["metric"]: row for row in csv.DictReader(file)}
     common = dict.fromkeys((*_HEAD, *_TAIL), "") | {
-        "targets": f"{len(scored)}/{len(run.identity.targets)}",
+        "targets": f"{len(scored)}/{len(suite.targets)}",
         "samples": "/".join(map(str, sorted({record.n_samples for record in scored}))),
         "ebabench": run.made_with,
         "versions": _versions(scored),

@@ -64,7 +64,9 @@ def score(
         for future in as_completed([executor.submit(work, job) for job in jobs]):
             yield future.result()
         return
-    pending = list(jobs)
+    pending = sorted(
+        jobs, key=lambda job: -len(job.sequence)
+    )  # the longest first: none is left to run alone at the end
     while pending:
         lost: set[str] = set()
         with workers(processes) as pool:

@@ -1,6 +1,7 @@
 import csv
 import io
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -104,6 +105,23 @@ def test_random_weights_are_refused(tmp_path):
     assert "random weights" in refusal(run, suite())
     with pytest.raises(InputError, match="random weights"):
         rebuild(suite(), [run], TOY.specs, tmp_path)
+
+
+def test_a_run_of_some_targets_is_incomplete(tmp_path):
+    run = make_run(tmp_path / "run", identity(targets=("one", "two", "three")))
+    rebuild(suite(), [run], TOY.specs, tmp_path)
+    line = lines(tmp_path)["wobble", "incomplete"]
+    assert line["targets"] == "3/5"
+    assert "not scored: four, five" in line["because"]
+
+
+def test_runs_that_finish_together_both_stand(tmp_path, runs):
+    with ThreadPoolExecutor(2) as executor:
+        for board in executor.map(
+            lambda name: rebuild(suite(), [runs[name]], TOY.specs, tmp_path), ("wobble", "stiff")
+        ):
+            assert len(board.lines) >= 2
+    assert list(lines(tmp_path)) == [(FLOOR, "official"), ("stiff", "official"), ("wobble", "official")]
 
 
 def test_a_run_without_summary_is_refused(tmp_path):
