@@ -91,7 +91,7 @@ def _topology(atoms: Atoms, bonded: Pairs) -> app.Topology:
 
 def _with_hydrogens(topology: app.Topology) -> app.Topology:
     # Histidine's tautomer must not depend on a frame, or the frames of one target would have different energies.
-    variants = ["HIE" if residue.name == "HIS" else None for residue in topology.residues()]
+    variants = ["HID" if residue.name == "HIS" else None for residue in topology.residues()]
     # Only the topology is wanted of Modeller, so that the places may be anything but equal.
     anywhere = np.random.default_rng(0).random((topology.getNumAtoms(), 3)) * 10.0
     modeller = app.Modeller(topology, anywhere * unit.nanometer)

@@ -1,8 +1,8 @@
 """Named energy protocols: force field, preparation and minimisation, so that a number can be made again.
 
-What all share: hydrogens of pH 7, neutral histidines protonated at NE2, charged termini, disulfides where two SG are
-within 3 angstrom, no cutoff. Any change that may move a number raises the protocol's version, which enters every
-cache key.
+What all share: hydrogens of pH 7, neutral histidines protonated at ND1 (as `openmm.app.Modeller` has it unless NE2 has
+an acceptor in reach), charged termini, disulfides where two SG are within 3 angstrom, no cutoff. Any change that may
+move a number raises the protocol's version, which enters every cache key.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Protocol:
 
 
 _FREE = Minimisation(tolerance=10.0, iterations=0)
-_BRIEF = Minimisation(tolerance=10.0, iterations=500, restraint=2000.0)
+_BRIEF = Minimisation(tolerance=10.0, iterations=500, restraint=1000.0)
 
 _NAMED = (
     # The force field and solvent that made the embedded suites' molecular dynamics.
-    Protocol("amber99sbildn-obc", 1, ("amber99sbildn.xml", "amber99_obc.xml"), False, _BRIEF, True),
+    Protocol("amber99sbildn-obc", 2, ("amber99sbildn.xml", "amber99_obc.xml"), False, _BRIEF, True),
     # The authors' of energy-based alignment.
-    Protocol("charmm36-gbn2", 1, ("charmm36.xml", "implicit/gbn2.xml"), True, _FREE, True),
-    Protocol("amber14-gbn2", 1, ("amber14-all.xml", "implicit/gbn2.xml"), True, _FREE, True),
+    Protocol("charmm36-gbn2", 2, ("charmm36.xml", "implicit/gbn2.xml"), True, _FREE, True),
+    Protocol("amber14-gbn2", 2, ("amber14-all.xml", "implicit/gbn2.xml"), True, _FREE, True),
 )
 PROTOCOLS = {protocol.name: protocol for protocol in _NAMED}
 
