@@ -42,7 +42,7 @@ def test_moving_a_molecule_leaves_its_energy(peptide):
     # A minimisation may stop elsewhere inside its tolerance.
     relaxed = potential_energies(atoms, frames, OBC)
     np.testing.assert_allclose(potential_energies(atoms, turned(frames), OBC), relaxed, atol=3.0)
-    assert np.median(np.abs(potential_energies(atoms, turned(frames, 1), OBC) - relaxed)) < 0.3
+    assert np.median(np.abs(potential_energies(atoms, turned(frames, 1), OBC) - relaxed)) < 1.0
 
 
 def test_thermal_noise_of_stiff_bonds_is_relaxed_away(peptide):
