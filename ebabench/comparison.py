@@ -67,9 +67,9 @@ def compare(a: Run, b: Run, specs: Sequence[MetricSpec], seed: int = 0) -> list[
 
     The interval is the percentile bootstrap over targets, each drawn with both its sides. A run is called better only
     if the interval leaves out 0 and exchanging the two sides of targets at random gives as large a difference in at
-    most 5 % of cases (of signed ranks, for medians and means). That test is exact for any number of targets, where
-    the interval alone calls one of two equal models better in 8 to 13 % of cases over 8 targets (both, in 3 to 5 %); below
-    6 targets it never gives a verdict. Each metric is judged by itself: of twenty, expect one verdict by chance.
+    most 5 % of cases (of signed ranks, for medians and means). That test is exact for any number of targets. Over 8,
+    the interval alone calls one of two equal models better in 8 to 13 % of cases, both together in 3 to 5 %; below 6
+    targets there is never a verdict. Each metric is judged by itself: of twenty, expect one verdict by chance.
 
     Raises:
         InputError: the runs are not comparable: other suite, tier, protocol, energies, samples or metric versions, or
