@@ -11,8 +11,11 @@ from synthetic_runs import TOY, compute, ensemble, reference, spread
 from ebabench import floor
 from ebabench.contracts import Metric
 from ebabench.errors import InputError, RunError
+from ebabench.metrics import FAMILIES
 from ebabench.records import Figures, Record
+from ebabench.registry import METRICS
 from ebabench.scoring import Job, score, score_target
+from ebabench.suites import load_suite, reference_reader
 
 
 @pytest.fixture(autouse=True)
@@ -165,3 +168,18 @@ def test_a_model_of_another_sequence_is_refused():
 def test_a_model_made_of_every_replica_is_refused():
     with pytest.raises(InputError, match="no reference replica is left"):
         score_target(replace(ensemble("one"), held_out=(1, 2, 3)), reference("one"), [TOY])
+
+
+@pytest.mark.skipif(not floor._PACKAGED.exists(), reason="no floor is shipped")
+def test_the_shipped_floor_is_that_of_todays_metrics_and_nothing_else():
+    chosen = load_suite("peptides-v1")
+    read = reference_reader(chosen)
+    expected = set()
+    for target in chosen.targets:
+        md = read(target.name)
+        digests = floor.reference_digest(md), md.target.atoms.digest()
+        for family in FAMILIES:
+            metric = METRICS.load(family)
+            key = floor.floor_key(*digests, chosen.samples, metric, chosen.protocol, chosen.energy)
+            expected.add(f"{key}.json")
+    assert {path.name for path in floor._PACKAGED.iterdir()} == expected, "ship it anew: see docs/uncertainty.md"
