@@ -33,7 +33,7 @@ FLOOR = "(floor)"
 OFFICIAL, UNOFFICIAL, INCOMPLETE = "official", "unofficial", "incomplete"
 _HEAD = ("model", "status", "because", "overlap", "samples", "seed", "targets")
 _TAIL = ("undefined", "marks", "stale", "card", "ebabench", "versions")
-_ARROW = {"lower": "lower is better", "higher": "higher is better", "reference": "nearest MD is best"}
+_BEST = {"lower": "lower", "higher": "higher", "reference": "nearest MD"}
 
 Line = dict[str, str]
 
@@ -118,17 +118,16 @@ def print_summary(rows: Sequence[Row], title: str) -> Table:
     shown = Table("metric", title=title, title_justify="left", header_style="bold")
     for name in ("value", "95 % interval", "floor"):
         shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column("unit")
-    shown.add_column("")
+    for name in ("unit", "best", ""):
+        shown.add_column(name)
     for row in rows:
         found = row.estimate
         span = f"{short(found.low)} to {short(found.high)}" if found.low == found.low else ""
-        remark = [_ARROW[row.spec.better]]
-        if found.n_undefined:
-            remark = [f"{found.n_undefined} of {found.n_undefined + found.n_targets} targets undefined"]
-        if found.reason:
-            remark.append(found.reason)
-        shown.add_row(row.spec.key, short(found.value), span, short(row.floor), row.spec.unit, "; ".join(remark))
+        said = [f"{found.n_undefined} of {found.n_undefined + found.n_targets} targets undefined"]
+        said = said * bool(found.n_undefined) + [found.reason] * (found.reason not in ("", "undefined"))
+        shown.add_row(
+            row.spec.key, short(found.value), span, short(row.floor), row.spec.unit, best(row.spec), "; ".join(said)
+        )
     return shown
 
 
@@ -144,13 +143,18 @@ def board_table(board: Board, specs: Sequence[MetricSpec]) -> Table:
     for spec in specs:
         if spec.aggregate:
             cells = (_cell(line, spec.key) for line in board.lines)
-            shown.add_row(spec.key, spec.unit, _ARROW[spec.better].partition(" is ")[0], *cells)
+            shown.add_row(spec.key, spec.unit, best(spec), *cells)
     return shown
 
 
 def _cell(line: Line, key: str) -> str:
     value, low, high = (line.get(name, "") for name in (key, f"{key}_low", f"{key}_high"))
     return f"{short(value)} [{short(low)}, {short(high)}]" if low and high else short(value)
+
+
+def best(spec: MetricSpec) -> str:
+    """Where better lies, in words; a dash for MD's own figures, which judge others."""
+    return "–" if spec.better == "reference" and spec.reference_key is None else _BEST[spec.better]
 
 
 def short(value: float | str) -> str:

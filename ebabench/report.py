@@ -165,7 +165,8 @@ def _column(board: Board, spec: MetricSpec) -> Column:
 
 def _md(board: Board, spec: MetricSpec) -> float:
     """MD's own figure as most rows have it: it is another only for models that are a part of MD themselves."""
-    told = [line[spec.reference_key] for line in board.lines if spec.reference_key and line.get(spec.reference_key)]
+    key, models = spec.reference_key, [line for line in board.lines if line["model"] != FLOOR]
+    told = [line[key] for line in models if key and line.get(key)]
     return _number(Counter(told).most_common(1)[0][0]) if told else math.nan
 
 

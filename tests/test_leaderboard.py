@@ -153,7 +153,8 @@ def test_the_printed_table_shows_interval_floor_and_what_is_undefined(runs):
     text = out.getvalue()
     assert "1 of 5 targets undefined" in text
     assert "the model lacks side chains" in text
-    assert "lower is better" in text
+    assert re.search(r"shift .* A +│ lower +│", text)
+    assert re.search(r"md_rmsf .* A +│ – +│", text)
 
 
 @pytest.mark.parametrize(
