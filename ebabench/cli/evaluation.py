@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -51,10 +51,10 @@ def run(
 ) -> None:
     """Samples a suite with a model, scores what it gives, and brings the leaderboard up to date."""
     chosen = load_suite(suite)
-    folder, reader = _sample(load_card(model), chosen, samples, seed, data, device, out)
+    folder, reader, _ = _sample(load_card(model), chosen, samples, seed, data, device, out)
     _score(folder, reader, chosen, jobs)
     _place(folder, chosen, leaderboards)
-    _complain(folder)
+    _complain(folder, _failures(folder))
 
 
 @app.command()
@@ -68,8 +68,8 @@ def sample(
     out: _Out = None,
 ) -> None:
     """Samples a suite with a model; `ebabench run` with the same settings goes on from there."""
-    folder, _ = _sample(load_card(model), load_suite(suite), samples, seed, data, device, out)
-    _complain(folder)
+    folder, _, failed = _sample(load_card(model), load_suite(suite), samples, seed, data, device, out)
+    _complain(folder, failed)
     print(f"ensembles are in {folder.folder / 'ensembles'}")
 
 
@@ -116,12 +116,13 @@ def score(
     _score(folder, reader, chosen, jobs, files)
     if chosen is not None:
         _place(folder, chosen, leaderboards)
-    _complain(folder)
+    _complain(folder, _failures(folder))
 
 
 def _sample(
     card: Card, suite: Suite, samples: int | None, seed: int | None, data: Path | None, device: str, out: Path | None
-) -> tuple[Run, Reader]:
+) -> tuple[Run, Reader, dict[str, str]]:
+    """The run, what reads its references, and why targets failed."""
     from ebabench.runs import Run
     from ebabench.sampling import sample as sample_all
 
@@ -133,6 +134,7 @@ def _sample(
     generator = build(card, Resources(device, reader))
     default = Path("runs") / suite.id / f"{card.name}-s{identity.seed}-n{identity.samples}"
     folder = Run.open(out or default, identity)
+    failed = {}
     with _interruptible(folder), progress() as bar:
         task = bar.add_task("sampling", total=len(targets))
         outcomes = sample_all(
@@ -140,9 +142,10 @@ def _sample(
         )
         for target, outcome in zip(targets, outcomes, strict=True):
             if outcome.error is not None:
+                failed[target.name] = outcome.error
                 folder.save_record(_job(folder, reader, target.name, target.sequence).failed(outcome.error))
             bar.advance(task)
-    return folder, reader
+    return folder, reader, failed
 
 
 def _identity(card: Card, suite: Suite, samples: int, seed: int) -> Identity:
@@ -212,12 +215,15 @@ def _place(folder: Run, suite: Suite, leaderboards: Path) -> None:
     print(f"the leaderboard is {leaderboards / suite.id}.csv")
 
 
-def _complain(folder: Run) -> None:
+def _failures(folder: Run) -> dict[str, str]:
+    return {record.target: record.error for record in folder.records() if record.error is not None}
+
+
+def _complain(folder: Run, failed: Mapping[str, str]) -> None:
     """Raises RunError if targets failed: what was asked for was not all done."""
-    records = folder.records()
-    if failed := [record for record in records if record.error is not None]:
+    for target, reason in failed.items():
         raise RunError(
-            f"{len(failed)} of {len(folder.identity.targets)} targets failed, {failed[0].target}: {failed[0].error}; "
+            f"{len(failed)} of {len(folder.identity.targets)} targets failed, {target}: {reason}; "
             f"the others are kept in {folder.folder}, and the same command tries again"
         )
 
