@@ -58,7 +58,9 @@ def leaderboard(
     board = rebuild(chosen, ranked, _specs(None), leaderboards)
     show_table(board_table(board, shown))
     pages = write_report(board, chosen, leaderboards)
-    print(f"{len(ranked)} runs; the leaderboard is {leaderboards / chosen.id}.csv, also as {', '.join(map(str, pages))}")
+    print(
+        f"{len(ranked)} runs; the leaderboard is {leaderboards / chosen.id}.csv, also as {', '.join(map(str, pages))}"
+    )
 
 
 def _specs(names: list[str] | None) -> list[MetricSpec]:
