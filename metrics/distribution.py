@@ -48,25 +48,63 @@ def pca_w2(first: Positions, second: Positions, axes: tuple[FloatArray, FloatArr
     return wasserstein2(a, b) / float(np.sqrt(first.shape[1]))
 
 
+def rmwd(model: Positions, md: Positions) -> tuple[float, float]:
+    """Root mean square over atoms of the 2-Wasserstein distance of Gaussians fitted to [S, N, 3] and [F, N, 3].
+
+    Returns:
+        The part of the means and the part of the covariances: sqrt(tr(S1 + S2 - 2 (S1 S2)^1/2)).
+    """
+    (mean1, covariance1), (mean2, covariance2) = _gaussians(model), _gaussians(md)
+    values, vectors = np.linalg.eigh(covariance1)
+    root = (vectors * np.sqrt(np.maximum(values, 0))[:, None, :]) @ vectors.transpose(0, 2, 1)
+    # S1 S2 has the eigenvalues of the symmetric root(S1) S2 root(S1).
+    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ covariance2 @ root), 0)).sum(1)
+    variance = np.trace(covariance1 + covariance2, axis1=1, axis2=2) - 2 * cross
+    return float(np.sqrt(((mean1 - mean2) ** 2).sum(1).mean())), float(np.sqrt(np.maximum(variance, 0).mean()))
+
+
+def _gaussians(frames: Positions) -> tuple[FloatArray, FloatArray]:
+    """Mean [N, 3] and population covariance [N, 3, 3] of every atom of frames [S, N, 3]."""
+    mean = frames.mean(0, dtype=np.float64)
+    away = (frames - mean).transpose(1, 2, 0)
+    return mean, away @ away.transpose(0, 2, 1) / len(frames)
+
+
 def compute(pair: Pair) -> Mapping[str, Value]:
     """Every number of the family for one pair."""
     a = pair.md_ca[pair.a]
     reference = principal_components(pair.md_ca)
     joint = principal_components(np.concatenate([a, pair.model_ca]))
-    return {
+    own = principal_components(pair.model_ca, 1)
+    values: dict[str, Value] = {
         "md_pca_w2": pca_w2(a, pair.model_ca, reference),
         "joint_pca_w2": pca_w2(a, pair.model_ca, joint),
         "md_vs_md_pca_w2": pca_w2(a, pair.md_ca[pair.b], reference),
+        "pc_sim": abs(float(own[1][0] @ reference[1][0])),
+    }
+    if lack := pair.lacks("heavy"):
+        return values | dict.fromkeys(("rmwd", "rmwd_translation", "rmwd_variance"), lack)
+    translation, variance = rmwd(pair.model, pair.md(pair.c))
+    return values | {
+        "rmwd": float(np.hypot(translation, variance)),
+        "rmwd_translation": translation,
+        "rmwd_variance": variance,
     }
 
 
 DISTRIBUTION = Metric(
     "distribution",
     (
+        _spec("rmwd", title="Root mean square 2-Wasserstein distance of an atom's distribution", needs="heavy"),
+        _spec("rmwd_translation", title="The same, part of the mean positions", needs="heavy"),
+        _spec("rmwd_variance", title="The same, part of the fluctuations", needs="heavy"),
         _spec("md_pca_w2", title="2-Wasserstein distance in the plane of MD's principal components",
               reference_key="md_vs_md_pca_w2"),
         _spec("md_vs_md_pca_w2", title="The same, MD against MD", better="reference"),
         _spec("joint_pca_w2", title="2-Wasserstein distance in the plane of the principal components of both"),
+        _spec("pc_sim", title="Cosine of the first principal components of model and MD", unit="", better="higher"),
+        _spec("pc_sim_percent", title="Targets with a cosine of first principal components above 0.5", unit="%",
+              better="higher", aggregate="percent_above_half", of=("pc_sim",)),
     ),
     compute,
 )  # fmt: skip

@@ -1,0 +1,120 @@
+"""What a structural biologist looks at: contacts that break and form, side chains that come to the surface.
+
+Definitions: Jing et al., ICML 2024 (arXiv:2402.04845).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ebabench.contracts import FloatArray, Metric, MetricSpec, Value
+from ebabench.geometry import squared_distances
+from ebabench.metrics.flexibility import pearson
+from ebabench.structures import Atoms
+
+if TYPE_CHECKING:
+    from ebabench.pairing import Pair
+    from ebabench.structures import Positions
+
+CONTACT = 8.0  # angstrom, between C-alphas
+WEAK, TRANSIENT, EXPOSED = 0.9, 0.1, 0.1
+_NOISE = 1e-12  # nats: the mutual information of two values in a thousand frames is a million times this
+
+_BoolArray = npt.NDArray[np.bool_]
+_spec = partial(
+    MetricSpec, version=1, unit="", better="higher", aggregate="median", paper="arXiv:2402.04845",
+    depends_on_samples=True,
+)  # fmt: skip
+
+
+def contact_frequency(ca: Positions) -> FloatArray:
+    """Share [C, C] of the frames of ca [S, C, 3] in which two C-alphas are nearer than 8 angstrom."""
+    count = np.zeros((ca.shape[1], ca.shape[1]))
+    for frame in ca:
+        count += squared_distances(frame, frame) < CONTACT**2
+    return count / len(ca)
+
+
+def jaccard(first: _BoolArray, second: _BoolArray) -> float:
+    """Size of the intersection over size of the union; NaN if both are empty."""
+    union = int((first | second).sum())
+    return int((first & second).sum()) / union if union else float("nan")
+
+
+def mutual_information(indicator: _BoolArray) -> FloatArray:
+    """Mutual information [R, R] in nats of every two columns of indicator [S, R]; the diagonal is set to 0.
+
+    The arithmetic is the published one, to the order of its operations. Where a column is constant the result is 0 but
+    for rounding, and the published rank correlation ranks that rounding.
+    """
+    samples, residues = indicator.shape
+    on = indicator.sum(0)
+    both = (indicator.T.astype(np.float64) @ indicator.astype(np.float64)).round()
+    counts = np.empty((residues, residues, 2, 2))
+    counts[:, :, 1, 1] = both
+    counts[:, :, 1, 0] = on[:, None] - both
+    counts[:, :, 0, 1] = on[None, :] - both
+    counts[:, :, 0, 0] = samples - on[:, None] - on[None, :] + both
+    joint = counts / samples
+    single = np.stack([1 - on / samples, on / samples], axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = joint * np.log(joint / (single[None, :, None, :] * single[:, None, :, None]))
+    information: FloatArray = np.nansum(terms, axis=(-1, -2))
+    np.fill_diagonal(information, 0)
+    return information
+
+
+def spearman(first: FloatArray, second: FloatArray) -> float:
+    """Spearman's rho of all entries, ties sharing their mean rank; NaN where one side does not vary."""
+    from scipy.stats import rankdata
+
+    return pearson(rankdata(first), rankdata(second))
+
+
+def compute(pair: Pair) -> Mapping[str, Value]:
+    """Every number of the family for one pair."""
+    native = contact_frequency(pair.native_ca[None]) > 0.5
+    model, md = contact_frequency(pair.model_ca), contact_frequency(pair.md_ca[pair.a])
+    values: dict[str, Value] = {
+        "weak_contacts_j": jaccard(native & (model < WEAK), native & (md < WEAK)),
+        "transient_contacts_j": jaccard(~native & (model > TRANSIENT), ~native & (md > TRANSIENT)),
+    }
+    return values | _exposure(pair)
+
+
+def _exposure(pair: Pair) -> dict[str, Value]:
+    if lack := pair.lacks("heavy"):
+        return dict.fromkeys(("exposed_residue_j", "exposed_mi_rho", "exposed_mi_rho_exact"), lack)
+    from ebabench.metrics.surface import exposed
+
+    # The published scorer reads the model's positions in the reference's order under names in the model's own.
+    order = pair.model_order if pair.protocol == "alphaflow" else slice(None)
+    atoms = Atoms(pair.atoms.name[order], pair.atoms.residue_name[order], pair.atoms.residue[order])
+    buried = ~exposed(pair.atoms, pair.native[None])[0]
+    model, md = exposed(atoms, pair.model), exposed(pair.atoms, pair.md(pair.c))
+    noisy = [mutual_information(side) for side in (model, md)]
+    exact = [np.where(np.abs(side) < _NOISE, 0, side) for side in noisy]
+    return {
+        "exposed_residue_j": jaccard(buried & (model.mean(0) > EXPOSED), buried & (md.mean(0) > EXPOSED)),
+        "exposed_mi_rho": spearman(*noisy),
+        "exposed_mi_rho_exact": spearman(*exact),
+    }
+
+
+OBSERVABLES = Metric(
+    "observables",
+    (
+        _spec("weak_contacts_j", title="Native contacts that open, Jaccard", needs="ca"),
+        _spec("transient_contacts_j", title="Contacts that form, Jaccard", needs="ca"),
+        _spec("exposed_residue_j", title="Buried side chains that come to the surface, Jaccard", needs="heavy"),
+        _spec("exposed_mi_rho", title="Concerted exposure of side chains, rank correlation", needs="heavy"),
+        _spec("exposed_mi_rho_exact", title="Concerted exposure of side chains, rank correlation, noise-free",
+              needs="heavy", paper="arXiv:2402.04845, corrected"),
+    ),
+    compute,
+)  # fmt: skip
