@@ -104,13 +104,14 @@ def test_a_parent_without_a_rule_is_refused():
         plan_placement(["C", "H", "H", "H", "H"], [(0, k) for k in range(1, 5)], [True] + [False] * 4)
 
 
-def test_constraints_are_those_of_openmm():
+@pytest.mark.parametrize("protocol", ["amber14-gbn2", "charmm36-gbn2"])
+def test_constraints_are_those_of_openmm(protocol):
     target = build("GAVS", STRAND)
-    template = build_template(target.atoms, PROTOCOLS["amber14-gbn2"])
-    theirs = app.ForceField("amber14-all.xml", "implicit/gbn2.xml").createSystem(
+    template = build_template(target.atoms, PROTOCOLS[protocol])
+    theirs = app.ForceField(*PROTOCOLS[protocol].forcefield).createSystem(
         template.topology, constraints=app.HBonds, removeCMMotion=False
     )
-    ours = constrain_hydrogens(template.system)
+    ours = constrain_hydrogens(template)
     pairs = [
         {
             (min(i, j), max(i, j)): round(d._value, 9)

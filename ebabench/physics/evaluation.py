@@ -48,16 +48,21 @@ def _context(system: openmm.System) -> openmm.Context:
     return openmm.Context(accelerate(system), integrator, openmm.Platform.getPlatformByName("Reference"))
 
 
-def constrain_hydrogens(system: openmm.System) -> openmm.System:
-    """A copy of ``system`` in which constraints take the place of all springs to hydrogens."""
-    system = copy.deepcopy(system)
-    light = [system.getParticleMass(k)._value < 1.5 for k in range(system.getNumParticles())]
-    (bonds,) = (force for force in system.getForces() if isinstance(force, openmm.HarmonicBondForce))
-    for k in range(bonds.getNumBonds()):
-        i, j, length, _ = bonds.getBondParameters(k)
-        if light[i] or light[j]:
+def constrain_hydrogens(template: Template) -> openmm.System:
+    """A copy of the template's system in which constraints take the place of all springs to hydrogens."""
+    system = copy.deepcopy(template.system)
+    bonded = {
+        frozenset((a.index, b.index))
+        for a, b in template.topology.bonds()
+        if "H" in (a.element.symbol, b.element.symbol)
+    }
+    (springs,) = (force for force in system.getForces() if isinstance(force, openmm.HarmonicBondForce))
+    for k in range(springs.getNumBonds()):
+        # Urey-Bradley terms are springs, too, but between atoms that are not bonded.
+        i, j, length, _ = springs.getBondParameters(k)
+        if frozenset((i, j)) in bonded:
             system.addConstraint(i, j, length)
-            bonds.setBondParameters(k, i, j, length, 0.0)
+            springs.setBondParameters(k, i, j, length, 0.0)
     return system
 
 
@@ -94,8 +99,7 @@ class Molecule:
         self.template = template
         self._constrained = protocol.constrain_hydrogens
         self._minimise = _Minimiser(template, protocol.minimisation) if minimise else None
-        system = template.system
-        self._context = _context(constrain_hydrogens(system) if self._constrained else copy.deepcopy(system))
+        self._context = _context(constrain_hydrogens(template) if self._constrained else copy.deepcopy(template.system))
 
     def energy(self, positions: Array) -> float:
         """Energy (kJ/mol) of all atoms [A, 3] in nm, minimised if that was asked for.
