@@ -24,8 +24,10 @@ class Conformations:
     energies: npt.NDArray[np.float64] | None = None
 
 
-def load(suite_ids: Sequence[str], data: Path, stride: int) -> list[Conformations]:
-    """Every ``stride``-th frame of every replica of every target; ``data/SUITE`` is in the ATLAS layout.
+def load(suite_ids: Sequence[str], data: Path | None, stride: int) -> list[Conformations]:
+    """Every ``stride``-th frame of every replica of every target.
+
+    ``data/SUITE`` is in the ATLAS layout; without ``data`` the embedded references are read.
 
     A target that several suites share (at two temperatures, say) becomes one, its native that of the first suite.
     Raises InputError for a suite that is not for training, and what reading a reference raises.
@@ -34,7 +36,7 @@ def load(suite_ids: Sequence[str], data: Path, stride: int) -> list[Conformation
     for suite in map(load_suite, suite_ids):
         if suite.split != "train":
             raise InputError(f"{suite.id} is a {suite.split} suite: a model must not be trained on it")
-        for target, positions in _read(suite, data / suite.id, stride):
+        for target, positions in _read(suite, data and data / suite.id, stride):
             known = merged.get(target.name)
             if known is None:
                 merged[target.name] = Conformations(target, positions)
@@ -45,7 +47,7 @@ def load(suite_ids: Sequence[str], data: Path, stride: int) -> list[Conformation
     return list(merged.values())
 
 
-def _read(suite: Suite, root: Path, stride: int) -> list[tuple[Target, Positions]]:
+def _read(suite: Suite, root: Path | None, stride: int) -> list[tuple[Target, Positions]]:
     read = reference_reader(suite, root)
     references = [read(target.name) for target in suite.targets]
     return [(r.target, np.concatenate([replica[::stride] for replica in r.replicas])) for r in references]

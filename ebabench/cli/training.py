@@ -20,7 +20,9 @@ def align(
     objective: Annotated[str, typer.Option(help="sft (plain denoising), eba or eba-dpo.")],
     suite: Annotated[list[str], typer.Option(help="Training suite; several are merged by target.")],
     out: Annotated[Path, typer.Option(help="Where the checkpoint, its log and its state are kept.")],
-    data: Annotated[Path, typer.Option(help="Holds DATA/SUITE in the ATLAS layout.")] = Path("data"),
+    data: Annotated[
+        Path | None, typer.Option(help="Holds DATA/SUITE in the ATLAS layout; what is embedded by default.")
+    ] = None,
     start: Annotated[Path | None, typer.Option(help="Checkpoint to go on from; a fresh model without.")] = None,
     denoiser: Annotated[str, typer.Option(help="The kind of model.")] = "compact",
     stride: Annotated[int, typer.Option(min=1, help="Every how many frames are used.")] = 1,

@@ -178,6 +178,7 @@ class InternalDenoiser:
         }
         temporary = path.with_name(f".{path.name}.part")
         save_file(tensors, temporary, metadata)
+        temporary.chmod(0o644)  # safetensors leaves it to the owner alone
         temporary.replace(path)
 
     @classmethod
