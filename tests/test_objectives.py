@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from ebabench.alignment.objectives import boltzmann_weights, build, eba, eba_dpo, sft
+from ebabench.errors import InputError
 
-torch.set_default_dtype(torch.float32)
 BETA = 0.4009
 
 
@@ -79,7 +79,7 @@ def test_sft_ignores_energies() -> None:
 
 
 def test_unknown_objective() -> None:
-    with pytest.raises(ValueError, match="unknown objective 'ebq'"):
+    with pytest.raises(InputError, match="unknown objective 'ebq'"):
         build("ebq", alpha_t=1.0, beta=1.0)
 
 

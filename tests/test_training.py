@@ -65,9 +65,7 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("objective", ["sft", "eba", "eba-dpo"])
 @pytest.mark.parametrize("at", [3, 7])
-def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(
-    tmp_path: Path, objective: str, at: int
-) -> None:
+def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Path, objective: str, at: int) -> None:
     config = _config(objective=objective)
 
     def kill(step: int, _loss: float) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from ebabench.errors import unknown
+
 
 def boltzmann_weights(energies: Tensor, residues: Tensor, beta: float, exponent: float = 0.5) -> Tensor:
     """Softmax over K of -beta E_i / L^exponent (Lu et al., arXiv:2505.24203, equation 9)."""
@@ -58,7 +60,7 @@ class Objective:
 def build(name: str, *, alpha_t: float, beta: float, reference: bool = False) -> Objective:
     """The objective called ``name``: "sft", "eba" or "eba-dpo".
 
-    beta in mol/kJ; alpha_t is b for DPO. Raises ValueError for another name.
+    beta in mol/kJ; alpha_t is b for DPO. Raises InputError for another name.
     """
 
     def eba_value(losses: Tensor, energies: Tensor | None, residues: Tensor, ref: Tensor | None) -> Tensor:
@@ -76,5 +78,5 @@ def build(name: str, *, alpha_t: float, beta: float, reference: bool = False) ->
         "eba-dpo": Objective("eba-dpo", True, True, dpo_value),
     }
     if name not in table:
-        raise ValueError(f"unknown objective {name!r}; known: {', '.join(table)}")
+        raise unknown("objective", name, table)
     return table[name]

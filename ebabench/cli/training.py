@@ -47,10 +47,10 @@ def align(
     from ebabench.alignment.training import TrainConfig
     from ebabench.parallel import workers
 
+    needs_energies = objectives.build(objective, alpha_t=1.0, beta=1.0).needs_energies
     config = TrainConfig(**settings)  # type: ignore[arg-type]
     if threads:
         torch.set_num_threads(threads)
-    needs_energies = objectives.build(objective, alpha_t=1.0, beta=1.0).needs_energies
     stage = Stage(denoiser, tuple(suite), stride, start, shlex.join(["ebabench", *sys.argv[1:]]))
     conformations = load(suite, data, stride)
     with progress() as bar:

@@ -1,0 +1,98 @@
+"""``ebabench align`` as a user calls it, on a few embedded training peptides."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import ebabench
+
+from ebabench.alignment.data import load
+from ebabench.errors import InputError
+from ebabench.models.eba.denoiser import InternalDenoiser
+
+# Every amino acid must occur behind another residue, for the ideal geometry to be measured.
+SEQUENCES = ("RKMMAAAAA", "IAFEGIECA", "EHRISHCQHL", "DEMSLSFKIPDK", "RYEMQHKVT", "WANLGLAK", "PIFRWSQI")
+STEPS = ("--set", "steps=2", "--set", "batch_residues=64", "--threads", "1", "--jobs", "1")
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven embedded peptides as a suite of their own."""
+    from ebabench.registry import folder
+
+    root = tmp_path_factory.mktemp("align")
+    embedded = folder("ebabench.datasets") / "peptides" / "peptides-train-v1"
+    data = root / "data" / "few-v1"
+    data.mkdir(parents=True)
+    targets = ""
+    for sequence in SEQUENCES:
+        (data / sequence).symlink_to(embedded / sequence)
+        targets += f'\n[[targets]]\nname = "{sequence}"\nsequence = "{sequence}"\n'
+    head = (
+        'id = "few-v1"\ntitle = "Few"\nsplit = "train"\nfamily = "peptides"\ntier = "md-implicit"\n'
+        'protocol = "corrected"\nenergy = "amber99sbildn-obc"\nsamples = 10\nseed = 1\n'
+    )
+    (root / "few-v1.toml").write_text(head + targets)
+    return root / "few-v1.toml"
+
+
+def _align(suite: Path, objective: str, out: str, *more: str) -> Path:
+    command = ["align", "--objective", objective, "--suite", str(suite), "--data", "data", "--stride", "120"]
+    done = ebabench(*command, "--out", out, *STEPS, *more, cwd=suite.parent)
+    assert done.returncode == 0, done.stderr
+    return suite.parent / out / "model.safetensors"
+
+
+def test_a_model_is_trained_then_aligned(suite: Path) -> None:
+    start = _align(suite, "sft", "sft")
+    aligned = _align(suite, "eba", "eba", "--start", str(start.relative_to(suite.parent)))
+    config = json.loads((aligned.parent / "config.json").read_text())
+    assert config["command"].startswith("ebabench align --objective eba")
+    assert config["train"]["objective"] == "eba"
+    with (aligned.parent / "log.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["0", "1"]
+    target = load([str(suite)], suite.parent / "data", 120)[0].target
+    samples = InternalDenoiser.load(aligned).sample(target, 2, seed=0, steps=2)
+    assert samples.shape == (2, len(target.atoms), 3)
+    assert np.isfinite(samples).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--objective", "ebq"], "unknown objective 'ebq'"),
+        (["--objective", "sft", "--set", "stepz=3"], "--set stepz=3: no such setting"),
+        (["--objective", "sft", "--set", "steps=many"], "--set steps=many: steps is a int"),
+        (["--objective", "sft", "--start", "nowhere"], "--start: no checkpoint at nowhere"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = ebabench("align", "--suite", "peptides-train-v1", "--out", "out", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_test_suite_is_not_for_training() -> None:
+    with pytest.raises(InputError, match="peptides-v1 is a test suite"):
+        load(["peptides-v1"], None, 1)
+
+
+def test_no_test_or_validation_sequence_is_trained_on() -> None:
+    from ebabench.suites import load_suite
+
+    seen = {t.sequence for suite in ("peptides-train-v1", "peptides-train-600k-v1") for t in load_suite(suite).targets}
+    judged = {t.sequence for suite in ("peptides-v1", "peptides-val-v1") for t in load_suite(suite).targets}
+    assert not seen & judged
+
+
+def test_every_amino_acid_is_trained_at_every_position() -> None:
+    from ebabench.suites import load_suite
+
+    four = [t.sequence for t in load_suite("peptides-train-v1").targets if len(t.sequence) == 4]
+    assert len(four) >= 100
+    for position in range(4):
+        assert {sequence[position] for sequence in four} == set("ACDEFGHIKLMNPQRSTVWY")
