@@ -37,12 +37,13 @@ class Terms:
         return energy, forces
 
 
-def _numbers(parameters: Any) -> list[float]:
+def numbers(parameters: Any) -> list[float]:
+    """Parameters in OpenMM's units, without the units."""
     return [float(getattr(p, "_value", p)) for p in parameters]
 
 
 def _particles(force: Any) -> Array:
-    return np.array([_numbers(force.getParticleParameters(i)) for i in range(force.getNumParticles())])
+    return np.array([numbers(force.getParticleParameters(i)) for i in range(force.getNumParticles())])
 
 
 def _lennard_jones(force: openmm.CustomNonbondedForce) -> tuple[Array, Array]:
@@ -80,7 +81,7 @@ def _pair_terms(nonbonded: openmm.NonbondedForce, by_type: openmm.CustomNonbonde
     half_sigma, sqrt_epsilon = particles[:, 1] / 2, np.sqrt(particles[:, 2])
     exceptions = [nonbonded.getExceptionParameters(i) for i in range(nonbonded.getNumExceptions())]
     excluded = np.array([e[:2] for e in exceptions], dtype=np.int64).reshape(-1, 2)
-    values = np.array([_numbers(e[2:]) for e in exceptions]).reshape(-1, 3)
+    values = np.array([numbers(e[2:]) for e in exceptions]).reshape(-1, 3)
     if by_type is not None:
         if by_type.getNonbondedMethod() != openmm.CustomNonbondedForce.NoCutoff or sqrt_epsilon.any():
             raise ValueError("Lennard-Jones by type with a cutoff, or beside another Lennard-Jones")

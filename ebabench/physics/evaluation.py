@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -93,30 +94,35 @@ class _Minimiser:
 
 
 class Molecule:
-    """A prepared molecule under a protocol."""
+    """A prepared molecule under a protocol. ``system`` is what its energy is the energy of."""
 
     def __init__(self, template: Template, protocol: Protocol, minimise: bool) -> None:
         self.template = template
-        self._constrained = protocol.constrain_hydrogens
+        self.system = constrain_hydrogens(template) if protocol.constrain_hydrogens else template.system
         self._minimise = _Minimiser(template, protocol.minimisation) if minimise else None
-        self._context = _context(constrain_hydrogens(template) if self._constrained else copy.deepcopy(template.system))
+        self._context = _context(copy.deepcopy(self.system))
 
-    def energy(self, positions: Array) -> float:
-        """Energy (kJ/mol) of all atoms [A, 3] in nm, minimised if that was asked for.
+    def evaluate(self, frame: Positions) -> tuple[float, Array]:
+        """Energy (kJ/mol) of the input's atoms [N, 3] in angstrom, and the places [A, 3] in nm of all atoms at it.
 
         Raises CannotPrepare where there is no energy, or where minimisation could not mend the structure.
         """
-        if self._minimise:
-            positions = self._minimise(positions)
-        self._context.setPositions(positions)
-        if self._minimise and self._constrained:
-            self._context.applyConstraints(1e-6)
-        energy = float(self._context.getState(getEnergy=True).getPotentialEnergy()._value)
+        positions = self.template.complete(frame[None])[0]
+        try:
+            if self._minimise:
+                positions = self._minimise(positions)
+            self._context.setPositions(positions)
+            if self._minimise and self.system.getNumConstraints():
+                self._context.applyConstraints(1e-6)
+            state = self._context.getState(getEnergy=True, getPositions=True)
+        except openmm.OpenMMException as error:
+            raise CannotPrepare(f"OpenMM: {error}") from error
+        energy, positions = float(state.getPotentialEnergy()._value), state.getPositions(asNumpy=True)._value
         if not np.isfinite(energy):
             raise CannotPrepare("the energy is not finite: atoms lie upon each other")
         if self._minimise:
             self._check(energy, positions)
-        return energy
+        return energy, positions
 
     def _check(self, energy: float, positions: Array) -> None:
         if energy > _BROKEN * len(self.template.heavy):
@@ -152,21 +158,23 @@ class Evaluator:
             raise found
         return found
 
-    def _energy(self, frame: Positions, bonded: Pairs) -> float:
-        if not np.isfinite(frame).all():
-            raise CannotPrepare("coordinates are not finite")
-        molecule = self._molecule(bonded)
-        try:
-            return molecule.energy(molecule.template.complete(frame[None])[0])
-        except openmm.OpenMMException as error:
-            raise CannotPrepare(f"OpenMM: {error}") from error
+    def evaluate(self, positions: Positions) -> Iterator[tuple[Molecule, float, Array] | CannotPrepare]:
+        """For each frame of positions [S, N, 3] in angstrom: the molecule, its energy and where that is; or why not."""
+        for frame, bonded in zip(positions, disulfides(self._atoms, positions), strict=True):
+            try:
+                if not np.isfinite(frame).all():
+                    raise CannotPrepare("coordinates are not finite")
+                molecule = self._molecule(bonded)
+                yield molecule, *molecule.evaluate(frame)
+            except CannotPrepare as reason:
+                yield reason
 
     def __call__(self, positions: Positions) -> tuple[Array, dict[int, str]]:
         """Energies [S] (kJ/mol) of positions [S, N, 3] in angstrom; where NaN, the reason by frame."""
         energies, reasons = np.full(len(positions), np.nan), {}
-        for k, (frame, bonded) in enumerate(zip(positions, disulfides(self._atoms, positions), strict=True)):
-            try:
-                energies[k] = self._energy(frame, bonded)
-            except CannotPrepare as reason:
-                reasons[k] = str(reason)
+        for k, found in enumerate(self.evaluate(positions)):
+            if isinstance(found, CannotPrepare):
+                reasons[k] = str(found)
+            else:
+                energies[k] = found[1]
         return energies, reasons

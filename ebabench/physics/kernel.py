@@ -130,7 +130,7 @@ def _exp(x: float) -> float:
 
 
 @njit(fastmath=_SUMS, error_model="numpy", forceinline=True)
-def _descreening(i: int, x: Array, y: Array, z: Array, born: BornTerms, neck: NeckTerms | None, row: Array) -> float:
+def descreening(i: int, x: Array, y: Array, z: Array, born: BornTerms, neck: NeckTerms | None, row: Array) -> float:
     """Twice the integral of atom i over all others; ``row`` [N] takes its derivatives by distance, over distance."""
     offset, xi, yi, zi = born.offset_radius[i], x[i], y[i], z[i]
     inverse = 1.0 / offset
@@ -166,6 +166,23 @@ def _descreening(i: int, x: Array, y: Array, z: Array, born: BornTerms, neck: Ne
     return float(total)
 
 
+@njit(error_model="numpy")
+def born_radius(i: int, born: BornTerms, integral: float) -> tuple[float, float]:
+    """Born radius of atom i (nm) from twice its integral, and the derivative."""
+    alpha, beta, gamma, radius = born.alpha[i], born.beta[i], born.gamma[i], born.radius[i]
+    half = 0.5 * born.offset_radius[i]
+    psi = half * integral
+    t = np.tanh(psi * (alpha - psi * (beta - psi * gamma)))
+    b = 1.0 / (1.0 / born.offset_radius[i] - t / radius)
+    return b, b * b * (1.0 - t * t) / radius * (alpha - psi * (2.0 * beta - 3.0 * gamma * psi)) * half
+
+
+@njit(error_model="numpy")
+def surface_energy(i: int, born: BornTerms, b: float) -> float:
+    """ACE energy of atom i, whose Born radius is ``b``."""
+    return float(born.surface * (born.radius[i] + 0.14) ** 2 * (born.radius[i] / b) ** 6)
+
+
 @njit(cache=True, fastmath=_SUMS, error_model="numpy")
 def energy_and_forces(  # noqa: PLR0915 - one kernel, or the vectors spill
     positions: Array, pairs: PairTerms, born: BornTerms, neck: NeckTerms | None
@@ -182,14 +199,10 @@ def energy_and_forces(  # noqa: PLR0915 - one kernel, or the vectors spill
     slope = np.empty((n if stored else 1, n))
     radii, chain, dborn = np.empty(n), np.empty(n), np.zeros(n)
     for i in range(n):
-        psi = 0.5 * born.offset_radius[i] * _descreening(i, x, y, z, born, neck, slope[i if stored else 0])
-        alpha, beta, gamma, radius = born.alpha[i], born.beta[i], born.gamma[i], born.radius[i]
-        t = np.tanh(psi * (alpha - psi * (beta - psi * gamma)))
-        b = 1.0 / (1.0 / born.offset_radius[i] - t / radius)
-        radii[i] = b
-        by_psi = alpha - psi * (2.0 * beta - 3.0 * gamma * psi)
-        chain[i] = b * b * (1.0 - t * t) / radius * by_psi * 0.5 * born.offset_radius[i]
-        area = born.surface * (radius + 0.14) ** 2 * (radius / b) ** 6
+        integral = descreening(i, x, y, z, born, neck, slope[i if stored else 0])
+        radii[i], chain[i] = born_radius(i, born, integral)
+        b = radii[i]
+        area = surface_energy(i, born, b)
         own = 0.5 * born.prefactor * charge[i] * charge[i] / b
         energy += area + own
         dborn[i] = -(6.0 * area + own) / b
@@ -233,7 +246,7 @@ def energy_and_forces(  # noqa: PLR0915 - one kernel, or the vectors spill
     for i in range(n):
         row = slope[i if stored else 0]
         if not stored:
-            _descreening(i, x, y, z, born, neck, row)
+            descreening(i, x, y, z, born, neck, row)
         xi, yi, zi = x[i], y[i], z[i]
         g = dborn[i] * chain[i]
         gx, gy, gz = 0.0, 0.0, 0.0
