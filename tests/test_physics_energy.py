@@ -185,10 +185,21 @@ def test_molecules_that_cannot_be_built_say_why(peptide):
     found = prepare_energies(strange, frames[:2], OBC)
     assert np.isnan(found.values).all()
     assert "SEP" in found.reasons[0]
-    kept = np.flatnonzero(~((atoms.residue == 2) & (atoms.name == "C")))
-    found = prepare_energies(atoms.take(kept), frames[:2, kept], OBC)
-    assert np.isnan(found.values).all()
-    assert "SER" in found.reasons[1]
+    backbone = np.flatnonzero(np.isin(atoms.name, ["N", "CA", "C", "O", "CB"]))
+    for kept, why in (
+        (np.flatnonzero(~((atoms.residue == 2) & (atoms.name == "C"))), "backbone .* SER3 C"),
+        (backbone, "heavy atoms are missing"),
+    ):
+        found = prepare_energies(atoms.take(kept), frames[:2, kept], OBC)
+        assert np.isnan(found.values).all()
+        assert re.search(why, found.reasons[1])
+
+
+def test_an_atom_of_a_side_chain_is_made_up(peptide):
+    atoms, frames = peptide
+    kept = np.flatnonzero(atoms.name != "OH")
+    made_up = potential_energies(atoms.take(kept), frames[:2, kept], OBC)
+    np.testing.assert_allclose(made_up, potential_energies(atoms, frames[:2], OBC), atol=15.0)
 
 
 def test_an_unknown_protocol_names_its_neighbours(peptide):

@@ -12,8 +12,9 @@ import openmm
 from scipy.spatial import cKDTree
 
 from ebabench.physics.accelerate import accelerate
-from ebabench.physics.preparation import CannotPrepare, Pairs, Template, build_template, disulfides
+from ebabench.physics.preparation import CannotPrepare, Incomplete, Pairs, Template, build_template, disulfides
 from ebabench.physics.protocols import Minimisation, Protocol
+from ebabench.physics.repair import add_missing_atoms
 from ebabench.structures import Atoms, Positions
 
 Array = npt.NDArray[np.float64]
@@ -145,6 +146,7 @@ class Evaluator:
         self._protocol = protocol
         self._minimise = minimise
         self._molecules: dict[Pairs, Molecule | CannotPrepare] = {}
+        self._repaired: Evaluator | None = None
 
     def _molecule(self, bonded: Pairs) -> Molecule:
         if bonded not in self._molecules:
@@ -164,10 +166,19 @@ class Evaluator:
             try:
                 if not np.isfinite(frame).all():
                     raise CannotPrepare("coordinates are not finite")
-                molecule = self._molecule(bonded)
-                yield molecule, *molecule.evaluate(frame)
+                yield self._evaluate(frame, bonded)
             except CannotPrepare as reason:
                 yield reason
+
+    def _evaluate(self, frame: Positions, bonded: Pairs) -> tuple[Molecule, float, Array]:
+        try:
+            molecule = self._molecule(bonded)
+        except Incomplete:
+            whole, frame = add_missing_atoms(self._atoms, frame)
+            if self._repaired is None:
+                self._repaired = Evaluator(whole, self._protocol, self._minimise)
+            molecule = self._repaired._molecule(disulfides(whole, frame[None])[0])
+        return molecule, *molecule.evaluate(frame)
 
     def __call__(self, positions: Positions) -> tuple[Array, dict[int, str]]:
         """Energies [S] (kJ/mol) of positions [S, N, 3] in angstrom; where NaN, the reason by frame."""

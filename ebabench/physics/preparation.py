@@ -25,6 +25,10 @@ class CannotPrepare(Exception):  # noqa: N818 - it is a finding about the struct
     """Why a structure has no energy."""
 
 
+class Incomplete(CannotPrepare):
+    """The force field knows no residue with these heavy atoms: some may be missing."""
+
+
 @dataclass(frozen=True)
 class Template:
     """A molecule with all its atoms. ``given`` [N]: where the input's atoms stand in the full table."""
@@ -107,17 +111,19 @@ def _forcefield(files: tuple[str, ...]) -> app.ForceField:
 def build_template(atoms: Atoms, protocol: Protocol, bonded: Pairs = ()) -> Template:
     """Adds OXT where it is missing, and hydrogens to a table that has none, and parametrises the molecule.
 
-    ``bonded`` are disulfides. Raises CannotPrepare where an atom is missing or unknown.
+    ``bonded`` are disulfides. Raises Incomplete or CannotPrepare where an atom is missing or unknown.
     """
     full = _topology(atoms, bonded)
-    if not is_hydrogen(atoms.name).any():
+    bare = not is_hydrogen(atoms.name).any()
+    if bare:
         full = _with_hydrogens(full)
     try:
         system = _forcefield(protocol.forcefield).createSystem(
             full, nonbondedMethod=app.NoCutoff, constraints=None, removeCMMotion=False
         )
     except ValueError as error:
-        raise CannotPrepare(str(error).split("For more information")[0].strip()) from error
+        reason = str(error).split("For more information")[0].strip()
+        raise (Incomplete if bare else CannotPrepare)(reason) from error
     place = {(atom.residue.index, atom.name): atom.index for atom in full.atoms()}
     given = np.array([place[int(r), str(n)] for r, n in zip(atoms.residue, atoms.name, strict=True)])
     known = np.zeros(full.getNumAtoms(), dtype=bool)
