@@ -56,5 +56,5 @@ def ebabench(*arguments: str, cwd: Path, **environment: str) -> subprocess.Compl
     """The command line as a user calls it, in a process of its own."""
     command = [sys.executable, "-c", "from ebabench.cli import main; main()", *arguments]
     return subprocess.run(
-        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=300
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=1800
     )

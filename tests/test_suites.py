@@ -1,12 +1,14 @@
 """Suites: frozen, strict, and the very simulations that their references are made by."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command import SUITE, Tiny
 
+import ebabench.datasets
 from ebabench.errors import InputError
 from ebabench.suites import Suite, load_suite, reference_reader, suite_ids
 
@@ -133,10 +135,27 @@ def test_a_reference_that_is_not_there_or_broken_or_anothers(tiny: Tiny, tmp_pat
     for path in (tiny.data / "AGS").glob("AGS*"):
         (folder / path.name).write_bytes(path.read_bytes())
     trajectory = folder / "AGS_prod_R2_fit.xtc"
-    trajectory.write_bytes(trajectory.read_bytes()[:-100])
+    whole = trajectory.read_bytes()
+    trajectory.unlink()
+    with pytest.raises(
+        InputError, match=r"AGS: frames of each replica are \{1: 31\}, but tiny-v1 says \{1: 31, 2: 31\}"
+    ):
+        reference_reader(suite, tmp_path)("AGS")
+    trajectory.write_bytes(whole[:-100])
     with pytest.raises(InputError, match=r"AGS_prod_R2_fit\.xtc"):
         reference_reader(suite, tmp_path)("AGS")
     for path in (tiny.data / "KDE").glob("KDE*"):
         (folder / path.name.replace("KDE", "AGS")).write_bytes(path.read_bytes())
     with pytest.raises(InputError, match="AGS: holds KDE, but tiny-v1 says AGS"):
         reference_reader(suite, tmp_path)("AGS")
+
+
+@pytest.mark.parametrize("suite_id", suite_ids())
+def test_embedded_references_are_the_suites(suite_id: str) -> None:
+    suite = load_suite(suite_id)
+    root = Path(ebabench.datasets.__path__[0]) / "peptides" / suite_id
+    read = reference_reader(suite)
+    for target in suite.targets[:: max(1, len(suite.targets) // 8)]:
+        assert np.isfinite(read(target.name).target.native).all()
+        told = json.loads((root / target.name / "provenance.json").read_text())
+        assert [one["digest"] for one in told] == [one.digest() for one in suite.simulations(target.name)]

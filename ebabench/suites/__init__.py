@@ -141,7 +141,7 @@ def reference_reader(suite: Suite, data: Path | None = None) -> Callable[[str], 
     """Reads the reference of a target of the suite, from ``data`` (ATLAS layout) or from what is embedded.
 
     The reader can be pickled. It raises InputError if the target is not the suite's, its files are missing or damaged,
-    or they hold another sequence than the suite says.
+    or they hold another sequence, or other replicas, than the suite says.
     """
     return partial(_read_reference, suite, data or folder("ebabench.datasets") / "peptides" / suite.id)
 
@@ -151,4 +151,9 @@ def _read_reference(suite: Suite, root: Path, name: str) -> Reference:
     reference = read_reference(root, name, suite.tier)
     if reference.target.sequence != sequence:
         raise InputError(f"{root / name}: holds {reference.target.sequence}, but {suite.id} says {sequence}")
+    if suite.simulation is not None:
+        found = {number: len(frames) for number, frames in zip(reference.numbers, reference.replicas, strict=True)}
+        expected = {one.replica: one.frames for one in suite.simulations(name)}
+        if found != expected:
+            raise InputError(f"{root / name}: frames of each replica are {found}, but {suite.id} says {expected}")
     return reference
