@@ -35,6 +35,25 @@ def build(sequence: str, torsions: tuple[float, float] = HELIX) -> Target:
     return Target("synthetic", sequence, atoms, np.array(positions, np.float32))
 
 
+@cache
+def bundle(sequence: str, helices: int = 4, apart: float = 8.0) -> Target:
+    """Antiparallel helices side by side, two rows of them, so that some side chains are buried. The turns are gaps."""
+    length = len(sequence) // helices
+    names, residue_names, residues, positions = [], [], [], []
+    for k in range(helices):
+        one = build(sequence[k * length : (k + 1) * length])
+        centered = one.native - one.native.mean(0)
+        axes = np.linalg.svd(centered[one.atoms.select("CA")])[2].T
+        upright = centered @ (axes * np.array([1.0, 1.0, np.linalg.det(axes)]))
+        flip = np.array([1, 1, 1]) if k % 2 == 0 else np.array([-1, -1, 1])
+        positions.append(upright * flip + apart * np.array([0, k % 2, k // 2]))
+        names.append(one.atoms.name)
+        residue_names.append(one.atoms.residue_name)
+        residues.append(one.atoms.residue + k * length)
+    atoms = Atoms(np.concatenate(names), np.concatenate(residue_names), np.concatenate(residues))
+    return Target("synthetic", sequence[: helices * length], atoms, np.concatenate(positions).astype(np.float32))
+
+
 def wobble(target: Target, frames: int, seed: int, amplitude: float = 0.6, noise: float = 0.15) -> np.ndarray:
     """Frames [F, N, 3]: a few collective modes (smooth along the chain) and noise on every atom."""
     rng = np.random.default_rng(seed)
