@@ -23,22 +23,43 @@ _spec = partial(
     depends_on_samples=True,
 )  # fmt: skip
 
+_MARGIN = 18
+_MOST_ITERATIONS = 100
+_STILL = 1e-5
+
 
 def principal_components(frames: Positions, components: int = 2) -> tuple[FloatArray, FloatArray]:
-    """Mean [3N] and leading principal axes [components, 3N] of frames [F, N, 3], flattened."""
-    from sklearn.decomposition import PCA
+    """Mean [3N] and leading principal axes [components, 3N] of frames [F, N, 3], flattened.
 
-    rows = frames.reshape(len(frames), -1).astype(np.float64)
-    fitted = PCA(min(components, *rows.shape), svd_solver="full").fit(rows)
-    return fitted.mean_, fitted.components_
+    Subspace iteration with a margin and a Rayleigh-Ritz step (Halko, Martinsson and Tropp, SIAM Rev. 53, 217 (2011)),
+    until the axes stand still: no decomposition of the whole, and the frames stay in single precision.
+    """
+    rows = frames.reshape(len(frames), -1)
+    mean = rows.mean(0, dtype=np.float64)
+    rows = (rows - mean.astype(rows.dtype)).astype(np.float32)
+    components = min(components, *rows.shape)
+    block = np.random.default_rng(0).standard_normal((rows.shape[1], min(components + _MARGIN, rows.shape[1])))
+    axes = np.zeros((rows.shape[1], components))
+    for _ in range(_MOST_ITERATIONS):
+        block = np.linalg.qr(block)[0]
+        image = rows @ block.astype(np.float32)
+        turn = np.linalg.eigh(image.T.astype(np.float64) @ image)[1][:, ::-1]
+        before, axes = axes, block @ turn[:, :components]
+        if np.linalg.norm(axes - before @ (before.T @ axes)) < _STILL:
+            break
+        block = (rows.T @ (image @ turn.astype(np.float32))).astype(np.float64)
+    return mean, axes.T
 
 
 def wasserstein2(first: FloatArray, second: FloatArray) -> float:
-    """2-Wasserstein distance of two point clouds [n, d] and [m, d], each uniformly weighted; exact."""
-    import ot
+    """2-Wasserstein distance of two point clouds [n, d] and [n, d], each uniformly weighted; exact.
+
+    As many points on either side: the optimal transport is an assignment.
+    """
+    from scipy.optimize import linear_sum_assignment
 
     cost = squared_distances(first, second)
-    return float(np.sqrt(max(ot.emd2([], [], cost, numItermax=10_000_000), 0)))
+    return float(np.sqrt(cost[linear_sum_assignment(cost)].mean()))
 
 
 def pca_w2(first: Positions, second: Positions, axes: tuple[FloatArray, FloatArray]) -> float:

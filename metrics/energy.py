@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ebabench.contracts import FloatArray, Metric, MetricSpec, NotAvailable, Value
+from ebabench.contracts import Metric, MetricSpec, NotAvailable, Value
+from ebabench.metrics.divergence import js_distance
 from ebabench.nomenclature import canonical
 
 if TYPE_CHECKING:
@@ -19,22 +20,6 @@ _MOST_FAILED = 0.5
 _spec = partial(
     MetricSpec, version=1, better="lower", aggregate="median", needs="energy", paper="", depends_on_samples=True
 )
-
-
-def energy_js(model: FloatArray, md: FloatArray) -> float:
-    """Jensen-Shannon distance (base 2, in [0, 1]) of histograms of energies [n] and [m].
-
-    The bins belong to MD: sqrt(m) of equal width between its lowest and highest energy (at least 4, at most 50), and
-    an open one at either end. So outliers of the model count as what MD never does and cannot stretch the bins.
-    Infinite energies of the model fall into the upper open bin.
-    """
-    from scipy.spatial.distance import jensenshannon
-
-    bins = int(np.clip(np.sqrt(len(md)), 4, 50))
-    edges = np.linspace(md.min(), md.max(), bins + 1)
-    edges[-1] = np.nextafter(edges[-1], np.inf)
-    counts = [np.bincount(np.searchsorted(edges, values, side="right"), minlength=bins + 2) for values in (model, md)]
-    return float(jensenshannon(counts[0] / len(model), counts[1] / len(md), base=2))
 
 
 def compute(pair: Pair) -> Mapping[str, Value]:
@@ -63,7 +48,7 @@ def compute(pair: Pair) -> Mapping[str, Value]:
         w1 = float(wasserstein_distance(model[~failed], md))
     return {
         "energy_w1": w1,
-        "energy_js": energy_js(np.where(failed, np.inf, model), md),
+        "energy_js": float(js_distance(np.where(failed, np.inf, model)[:, None], md[:, None])[0]),
         "energy_failed_percent": 100 * float(failed.mean()),
     }
 

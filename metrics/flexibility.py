@@ -40,19 +40,43 @@ def pearson(first: FloatArray, second: FloatArray) -> float:
     return float(first @ second) / scale if scale > 0 and len(first) > 1 else float("nan")
 
 
+def cross_correlation(ca: Positions) -> FloatArray:
+    """Cross-correlation [C, C] of the displacements of ca [F, C, 3] from their means, in [-1, 1]; NaN where none moves.
+
+    Ichiye and Karplus, Proteins 11, 205 (1991).
+    """
+    away = ca - ca.mean(0, dtype=np.float64).astype(ca.dtype)
+    covariance = sum((away[:, :, x].T @ away[:, :, x]).astype(np.float64) for x in range(3))
+    scale = np.sqrt(np.diag(covariance))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        correlation: FloatArray = covariance / np.outer(scale, scale)
+    return correlation
+
+
 def compute(pair: Pair) -> Mapping[str, Value]:
     """Every number of the family for one pair."""
     own = pairwise_rmsd(pair.model_ca, pair.model_ca)
     # Rounding leaves the distance of a frame from itself near zero.
     np.fill_diagonal(own, 0)
+    spread, md_spread = float(own.mean()), float(pairwise_rmsd(pair.md_ca[pair.a], pair.md_ca[pair.b]).mean())
+    upper = np.triu_indices(len(pair.ca), 1)
+    concert, md_concert = (cross_correlation(side)[upper] for side in (pair.model_ca, pair.md_ca))
     values: dict[str, Value] = {
-        "pairwise_rmsd": float(own.mean()),
-        "md_pairwise_rmsd": float(pairwise_rmsd(pair.md_ca[pair.a], pair.md_ca[pair.b]).mean()),
+        "pairwise_rmsd": spread,
+        "md_pairwise_rmsd": md_spread,
+        "pairwise_rmsd_mae": abs(spread - md_spread),
+        "dccm_r": pearson(concert, md_concert) if len(concert) else float("nan"),
+        "dccm_mae": float(np.abs(concert - md_concert).mean()) if len(concert) else float("nan"),
     }
     if lack := pair.lacks("heavy"):
-        return values | dict.fromkeys(("rmsf_r", "rmsf", "md_rmsf"), lack)
+        return values | dict.fromkeys(("rmsf_r", "rmsf", "md_rmsf", "rmsf_mae"), lack)
     profile = rmsf(pair.model)
-    return values | {"rmsf_r": pearson(profile, pair.md_rmsf), "rmsf": profile, "md_rmsf": pair.md_rmsf}
+    return values | {
+        "rmsf": profile,
+        "md_rmsf": pair.md_rmsf,
+        "rmsf_r": pearson(profile, pair.md_rmsf),
+        "rmsf_mae": float(np.abs(profile - pair.md_rmsf).mean()),
+    }
 
 
 FLEXIBILITY = Metric(
@@ -65,6 +89,8 @@ FLEXIBILITY = Metric(
         _spec("pairwise_rmsd_r", title="Correlation over targets of RMSD between conformations with MD's", unit="",
               better="higher", aggregate="pearson", needs="ca", of=("pairwise_rmsd", "md_pairwise_rmsd"),
               depends_on_samples=True),
+        _spec("pairwise_rmsd_mae", title="Error of the RMSD between conformations", better="lower", aggregate="mean",
+              needs="ca", depends_on_samples=True),
         _spec("rmsf", title="Fluctuation of an atom", better="reference", aggregate="pooled_median", needs="heavy",
               depends_on_samples=True, reference_key="md_rmsf"),
         _spec("md_rmsf", title="Fluctuation of an atom, MD", better="reference", aggregate="pooled_median",
@@ -74,6 +100,12 @@ FLEXIBILITY = Metric(
         _spec("rmsf_r_global", title="Correlation of fluctuations with MD's, all atoms of all targets", unit="",
               better="higher", aggregate="pooled_pearson", needs="heavy", of=("rmsf", "md_rmsf"),
               depends_on_samples=True),
+        _spec("rmsf_mae", title="Error of fluctuations, mean over atoms", better="lower", aggregate="median",
+              needs="heavy", depends_on_samples=True),
+        _spec("dccm_r", title="Correlation of cross-correlations of C-alphas with MD's", unit="", better="higher",
+              aggregate="median", needs="ca", paper="doi:10.1002/prot.340110305", depends_on_samples=True),
+        _spec("dccm_mae", title="Error of cross-correlations of C-alphas", unit="", better="lower",
+              aggregate="median", needs="ca", paper="doi:10.1002/prot.340110305", depends_on_samples=True),
     ),
     compute,
 )  # fmt: skip

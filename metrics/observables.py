@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.contracts import FloatArray, Metric, MetricSpec, Value
+from ebabench.contracts import FloatArray, Metric, MetricSpec, NotAvailable, Value
 from ebabench.geometry import squared_distances
 from ebabench.metrics.flexibility import pearson
 from ebabench.structures import Atoms
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CONTACT = 8.0  # angstrom, between C-alphas
 WEAK, TRANSIENT, EXPOSED = 0.9, 0.1, 0.1
+_APART = 3  # residues: nearer ones are always in contact
 _NOISE = 1e-12  # nats: the mutual information of two values in a thousand frames is a million times this
 
 _BoolArray = npt.NDArray[np.bool_]
@@ -76,15 +77,43 @@ def spearman(first: FloatArray, second: FloatArray) -> float:
     return pearson(rankdata(first), rankdata(second))
 
 
+def secondary_structure(atoms: Atoms, positions: Positions) -> FloatArray:
+    """Shares [R, 3] of frames of positions [S, N, 3] with helix, strand and coil (Kabsch and Sander, 1983)."""
+    import mdtraj
+
+    topology = mdtraj.Topology()
+    chain = topology.add_chain()
+    start = np.flatnonzero(np.diff(atoms.residue, prepend=-1))
+    residues = [topology.add_residue(str(name), chain) for name in atoms.residue_name[start]]
+    backbone = atoms.select("N", "CA", "C", "O")
+    for k in backbone:
+        name = str(atoms.name[k])
+        topology.add_atom(name, mdtraj.element.Element.getBySymbol(name[0]), residues[atoms.residue[k]])
+    codes = mdtraj.compute_dssp(mdtraj.Trajectory(positions[:, backbone] / 10, topology), simplified=True)
+    return np.stack([(codes == code).mean(0) for code in "HEC"], axis=1)
+
+
 def compute(pair: Pair) -> Mapping[str, Value]:
     """Every number of the family for one pair."""
     native = contact_frequency(pair.native_ca[None]) > 0.5
     model, md = contact_frequency(pair.model_ca), contact_frequency(pair.md_ca[pair.a])
+    along = pair.place[pair.atoms.residue[pair.ca]]
+    apart = np.subtract.outer(along, along) >= _APART
     values: dict[str, Value] = {
         "weak_contacts_j": jaccard(native & (model < WEAK), native & (md < WEAK)),
         "transient_contacts_j": jaccard(~native & (model > TRANSIENT), ~native & (md > TRANSIENT)),
+        "contact_rmse": NotAvailable("no two C-alphas are three residues apart"),
     }
-    return values | _exposure(pair)
+    if apart.any():
+        values["contact_rmse"] = float(np.sqrt(((model - md)[apart] ** 2).mean()))
+    return values | {"secondary_structure_mae": _secondary_structure(pair)} | _exposure(pair)
+
+
+def _secondary_structure(pair: Pair) -> Value:
+    if lack := pair.lacks("backbone"):
+        return lack
+    model, md = (secondary_structure(pair.atoms, side) for side in (pair.model, pair.md(pair.a)))
+    return float(np.abs(model - md).mean())
 
 
 def _exposure(pair: Pair) -> dict[str, Value]:
@@ -111,6 +140,10 @@ OBSERVABLES = Metric(
     (
         _spec("weak_contacts_j", title="Native contacts that open, Jaccard", needs="ca"),
         _spec("transient_contacts_j", title="Contacts that form, Jaccard", needs="ca"),
+        _spec("contact_rmse", title="Error of contact frequencies", better="lower", needs="ca",
+              paper="doi:10.1038/s41467-023-36443-x"),
+        _spec("secondary_structure_mae", title="Error of shares of helix, strand and coil", better="lower",
+              needs="backbone", paper="doi:10.1002/bip.360221211"),
         _spec("exposed_residue_j", title="Buried side chains that come to the surface, Jaccard", needs="heavy"),
         _spec("exposed_mi_rho", title="Concerted exposure of side chains, rank correlation", needs="heavy"),
         _spec("exposed_mi_rho_exact", title="Concerted exposure of side chains, rank correlation, noise-free",

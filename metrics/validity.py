@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 CLASH = 3.0  # angstrom: twice the van der Waals radius of carbon less 0.4 (Lu et al., Str2Str)
 LONGEST_PEPTIDE_BOND = 1.4  # angstrom: the limit of Biopython's internal coordinates, as ConfDiff takes it
 
+LONGEST_BOND = 2.0  # angstrom: a C-S bond has 1.8, the nearest atoms that are not bonded are 2.2 apart
+_RIGID = 1e-4  # angstrom
 _spec = partial(MetricSpec, version=1, unit="%", better="lower", aggregate="mean")
 _md_spec = partial(_spec, better="reference")
 
@@ -32,6 +34,24 @@ def ca_clash_percent(ca: Positions, place: IndexArray) -> float:
     return 100 * float(np.mean(clash))
 
 
+def bonds(pair: Pair) -> tuple[IndexArray, IndexArray]:
+    """Covalent bonds [K] between atoms in common: nearer than 2 angstrom in the native, inside a residue or peptide."""
+    first, second = [], []
+    residue, name = pair.atoms.residue, pair.atoms.name
+    start = np.searchsorted(residue, np.arange(len(pair.place) + 1))
+    for k in range(len(pair.place)):
+        here = np.arange(start[k], start[k + 1])
+        one, other = (here[side] for side in np.triu_indices(len(here), 1))
+        near = np.linalg.norm(pair.native[one] - pair.native[other], axis=1) < LONGEST_BOND
+        first += one[near].tolist()
+        second += other[near].tolist()
+        if k + 1 < len(pair.place) and pair.place[k + 1] == pair.place[k] + 1:
+            after = np.arange(start[k + 1], start[k + 2])
+            first += here[name[here] == "C"].tolist()
+            second += after[name[after] == "N"].tolist()
+    return np.array(first, np.int64), np.array(second, np.int64)
+
+
 def compute(pair: Pair) -> Mapping[str, Value]:
     """Every number of the family for one pair."""
     md = pair.md(pair.a)
@@ -40,7 +60,20 @@ def compute(pair: Pair) -> Mapping[str, Value]:
         values[f"{prefix}ca_clash_percent"] = _clashes(pair, positions)
         values[f"{prefix}peptide_bond_break_percent"] = _breaks(pair, positions)
         values[f"{prefix}chirality_error_percent"] = _errors(pair, positions)
-    return values
+    return values | _bond_lengths(pair, md)
+
+
+def _bond_lengths(pair: Pair, md: Positions) -> dict[str, Value]:
+    keys = ("bond_length_z", "md_bond_length_z")
+    if lack := pair.lacks("backbone"):
+        return dict.fromkeys(keys, lack)
+    first, second = bonds(pair)
+    lengths = distances(pair.md(pair.c), first, second)
+    mean, width = lengths.mean(0, dtype=np.float64), lengths.std(0, dtype=np.float64)
+    if not (width > _RIGID).all():
+        return dict.fromkeys(keys, NotAvailable("bonds of the reference do not vary"))
+    scores = (np.sqrt(((distances(side, first, second) - mean) ** 2 / width**2).mean()) for side in (pair.model, md))
+    return dict(zip(keys, map(float, scores), strict=True))
 
 
 def _clashes(pair: Pair, positions: Positions) -> Value:
@@ -80,6 +113,11 @@ VALIDITY = Metric(
               paper="doi:10.1351/pac198456050595", reference_key="md_chirality_error_percent"),
         _md_spec("md_chirality_error_percent", title="Stereocenters of the wrong hand, MD", needs="backbone",
                  paper="doi:10.1351/pac198456050595"),
+        _spec("bond_length_z", title="Root mean square Z score of bond lengths, by MD's means and widths", unit="",
+              needs="backbone", paper="doi:10.1107/S0108767391001071", aggregate="median",
+              reference_key="md_bond_length_z"),
+        _md_spec("md_bond_length_z", title="Root mean square Z score of bond lengths, MD", unit="", needs="backbone",
+                 paper="doi:10.1107/S0108767391001071", aggregate="median"),
     ),
     compute,
 )  # fmt: skip

@@ -1,0 +1,165 @@
+"""Divergence of distributions of observables: torsions, distances, the radius of gyration, slow motions.
+
+MD is draw A: as many frames as the model has. Jensen-Shannon distances have base 2 and lie in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ebabench.contracts import FloatArray, Metric, MetricSpec, NotAvailable, Value
+from ebabench.geometry import dihedral, distances
+from ebabench.metrics.distribution import principal_components
+
+if TYPE_CHECKING:
+    from ebabench.pairing import IndexArray, Pair
+    from ebabench.structures import Atoms, Positions
+
+_spec = partial(MetricSpec, version=1, unit="", better="lower", aggregate="median", needs="ca", depends_on_samples=True)
+_APART = 3  # residues: nearer ones are all but rigid
+_SLOW, _FEATURES, _LAG = 2, 20, 100
+_PAIRS_AT_ONCE = 20_000
+
+
+def js_distance(model: npt.NDArray[np.floating], md: npt.NDArray[np.floating]) -> FloatArray:
+    """Jensen-Shannon distances [K] of the histograms of K observables, model [n, K] against MD [m, K].
+
+    The bins belong to MD: sqrt(m) of equal width between its lowest and highest value (at least 4, at most 50), and an
+    open one at either end. So outliers of the model count as what MD never does and cannot stretch the bins. Infinite
+    values of the model fall into the open bins (Lin, IEEE Trans. Inf. Theory 37, 145 (1991)).
+    """
+    inner = int(np.clip(np.sqrt(len(md)), 4, 50))
+    low, high = md.min(0), md.max(0)
+    width = np.where(high > low, (high - low) / inner, np.finfo(np.float32).tiny)
+    shares = []
+    for values in (model, md):
+        with np.errstate(over="ignore"):
+            index = np.clip(np.floor((values - low) / width), -1, inner).astype(np.int64)
+        # MD's highest value lies on the upper edge of the last inner bin, and in it.
+        index[values == high] = inner - 1
+        flat = index + 1 + (inner + 2) * np.arange(values.shape[1])
+        counts = np.bincount(flat.ravel(), minlength=(inner + 2) * values.shape[1])
+        shares.append(counts.reshape(values.shape[1], inner + 2) / len(values))
+    mean = (shares[0] + shares[1]) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = [np.where(p > 0, p * np.log2(p / mean), 0).sum(1) for p in shares]
+    divergence: FloatArray = np.sqrt(np.clip((terms[0] + terms[1]) / 2, 0, 1))
+    return divergence
+
+
+def torsions(atoms: Atoms, place: IndexArray, positions: Positions) -> tuple[IndexArray, FloatArray]:
+    """Residues with both neighbours [K], and their phi and psi [S, K, 2] in radians."""
+    rows = {(int(place[r]), str(n)): k for k, (r, n) in enumerate(zip(atoms.residue, atoms.name, strict=True))}
+    residues, quartets = [], []
+    for k in place.tolist():
+        names = ((k - 1, "C"), (k, "N"), (k, "CA"), (k, "C"), (k + 1, "N"))
+        if all(name in rows for name in names):
+            chain = [rows[name] for name in names]
+            residues.append(k)
+            quartets += [chain[:4], chain[1:]]
+    angles = dihedral(positions, np.array(quartets, np.int64).reshape(-1, 4))
+    return np.array(residues, np.int64), angles.reshape(len(positions), -1, 2).astype(np.float64)
+
+
+def torus_w2(model: FloatArray, md: FloatArray) -> float:
+    """2-Wasserstein distance, in degrees, of angles [n, d] and [n, d] in radians on the torus; exact."""
+    from scipy.optimize import linear_sum_assignment
+
+    away = np.abs(model[:, None] - md[None]) % (2 * np.pi)
+    cost = (np.minimum(away, 2 * np.pi - away) ** 2).sum(2)
+    return float(np.degrees(np.sqrt(cost[linear_sum_assignment(cost)].mean())))
+
+
+def radius_of_gyration(ca: Positions) -> FloatArray:
+    """Radius of gyration [S] of the C-alphas of ca [S, C, 3]."""
+    away = ca - ca.mean(1, keepdims=True, dtype=np.float64)
+    radius: FloatArray = np.sqrt(np.einsum("scx,scx->s", away, away) / ca.shape[1])
+    return radius
+
+
+def slow_axes(features: FloatArray, lengths: tuple[int, ...], lag: int, axes: int) -> FloatArray:
+    """Directions [K, axes] of the slowest motions in features [F, K]: time-lagged independent components.
+
+    Pairs of frames ``lag`` apart are taken inside a replica only (``lengths``); the estimate is reversible
+    (Perez-Hernandez et al., J. Chem. Phys. 139, 015102 (2013)).
+    """
+    from scipy.linalg import eigh
+
+    starts = np.cumsum((0, *lengths[:-1]))
+    now = np.concatenate([features[a : a + n - lag] for a, n in zip(starts, lengths, strict=True) if n > lag])
+    later = np.concatenate([features[a + lag : a + n] for a, n in zip(starts, lengths, strict=True) if n > lag])
+    mean = (now.mean(0) + later.mean(0)) / 2
+    now, later = now - mean, later - mean
+    instant = now.T @ now + later.T @ later
+    lagged = now.T @ later
+    vectors = eigh(lagged + lagged.T, instant, eigvals_only=False)[1]
+    slowest: FloatArray = vectors[:, ::-1][:, :axes]
+    return slowest
+
+
+def compute(pair: Pair) -> Mapping[str, Value]:
+    """Every number of the family for one pair."""
+    md = pair.md_ca[pair.a]
+    radii = (radius_of_gyration(side)[:, None] for side in (pair.model_ca, md))
+    return {
+        "ramachandran_w2": _ramachandran(pair),
+        "js_pairwise_distance": _pairwise_distance(pair, md),
+        "js_radius_of_gyration": float(js_distance(*radii)[0]),
+        "js_tic": _slow_motion(pair),
+    }
+
+
+def _ramachandran(pair: Pair) -> Value:
+    if lack := pair.lacks("backbone"):
+        return lack
+    residues, model = torsions(pair.atoms, pair.place, pair.model)
+    if not len(residues):
+        return NotAvailable("no residue has both neighbours")
+    md = torsions(pair.atoms, pair.place, pair.md(pair.a))[1]
+    return float(np.mean([torus_w2(model[:, k], md[:, k]) for k in range(len(residues))]))
+
+
+def _pairwise_distance(pair: Pair, md: Positions) -> Value:
+    along = pair.place[pair.atoms.residue[pair.ca]]
+    first, second = np.triu_indices(len(along), 1)
+    apart = along[second] - along[first] >= _APART
+    first, second = first[apart], second[apart]
+    if not len(first):
+        return NotAvailable("no two C-alphas are three residues apart")
+    found = [
+        js_distance(*(distances(side, first[k : k + _PAIRS_AT_ONCE], second[k : k + _PAIRS_AT_ONCE]) for side in sides))
+        for sides in [(pair.model_ca, md)]
+        for k in range(0, len(first), _PAIRS_AT_ONCE)
+    ]
+    return float(np.concatenate(found).mean())
+
+
+def _slow_motion(pair: Pair) -> Value:
+    """TICA of the reference in its leading principal components, at a hundredth of its replicas' length."""
+    lag = max(min(pair.replica_lengths) // _LAG, 1)
+    frames = sum(pair.replica_lengths)
+    count = min(_FEATURES, 3 * len(pair.ca) - 6, frames // 10)
+    if count < _SLOW or max(pair.replica_lengths) <= lag:
+        return NotAvailable("too few C-alphas or frames of the reference for two slow motions")
+    mean, components = principal_components(pair.md_ca, count)
+    md, model = ((side.reshape(len(side), -1) - mean) @ components.T for side in (pair.md_ca, pair.model_ca))
+    axes = slow_axes(md, pair.replica_lengths, lag, _SLOW)
+    return float(js_distance(model @ axes, md[pair.a] @ axes).mean())
+
+
+DIVERGENCE = Metric(
+    "divergence",
+    (
+        _spec("ramachandran_w2", title="2-Wasserstein distance of phi and psi, mean over residues", unit="°",
+              needs="backbone", paper="doi:10.1016/S0022-2836(63)80023-6"),
+        _spec("js_pairwise_distance", title="Jensen-Shannon distance of C-alpha distances", paper="arXiv:2306.03117"),
+        _spec("js_radius_of_gyration", title="Jensen-Shannon distance of radii of gyration", paper="arXiv:2306.03117"),
+        _spec("js_tic", title="Jensen-Shannon distance along MD's two slowest motions", paper="arXiv:2306.03117"),
+    ),
+    compute,
+)  # fmt: skip
