@@ -14,7 +14,7 @@ import pytest
 from command import Tiny, ebabench
 
 from ebabench.datasets.export import export
-from ebabench.datasets.simulate import Simulation, simulate, start_torsions
+from ebabench.datasets.simulate import Simulation, build_peptide, inverted_centres, simulate, start_torsions
 from ebabench.errors import RunError
 from ebabench.suites import load_suite
 
@@ -111,3 +111,13 @@ def test_a_failed_simulation_is_told_and_the_others_are_kept(tiny: Tiny, tmp_pat
     assert "1 of 4 simulations failed; AGS replica 2: " in done.stderr
     assert done.stderr.count("\n") == 1
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["FAV"]
+
+
+def test_a_centre_turned_over_is_found() -> None:
+    """L-amino acids have none; in the mirror image every centre is one."""
+    simulation = Simulation("GATIV", "GATIV", 1, 0.1, 1.0, 300.0, seed=1)
+    modeller = build_peptide(simulation.sequence, start_torsions(simulation))
+    positions = np.array(modeller.positions._value)
+    assert inverted_centres(modeller.topology, positions) == []
+    mirrored = inverted_centres(modeller.topology, positions * [1, 1, -1])
+    assert mirrored == ["ALA2 CA", "THR3 CA", "THR3 CB", "ILE4 CA", "ILE4 CB", "VAL5 CA"]

@@ -159,3 +159,23 @@ def test_embedded_references_are_the_suites(suite_id: str) -> None:
         assert np.isfinite(read(target.name).target.native).all()
         told = json.loads((root / target.name / "provenance.json").read_text())
         assert [one["digest"] for one in told] == [one.digest() for one in suite.simulations(target.name)]
+
+
+@pytest.mark.parametrize("suite", ["peptides-v1", "peptides-val-v1"])
+def test_every_embedded_replica_is_of_l_amino_acids(suite: str) -> None:
+    """In the first frame and the last: a start that runs through itself can turn a centre over."""
+    read = reference_reader(load_suite(suite))
+    for target in load_suite(suite).targets:
+        reference = read(target.name)
+        atoms = reference.target.atoms
+        at = {(int(r), str(n)): k for k, (r, n) in enumerate(zip(atoms.residue, atoms.name, strict=True))}
+        for residue, letter in enumerate(target.sequence):
+            for centre, a, b, c in (("CA", "N", "C", "CB"), ("CB", "CA", "OG1", "CG2"), ("CB", "CA", "CG1", "CG2")):
+                # The two methyls of valine make no handedness.
+                if (letter, centre) == ("V", "CB") or not {(residue, name) for name in (centre, a, b, c)} <= at.keys():
+                    continue
+                rows = [at[residue, name] for name in (centre, a, b, c)]
+                for replica in reference.replicas:
+                    o, p, q, w = replica[[0, -1]][:, rows].transpose(1, 0, 2)
+                    volume = np.einsum("fi,fi->f", np.cross(p - o, q - o), w - o)
+                    assert (volume > 0).all(), f"{target.name} {letter}{residue + 1} {centre}"

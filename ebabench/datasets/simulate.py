@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from openmm import app
@@ -123,7 +124,7 @@ def _context(simulation: Simulation, topology: app.Topology) -> Any:
 
 
 def _start(simulation: Simulation) -> tuple[app.Modeller, Any]:
-    """The minimised peptide. Torsions at which the chain runs through itself are drawn again."""
+    """The minimised peptide; torsions at which the chain runs through itself or turns a centre over are drawn again."""
     import openmm
 
     random.seed(simulation.seed)  # OpenMM puts hydrogens at random places before it minimises them
@@ -132,9 +133,26 @@ def _start(simulation: Simulation) -> tuple[app.Modeller, Any]:
         context = _context(simulation, modeller.topology)
         context.setPositions(modeller.positions)
         openmm.LocalEnergyMinimizer.minimize(context, 10, 500)
-        if context.getState(getEnergy=True).getPotentialEnergy()._value < 0:
+        energy = context.getState(getEnergy=True).getPotentialEnergy()._value
+        if energy < 0 and not inverted_centres(modeller.topology, _positions(context)):
             return modeller, context
     raise FloatingPointError(f"{simulation.name}: no start without clashes in {_ATTEMPTS} attempts")
+
+
+def inverted_centres(topology: app.Topology, positions: npt.NDArray[np.float64]) -> list[str]:
+    """The C-alphas, and C-betas of THR and ILE, whose handedness is not that of L-amino acids; positions [N, 3].
+
+    Minimising a chain that runs through itself can turn a centre inside out.
+    """
+    inverted = []
+    for residue in topology.residues():
+        at = {atom.name: positions[atom.index] for atom in residue.atoms()}
+        for centre, a, b, c in (("CA", "N", "C", "CB"), ("CB", "CA", "OG1", "CG2"), ("CB", "CA", "CG1", "CG2")):
+            if (residue.name, centre) != ("VAL", "CB") and {centre, a, b, c} <= at.keys():
+                volume = np.cross(at[a] - at[centre], at[b] - at[centre]) @ (at[c] - at[centre])
+                if volume < 0:
+                    inverted.append(f"{residue.name}{residue.index + 1} {centre}")
+    return inverted
 
 
 def _write_atomic(path: Path, data: bytes) -> None:
