@@ -24,13 +24,13 @@ _spec = partial(MetricSpec, version=1, unit="Å", paper="arXiv:2402.04845")
 def rmsf(positions: Positions) -> FloatArray:
     """Root mean square fluctuation [N] of every atom of positions [S, N, 3] about its own mean."""
     away = positions - positions.mean(0, dtype=np.float64)
-    return np.sqrt(np.einsum("snx,snx->n", away, away) / len(positions))
+    return np.asarray(np.sqrt(np.einsum("snx,snx->n", away, away) / len(positions)))
 
 
 def pairwise_rmsd(first: Positions, second: Positions) -> FloatArray:
     """RMSD [n, m] of every frame of first [n, N, 3] from every frame of second [m, N, 3], as they lie."""
     rows = squared_distances(first.reshape(len(first), -1), second.reshape(len(second), -1))
-    return np.sqrt(rows / first.shape[1])
+    return np.asarray(np.sqrt(rows / first.shape[1]))
 
 
 def pearson(first: FloatArray, second: FloatArray) -> float:

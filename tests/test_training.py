@@ -59,7 +59,7 @@ def _config(**settings: Any) -> TrainConfig:
     return TrainConfig(**{**defaults, **settings})
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -70,10 +70,10 @@ def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(tmp_path:
 
     def kill(step: int, _loss: float) -> None:
         if step == at:
-            raise Killed
+            raise KilledError
 
     whole = train(Line(), _examples(), config, tmp_path / "whole", {})
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(Line(), _examples(), config, tmp_path / "killed", {}, kill)
     resumed = train(Line(), _examples(), config, tmp_path / "killed", {})
     assert resumed.read_bytes() == whole.read_bytes()

@@ -99,7 +99,8 @@ class InternalDenoiser:
         """Expected clean coordinates [B, L, 23] of noisy ones at noise levels [B]."""
         skip, out, scale, level = self.edm.precondition(sigma[:, None, None])
         inner = self.network(scale * noisy, level[:, 0, 0], **condition)
-        return (skip * noisy + out * inner) * condition["mask"]
+        clean: Tensor = (skip * noisy + out * inner) * condition["mask"]
+        return clean
 
     def loss(self, coordinates: Tensor, condition: Condition, sigma: Tensor, noise: Tensor) -> Tensor:
         """EDM-weighted mean squared error over the coordinates that exist, [B]."""

@@ -100,12 +100,13 @@ def place(a: Tensor, b: Tensor, c: Tensor, length: Tensor, angle: Tensor, torsio
     normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, bc), dim=-1)
     across = torch.linalg.cross(normal, bc)
     along, radial = -length * torch.cos(angle), length * torch.sin(angle)
-    return (
+    point: Tensor = (
         c
         + along[..., None] * bc
         + (radial * torch.cos(torsion))[..., None] * across
         + (radial * torch.sin(torsion))[..., None] * normal
     )
+    return point
 
 
 def frames(padded: Tensor) -> tuple[Tensor, Tensor]:
@@ -198,10 +199,10 @@ class Geometry:
             stacked = torch.stack(atoms[:slot], 2)
             driver = torch.tensor(TORSION)[kinds, slot]
             turn = torch.where(driver >= 0, angles[:, rows, driver.clamp(min=0)], torch.zeros(()))
-            points = (stacked[:, rows, parent] for parent in (p3, p2, p1))
+            a, b, c = (stacked[:, rows, parent] for parent in (p3, p2, p1))
             shape = angles.shape[:2]
             length, angle = self.length[kinds, slot].expand(shape), self.angle[kinds, slot].expand(shape)
-            atoms[slot] = place(*points, length, angle, turn + self.offset[kinds, slot])
+            atoms[slot] = place(a, b, c, length, angle, turn + self.offset[kinds, slot])
         return torch.stack(atoms, 2) * layout.present[..., None]
 
     def chain(self, angles: Tensor, layout: Layout) -> Tensor:

@@ -36,7 +36,8 @@ class _Block(nn.Module):
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias(pair).permute(0, 3, 1, 2))
         h = h + (1 + gate1) * self.out(mixed.transpose(1, 2).flatten(2))
         x = F.layer_norm(h, h.shape[-1:]) * (1 + scale2) + shift2
-        return h + (1 + gate2) * self.down(F.gelu(self.up(x)))
+        out: Tensor = h + (1 + gate2) * self.down(F.gelu(self.up(x)))
+        return out
 
 
 class Network(nn.Module):
@@ -86,4 +87,5 @@ class Network(nn.Module):
         condition = self.noise(torch.cat([waves.sin(), waves.cos()], -1))
         for block in self.blocks:
             h = block(h, pair, condition)
-        return self.last(F.layer_norm(h, h.shape[-1:])) * mask
+        out: Tensor = self.last(F.layer_norm(h, h.shape[-1:])) * mask
+        return out
