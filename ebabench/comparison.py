@@ -189,6 +189,8 @@ def _signed_rank_p(own: FloatArray, seed: int) -> float:
     def signed_ranks(values: FloatArray, axis: int) -> FloatArray:
         return np.asarray(np.sum(np.sign(values) * rankdata(np.abs(values), axis=axis), axis=axis))
 
+    if len(own) < 2:
+        return 1.0  # both exchanges of one target are as large
     rng = np.random.default_rng(seed)
     found = permutation_test(
         (own,), signed_ranks, permutation_type="samples", vectorized=True, n_resamples=RESAMPLES, rng=rng
@@ -198,6 +200,9 @@ def _signed_rank_p(own: FloatArray, seed: int) -> float:
 
 def _exchange_p(contrast: Contrast, n: int, seed: int) -> float:
     from scipy.stats import permutation_test
+
+    if n < 2:
+        return 1.0
 
     def of_sides(first: FloatArray, second: FloatArray, axis: int) -> FloatArray:
         counts = [(np.moveaxis(x, axis, -1)[..., None] == np.arange(2 * n)).sum(-2) for x in (first, second)]

@@ -166,3 +166,12 @@ def test_real_runs_are_compared_and_shown(tmp_path, monkeypatch):
     assert by_key["side_chains"].n_targets == 0
     assert by_key["rmsf"].difference < 0
     assert comparison_table(rows, "wobble and stiff").row_count == len(rows)
+
+
+@pytest.mark.parametrize("one", [LOWER, CORRELATION])
+def test_a_single_common_target_gives_a_difference_and_no_verdict(one):
+    a, b = (Stub(name, [Figures({"a": x, "md_a": 1.0})]) for name, x in (("one", 2.0), ("two", 3.0)))
+    (row,) = compare(a, b, [one])
+    assert row.n_targets == 1
+    assert row.p == 1
+    assert not row.winner
