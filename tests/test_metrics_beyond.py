@@ -7,8 +7,8 @@ from proteins import HELIX, STRAND, build, bundle, ensemble, reference, turned, 
 from ebabench.contracts import NotAvailable
 from ebabench.metrics.divergence import js_distance, radius_of_gyration, slow_axes, torsions, torus_w2
 from ebabench.metrics.flexibility import cross_correlation
+from ebabench.metrics.lddt import lddt
 from ebabench.metrics.observables import secondary_structure
-from ebabench.metrics.similarity import lddt
 from ebabench.metrics.validity import bonds
 from ebabench.pairing import make_pair
 from ebabench.registry import METRICS
