@@ -311,3 +311,20 @@ def test_comparing_and_rebuilding(finished: Path, tiny: Tiny, tmp_path: Path) ->
     done = ebabench("compare", "runs/tiny-v1/md-replica-s1-n12", str(RUN), "--metric", "rmsf_r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "cannot be told apart" in done.stdout
+
+
+def test_energies_as_csv_and_what_has_none(tiny: Tiny, tmp_path: Path) -> None:
+    whole = (tiny.data / "AGS" / "AGS.pdb").read_text()
+    (tmp_path / "whole.pdb").write_text(whole)
+    (tmp_path / "trace.pdb").write_text("".join(line for line in whole.splitlines(True) if line[12:16] == " CA "))
+    options = ["--forcefield", "amber99sbildn-obc"]
+    done = ebabench("energy", "whole.pdb", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (row,) = csv.DictReader(done.stdout.splitlines())
+    assert row["file"] == "whole.pdb"
+    assert float(row["energy_kj_per_mol"]) < 0
+    done = ebabench("energy", "whole.pdb", "trace.pdb", *options, "--out", "energies.csv", cwd=tmp_path)
+    refused(done, 1, "1 of 2 structures have no energy, trace.pdb: ")
+    told = rows(tmp_path / "energies.csv")
+    assert [bool(row["energy_kj_per_mol"]) for row in told] == [True, False]
+    refused(ebabench("energy", "whole.pdb", *options, "--out", "no/e.csv", cwd=tmp_path), 2, "there is no folder no")

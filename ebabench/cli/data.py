@@ -67,6 +67,8 @@ def energy(
     for file in files:
         if not file.is_file():
             raise InputError(f"{file}: no such file")
+    if out is not None and not out.parent.is_dir():
+        raise InputError(f"--out: there is no folder {out.parent}")
     from ebabench.physics.energy import energy_table
 
     table = energy_table(files, forcefield, minimise)
@@ -77,3 +79,6 @@ def energy(
         from ebabench.atomic import write_atomic
 
         write_atomic(out, text)
+    without = table[table["energy_kj_per_mol"].isna()]
+    for row in without.itertuples():
+        raise RunError(f"{len(without)} of {len(table)} structures have no energy, {row.file}: {row.reason}")
