@@ -147,7 +147,10 @@ def test_a_killed_run_goes_on_to_the_same_tables(finished: Path, tiny: Tiny, tmp
 def test_an_interrupted_run_says_what_is_kept(tiny: Tiny, shaking: Path, tmp_path: Path) -> None:
     shaking.with_name("fault").write_text("slow")
     command = [sys.executable, "-c", "from ebabench.cli import main; main()", "sample", "--model", str(shaking)]
+    # What was started in the background ignores SIGINT, and so would what it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen([*command, *tiny.options], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     kept = tmp_path / "runs" / "tiny-v1" / "shaking-s1-n12" / "ensembles"
     while not (kept / "AGS.npz").exists():
         assert process.poll() is None
