@@ -9,6 +9,8 @@ from ebabench.structures import Atoms
 
 FloatArray = npt.NDArray[np.floating]
 
+_BLOCK = 1024
+
 
 def superpose(positions: FloatArray, onto: FloatArray, using: npt.NDArray[np.int64] | None = None) -> FloatArray:
     """Moves every frame rigidly for the least RMSD to one structure (Kabsch, Acta Cryst. A32, 922 (1976)).
@@ -31,6 +33,34 @@ def superpose(positions: FloatArray, onto: FloatArray, using: npt.NDArray[np.int
     left[:, :, -1] *= np.sign(np.linalg.det(left) * np.linalg.det(right))[:, None]
     moved: FloatArray = np.matmul(positions - center, np.matmul(left, right).astype(positions.dtype))
     return moved
+
+
+def principal_components(
+    frames: FloatArray, components: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean [3N] and leading principal axes [components or fewer, 3N] of frames [F, N, 3], flattened.
+
+    From the leading eigenvectors of the covariances of coordinates or of frames, whichever are fewer: no decomposition
+    of the whole. Covariances of many frames are summed block by block in double precision.
+    """
+    from scipy.linalg import eigh
+
+    rows = frames.reshape(len(frames), -1)
+    mean = rows.mean(0, dtype=np.float64)
+    count, size = rows.shape
+    components = min(components, count, size)
+    if count < size:
+        away = rows - mean
+        axes = away.T @ eigh(away @ away.T, subset_by_index=(count - components, count - 1))[1]
+        length = np.linalg.norm(axes, axis=0)
+        axes /= np.where(length > 0, length, 1)
+    else:
+        covariance = np.zeros((size, size))
+        for start in range(0, count, _BLOCK):
+            block = (rows[start : start + _BLOCK] - mean).astype(rows.dtype)
+            covariance += block.T @ block
+        axes = eigh(covariance, subset_by_index=(size - components, size - 1))[1]
+    return mean, axes.T[::-1]
 
 
 def squared_distances(a: FloatArray, b: FloatArray) -> npt.NDArray[np.float64]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ebabench import plausibility
 from ebabench.contracts import FloatArray, Need, NotAvailable
 from ebabench.errors import InputError, unknown
-from ebabench.geometry import superpose
+from ebabench.geometry import principal_components, superpose
 from ebabench.matching import match
 from ebabench.nomenclature import canonical
 from ebabench.structures import Atoms, Ensemble, Positions, Reference
@@ -23,6 +23,7 @@ PROTOCOLS = ("corrected", "alphaflow")
 _SEED = 137
 _MANY = 1000
 _CHUNK = 256
+_COMPONENTS = 20
 _BACKBONE = ("N", "CA", "C", "O")
 _LEAST_HEAVY = 0.9
 
@@ -32,13 +33,15 @@ class Trajectory:
     """What one pass over the reference leaves: the C-alphas of all frames, and all atoms of the frames drawn.
 
     ca: [F, C, 3], superposed onto the native's C-alphas. rmsf: [N], of the atoms in common, over all frames.
-    drawn: the sorted numbers of the frames kept whole; whole: [D, M, 3], as read, all M atoms of the reference.
+    drawn: the sorted numbers of the frames kept whole; whole: [D, M, 3], as read, all M atoms of the reference;
+    heavy: [D, N, 3], superposed, the atoms in common.
     """
 
     ca: Positions
     rmsf: FloatArray
     drawn: IndexArray
     whole: Positions
+    heavy: Positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +133,14 @@ class Pair:
         """[N], root mean square fluctuation of the reference, all frames."""
         return self._trajectory.rmsf
 
+    @cached_property
+    def md_components(self) -> tuple[FloatArray, FloatArray]:
+        """Mean [3C] and the 20 (or fewer) leading principal axes [K, 3C] of ``md_ca``, flattened."""
+        return principal_components(self.md_ca, _COMPONENTS)
+
     def md(self, draw: IndexArray) -> Positions:
         """[len(draw), N, 3]: drawn frames (of ``a``, ``b`` or ``c``) of the reference, superposed."""
-        return np.asarray(superpose(self.md_as_read(draw)[:, self.in_reference], self.native), np.float32)
+        return self._trajectory.heavy[np.searchsorted(self._trajectory.drawn, draw)]
 
     def md_as_read(self, draw: IndexArray) -> Positions:
         """[len(draw), M, 3]: the same as read, with all atoms of the reference, whatever the model has."""
@@ -144,6 +152,7 @@ class Pair:
         frames, common = sum(self.replica_lengths), self.in_reference
         ca = np.empty((frames, len(self.ca), 3), np.float32)
         whole = np.empty((len(drawn), len(self.reference.target.atoms), 3), np.float32)
+        heavy = np.empty((len(drawn), len(common), 3), np.float32)
         first, second = np.zeros((len(common), 3)), np.zeros(len(common))
         for start, block in _blocks(self.reference):
             stop = start + len(block)
@@ -154,8 +163,9 @@ class Pair:
             ca[start:stop] = superpose(moved[:, self.ca], self.native_ca)
             kept = slice(*np.searchsorted(drawn, (start, stop)))
             whole[kept] = block[drawn[kept] - start]
+            heavy[kept] = moved[drawn[kept] - start]
         rmsf = np.sqrt(np.maximum(second / frames - ((first / frames) ** 2).sum(1), 0))
-        return Trajectory(ca, rmsf, drawn, whole)
+        return Trajectory(ca, rmsf, drawn, whole, heavy)
 
     def lacks(self, need: Need) -> NotAvailable | None:
         """None if the pair can support a metric with this need, else why not."""

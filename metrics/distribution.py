@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ebabench.contracts import FloatArray, Metric, MetricSpec, Value
-from ebabench.geometry import squared_distances
+from ebabench.geometry import principal_components, squared_distances
 
 if TYPE_CHECKING:
     from ebabench.pairing import Pair
@@ -22,33 +22,6 @@ _spec = partial(
     MetricSpec, version=1, unit="Å", better="lower", aggregate="median", needs="ca", paper="arXiv:2402.04845",
     depends_on_samples=True,
 )  # fmt: skip
-
-_MARGIN = 18
-_MOST_ITERATIONS = 100
-_STILL = 1e-5
-
-
-def principal_components(frames: Positions, components: int = 2) -> tuple[FloatArray, FloatArray]:
-    """Mean [3N] and leading principal axes [components, 3N] of frames [F, N, 3], flattened.
-
-    Subspace iteration with a margin and a Rayleigh-Ritz step (Halko, Martinsson and Tropp, SIAM Rev. 53, 217 (2011)),
-    until the axes stand still: no decomposition of the whole, and the frames stay in single precision.
-    """
-    rows = frames.reshape(len(frames), -1)
-    mean = rows.mean(0, dtype=np.float64)
-    rows = (rows - mean.astype(rows.dtype)).astype(np.float32)
-    components = min(components, *rows.shape)
-    block = np.random.default_rng(0).standard_normal((rows.shape[1], min(components + _MARGIN, rows.shape[1])))
-    axes = np.zeros((rows.shape[1], components))
-    for _ in range(_MOST_ITERATIONS):
-        block = np.linalg.qr(block)[0]
-        image = rows @ block.astype(np.float32)
-        turn = np.linalg.eigh(image.T.astype(np.float64) @ image)[1][:, ::-1]
-        before, axes = axes, block @ turn[:, :components]
-        if np.linalg.norm(axes - before @ (before.T @ axes)) < _STILL:
-            break
-        block = (rows.T @ (image @ turn.astype(np.float32))).astype(np.float64)
-    return mean, axes.T
 
 
 def wasserstein2(first: FloatArray, second: FloatArray) -> float:
@@ -94,8 +67,9 @@ def _gaussians(frames: Positions) -> tuple[FloatArray, FloatArray]:
 def compute(pair: Pair) -> Mapping[str, Value]:
     """Every number of the family for one pair."""
     a = pair.md_ca[pair.a]
-    reference = principal_components(pair.md_ca)
-    joint = principal_components(np.concatenate([a, pair.model_ca]))
+    mean, axes = pair.md_components
+    reference = mean, axes[:2]
+    joint = principal_components(np.concatenate([a, pair.model_ca]), 2)
     own = principal_components(pair.model_ca, 1)
     values: dict[str, Value] = {
         "md_pca_w2": pca_w2(a, pair.model_ca, reference),

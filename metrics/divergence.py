@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ebabench.contracts import FloatArray, Metric, MetricSpec, NotAvailable, Value
-from ebabench.geometry import dihedral, distances
-from ebabench.metrics.distribution import principal_components
+from ebabench.geometry import dihedral
 
 if TYPE_CHECKING:
     from ebabench.pairing import IndexArray, Pair
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 
 _spec = partial(MetricSpec, version=1, unit="", better="lower", aggregate="median", needs="ca", depends_on_samples=True)
 _APART = 3  # residues: nearer ones are all but rigid
-_SLOW, _FEATURES, _LAG = 2, 20, 100
-_PAIRS_AT_ONCE = 20_000
+_SLOW, _LAG = 2, 100
 
 
 def js_distance(model: npt.NDArray[np.floating], md: npt.NDArray[np.floating]) -> FloatArray:
@@ -70,8 +68,11 @@ def torus_w2(model: FloatArray, md: FloatArray) -> float:
     """2-Wasserstein distance, in degrees, of angles [n, d] and [n, d] in radians on the torus; exact."""
     from scipy.optimize import linear_sum_assignment
 
-    away = np.abs(model[:, None] - md[None]) % (2 * np.pi)
-    cost = (np.minimum(away, 2 * np.pi - away) ** 2).sum(2)
+    turn = 2 * np.pi
+    cost = np.zeros((len(model), len(md)))
+    for k in range(model.shape[1]):
+        away = np.abs(np.subtract.outer(model[:, k] % turn, md[:, k] % turn))
+        cost += np.minimum(away, turn - away) ** 2
     return float(np.degrees(np.sqrt(cost[linear_sum_assignment(cost)].mean())))
 
 
@@ -126,16 +127,14 @@ def _ramachandran(pair: Pair) -> Value:
 
 def _pairwise_distance(pair: Pair, md: Positions) -> Value:
     along = pair.place[pair.atoms.residue[pair.ca]]
-    first, second = np.triu_indices(len(along), 1)
-    apart = along[second] - along[first] >= _APART
-    first, second = first[apart], second[apart]
-    if not len(first):
+    found = []
+    for k, place in enumerate(along):
+        far = int(np.searchsorted(along, place + _APART))
+        if far < len(along):
+            sides = (np.linalg.norm(side[:, far:] - side[:, k : k + 1], axis=2) for side in (pair.model_ca, md))
+            found.append(js_distance(*sides))
+    if not found:
         return NotAvailable("no two C-alphas are three residues apart")
-    found = [
-        js_distance(*(distances(side, first[k : k + _PAIRS_AT_ONCE], second[k : k + _PAIRS_AT_ONCE]) for side in sides))
-        for sides in [(pair.model_ca, md)]
-        for k in range(0, len(first), _PAIRS_AT_ONCE)
-    ]
     return float(np.concatenate(found).mean())
 
 
@@ -143,11 +142,11 @@ def _slow_motion(pair: Pair) -> Value:
     """TICA of the reference in its leading principal components, at a hundredth of its replicas' length."""
     lag = max(min(pair.replica_lengths) // _LAG, 1)
     frames = sum(pair.replica_lengths)
-    count = min(_FEATURES, 3 * len(pair.ca) - 6, frames // 10)
+    count = min(len(pair.md_components[1]), 3 * len(pair.ca) - 6, frames // 10)
     if count < _SLOW or max(pair.replica_lengths) <= lag:
         return NotAvailable("too few C-alphas or frames of the reference for two slow motions")
-    mean, components = principal_components(pair.md_ca, count)
-    md, model = ((side.reshape(len(side), -1) - mean) @ components.T for side in (pair.md_ca, pair.model_ca))
+    mean, components = pair.md_components
+    md, model = ((side.reshape(len(side), -1) - mean) @ components[:count].T for side in (pair.md_ca, pair.model_ca))
     axes = slow_axes(md, pair.replica_lengths, lag, _SLOW)
     return float(js_distance(model @ axes, md[pair.a] @ axes).mean())
 

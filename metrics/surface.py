@@ -29,7 +29,7 @@ BACKBONE = ("N", "CA", "C", "O", "OXT")
 
 _PATCHES = 64
 _NEAR = 0.5
-_MOST_CELLS = 48
+_MOST_CELLS = 64
 _Array = npt.NDArray[Any]
 
 
@@ -84,65 +84,80 @@ def _sphere() -> tuple[_Array, _Array, _Array, _Array]:
 
 @numba.njit(cache=True)
 def _cells(xyz: _Array, size: float) -> tuple[_Array, _Array, _Array, _Array]:  # pragma: no cover
-    """Atoms in cells of at least ``size``: cell of each atom [N, 3], cells a side [3], first atom, next atom."""
+    """Atoms sorted by the cell, of at least ``size``, that they lie in.
+
+    Returns the cell of each atom [N, 3], cells along each axis [3], the first atom of each cell in the sorted order
+    (and one more), and the order [N].
+    """
     low, side = np.empty(3), np.empty(3, np.int64)
     for x in range(3):
         low[x] = xyz[:, x].min()
-        extent = xyz[:, x].max() - low[x]
-        side[x] = min(int(extent / size) + 1, _MOST_CELLS)
+        side[x] = min(int((xyz[:, x].max() - low[x]) / size) + 1, _MOST_CELLS)
     cell = np.empty(xyz.shape, np.int64)
-    head = np.full(side[0] * side[1] * side[2], -1)
-    follow = np.empty(len(xyz), np.int64)
+    first = np.zeros(side[0] * side[1] * side[2] + 1, np.int64)
+    at = np.empty(len(xyz), np.int64)
     for i in range(len(xyz)):
         for x in range(3):
             cell[i, x] = min(int((xyz[i, x] - low[x]) / size), side[x] - 1)
-        at = (cell[i, 0] * side[1] + cell[i, 1]) * side[2] + cell[i, 2]
-        follow[i] = head[at]
-        head[at] = i
-    return cell, side, head, follow
+        at[i] = (cell[i, 0] * side[1] + cell[i, 1]) * side[2] + cell[i, 2]
+        first[at[i] + 1] += 1
+    first = np.cumsum(first)
+    filled = first[:-1].copy()
+    order = np.empty(len(xyz), np.int64)
+    for i in range(len(xyz)):
+        order[filled[at[i]]] = i
+        filled[at[i]] += 1
+    return cell, side, first, order
 
 
 @numba.njit(cache=True)
 def _neighbours(
-    i: int, xyz: _Array, reach: _Array, cell: _Array, side: _Array, head: _Array, follow: _Array, around: _Array
+    i: int, here: _Array, spheres: _Array, side: _Array, first: _Array, around: _Array, picked: _Array
 ) -> int:  # pragma: no cover
     """Spheres that cut sphere i: rows (direction, distance, height) of ``around``, those that cover most come first.
 
-    A point of direction u lies in the neighbour's sphere if u . direction > height. Returns their number.
+    ``spheres`` [4, N]: positions and radii sorted by cell; ``here``: the cell of sphere i. A point of direction u on it
+    lies in the neighbour's sphere if u . direction > height. Returns their number.
     """
-    near, count = 0, 0
-    for a in range(max(cell[i, 0] - 1, 0), min(cell[i, 0] + 2, side[0])):
-        for b in range(max(cell[i, 1] - 1, 0), min(cell[i, 1] + 2, side[1])):
-            for c in range(max(cell[i, 2] - 1, 0), min(cell[i, 2] + 2, side[2])):
-                j = head[(a * side[1] + b) * side[2] + c]
-                while j >= 0:
-                    x, y, z = xyz[j, 0] - xyz[i, 0], xyz[j, 1] - xyz[i, 1], xyz[j, 2] - xyz[i, 2]
-                    square = x * x + y * y + z * z
-                    if j != i and square < (reach[i] + reach[j]) ** 2:
-                        distance = np.sqrt(square)
-                        height = (reach[i] ** 2 + square - reach[j] ** 2) / (2 * reach[i])
-                        row = count
-                        if height < _NEAR * distance:
-                            around[count] = around[near]
-                            row = near
-                            near += 1
-                        around[row, 0], around[row, 1], around[row, 2] = x, y, z
-                        around[row, 3], around[row, 4] = distance, height
-                        count += 1
-                    j = follow[j]
+    count = 0
+    x, y, z, radius = spheres[0, i], spheres[1, i], spheres[2, i], spheres[3, i]
+    for a in range(max(here[0] - 1, 0), min(here[0] + 2, side[0])):
+        for b in range(max(here[1] - 1, 0), min(here[1] + 2, side[1])):
+            row = (a * side[1] + b) * side[2]
+            start = first[row + max(here[2] - 1, 0)]
+            stop = first[row + min(here[2] + 2, side[2])]
+            for j in range(start, stop):
+                square = (spheres[0, j] - x) ** 2 + (spheres[1, j] - y) ** 2 + (spheres[2, j] - z) ** 2
+                # Without a branch, that would be mispredicted: what is not picked is overwritten.
+                picked[count] = j
+                count += (square < (radius + spheres[3, j]) ** 2) & (j != i)
+    ahead = 0
+    for k in range(count):
+        j = picked[k]
+        dx, dy, dz = spheres[0, j] - x, spheres[1, j] - y, spheres[2, j] - z
+        square = dx * dx + dy * dy + dz * dz
+        distance = np.sqrt(square)
+        height = (radius * radius + square - spheres[3, j] ** 2) / (2 * radius)
+        row = k
+        if height < _NEAR * distance:
+            around[k] = around[ahead]
+            row = ahead
+            ahead += 1
+        around[row, 0], around[row, 1], around[row, 2] = dx, dy, dz
+        around[row, 3], around[row, 4] = distance, height
     return count
 
 
 @numba.njit(cache=True)
 def _covering(u: _Array, chord: float, around: _Array, count: int, guess: int) -> int:  # pragma: no cover
-    """A neighbour whose sphere holds every point within ``chord`` of direction u, or -1; ``guess`` is tried first."""
-    if guess >= 0:
-        n = around[guess]
-        if u[0] * n[0] + u[1] * n[1] + u[2] * n[2] - chord * n[3] > n[4]:
-            return guess
+    """A neighbour whose sphere holds every point within ``chord`` of direction u, or -1; the guess is tried first."""
+    x, y, z = u[0], u[1], u[2]
+    n = around[guess]
+    if x * n[0] + y * n[1] + z * n[2] - chord * n[3] > n[4] and count:
+        return guess
     for k in range(count):
         n = around[k]
-        if u[0] * n[0] + u[1] * n[1] + u[2] * n[2] - chord * n[3] > n[4]:
+        if x * n[0] + y * n[1] + z * n[2] - chord * n[3] > n[4]:
             return k
     return -1
 
@@ -160,23 +175,30 @@ def _exposed(
     chords: _Array,
     threshold: float,
 ) -> _Array:  # pragma: no cover
-    residues = len(first) - 1
+    residues, patches = len(first) - 1, len(centers)
     result = np.zeros((len(positions), residues), np.bool_)
     around = np.empty((len(reach), 5))
+    spheres, rank = np.empty((4, len(reach))), np.empty(len(reach), np.int64)
+    picked = np.empty(len(reach) + 1, np.int64)
     # Where a residue was exposed in the frame before, it is likely to be again.
-    hint = np.zeros(residues, np.int64)
+    atom_hint, patch_hint = np.zeros(residues, np.int64), np.zeros(residues, np.int64)
     for frame in range(len(positions)):
         xyz = positions[frame].astype(np.float64)
-        cell, side, head, follow = _cells(xyz, 2 * reach.max())
+        cell, side, first_in_cell, order = _cells(xyz, 2 * reach.max())
+        for k in range(len(order)):
+            spheres[:3, k] = xyz[order[k]]
+            spheres[3, k] = reach[order[k]]
+            rank[order[k]] = k
         for residue in range(residues):
             atoms = first[residue + 1] - first[residue]
             area = 0.0
             for turn in range(atoms):
-                which = (hint[residue] + turn) % atoms
+                which = (atom_hint[residue] + turn) % atoms
                 i = side_atoms[first[residue] + which]
-                count = _neighbours(i, xyz, reach, cell, side, head, follow, around)
-                guess = -1
-                for patch in range(len(centers)):
+                count = _neighbours(rank[i], cell[i], spheres, side, first_in_cell, around, picked)
+                guess = 0
+                for step in range(patches):
+                    patch = (patch_hint[residue] + step) % patches
                     cover = _covering(centers[patch], chords[patch], around, count, guess)
                     if cover >= 0:
                         guess = cover
@@ -185,14 +207,15 @@ def _exposed(
                         cover = _covering(points[point], 0.0, around, count, guess)
                         if cover >= 0:
                             guess = cover
-                        else:
-                            area += share[i]
-                            if area > threshold:
-                                break
+                            continue
+                        area += share[i]
+                        if area > threshold:
+                            break
                     if area > threshold:
+                        patch_hint[residue] = patch
                         break
                 if area > threshold:
                     result[frame, residue] = True
-                    hint[residue] = which
+                    atom_hint[residue] = which
                     break
     return result

@@ -26,12 +26,13 @@ _md_spec = partial(_spec, better="reference")
 
 def ca_clash_percent(ca: Positions, place: IndexArray) -> float:
     """Percentage of frames [S, C, 3] with two C-alphas, not neighbours along the chain, closer than 3 angstrom."""
-    first, second = np.triu_indices(ca.shape[1], 1)
-    apart = place[second] - place[first] > 1
-    if not apart.any():
-        return float("nan")
-    clash = [bool((distances(ca[k : k + 1], first[apart], second[apart]) < CLASH).any()) for k in range(len(ca))]
-    return 100 * float(np.mean(clash))
+    clash = np.zeros(len(ca), bool)
+    any_pair = False
+    for k in range(ca.shape[1]):
+        far = int(np.searchsorted(place, place[k] + 2))
+        any_pair |= far < ca.shape[1]
+        clash |= (((ca[:, far:] - ca[:, k : k + 1]) ** 2).sum(2) < CLASH**2).any(1)
+    return 100 * float(clash.mean()) if any_pair else float("nan")
 
 
 def bonds(pair: Pair) -> tuple[IndexArray, IndexArray]:

@@ -5,7 +5,8 @@ import pytest
 from proteins import build, ensemble, reference, reordered, turned, wobble
 
 from ebabench.contracts import NotAvailable
-from ebabench.metrics.distribution import DISTRIBUTION, principal_components, wasserstein2
+from ebabench.geometry import principal_components
+from ebabench.metrics.distribution import DISTRIBUTION, wasserstein2
 from ebabench.metrics.divergence import js_distance
 from ebabench.metrics.energy import ENERGY
 from ebabench.metrics.flexibility import FLEXIBILITY, pairwise_rmsd, pearson, rmsf
@@ -154,7 +155,7 @@ def test_principal_components_find_the_direction_of_motion():
     direction = rng.standard_normal(30)
     direction /= np.linalg.norm(direction)
     frames = (5 * rng.standard_normal((200, 1)) * direction + 0.1 * rng.standard_normal((200, 30))).reshape(200, 10, 3)
-    mean, axes = principal_components(frames)
+    mean, axes = principal_components(frames, 2)
     assert abs(axes[0] @ direction) > 0.999
     np.testing.assert_allclose(axes @ axes.T, np.eye(2), atol=1e-10)
     np.testing.assert_allclose(mean, frames.reshape(200, -1).mean(0))
