@@ -59,7 +59,7 @@ def energy(
     files: Annotated[list[Path], typer.Argument(help="PDB or mmCIF, plain or gzipped, one or more structures each.")],
     forcefield: Annotated[str, typer.Option(help="The energy protocol, for instance amber99sbildn-obc.")],
     minimise: Annotated[
-        bool | None, typer.Option(help="Minimise first, or not; as the protocol has it by default.")
+        bool | None, typer.Option(help="Minimise first; structures are taken as given by default.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The CSV file; to the screen by default.")] = None,
 ) -> None:
