@@ -7,7 +7,6 @@ Any other card is named by its path.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import tomllib
 from pathlib import Path
@@ -15,13 +14,19 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
-from ebabench.contracts import Generator, Resources
+from ebabench.contracts import Generator, Provides, Resources
 from ebabench.errors import InputError
 from ebabench.registry import Registry, folder, resolve, toml_files
+from ebabench.weights import verified
 
 _Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 _Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+_Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+_Location = Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")]
 Overlap = Literal["held_out", "weak_holdout", "uncertain", "not_trained"]
+Kind = Literal["in-process", "worker", "ensembles"]
+_WORKER = "ebabench.workers:build"
+_CODE = {"in-process": "entry", "worker": "script", "ensembles": "converter"}
 
 
 class _Strict(BaseModel):
@@ -37,26 +42,55 @@ class Training(_Strict):
 
 
 class Environment(_Strict):
-    """Where the model runs: in ebabench's own process, or as a worker with its own Python and requirements."""
+    """Where the model runs.
 
-    kind: Literal["in-process", "worker"] = "in-process"
-    python: str | None = None
-    requirements: tuple[str, ...] = ()
+    ``kind``: "in-process", in ebabench's own Python; "worker", a script in an environment of its own, which
+    ``ebabench models install`` makes of ``python`` (its version), ``requirements`` and ``no_deps`` (install exactly
+    these, not what they ask for); or "ensembles", code that its user runs with ``command`` at ``commit`` of
+    ``repository``, for ebabench to convert and score what it left.
+
+    ``variables`` are set in the worker's environment. ``timeout``: seconds a worker may take for one target.
+    """
+
+    kind: Kind = "in-process"
+    python: Annotated[str, StringConstraints(pattern=r"^3\.\d+$")] | None = None
+    requirements: tuple[_Text, ...] = ()
+    no_deps: bool = False
+    variables: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], str] = Field(default_factory=dict)
+    timeout: float = Field(default=21600, gt=0)
+    repository: _Url | None = None
+    commit: Annotated[str, StringConstraints(pattern="^[0-9a-f]{40}$")] | None = None
+    command: _Text | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Environment:
+        if self.kind == "in-process" and (self.requirements or self.python or self.variables or self.no_deps):
+            raise ValueError("python, requirements, no_deps and variables are of a worker or of ensembles")
+        if self.kind == "ensembles" and not (self.repository and self.commit and self.command):
+            raise ValueError("ensembles need repository, commit and command")
+        if self.kind != "ensembles" and self.command:
+            raise ValueError("command is for ensembles, which their user makes")
+        return self
 
 
 class Checkpoint(_Strict):
-    """Weights: a ``file`` beside the card, or a ``url``. ``size`` in bytes."""
+    """Weights: a ``file`` beside the card, or a ``url``. ``size`` in bytes.
 
-    name: _Text
+    Of a url, size and SHA-256 may be unknown: they are then pinned when it is first downloaded.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
     file: str | None = None
-    url: str | None = None
-    size: int = Field(gt=0)
-    sha256: _Sha256
+    url: _Url | None = None
+    size: int | None = Field(default=None, gt=0)
+    sha256: _Sha256 | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> Checkpoint:
         if (self.file is None) == (self.url is None):
             raise ValueError("give either file or url")
+        if self.file is not None and (self.size is None or self.sha256 is None):
+            raise ValueError("a file needs size and sha256")
         return self
 
 
@@ -70,9 +104,14 @@ class PublishedEnsemble(_Strict):
 
 
 class Card(_Strict):
-    """One model. ``entry`` is ``module:attribute``, a factory ``(card, resources) -> Generator``.
+    """One model.
 
-    ``sampling`` holds the defaults that the factory reads; they are the only settings a published row is made with.
+    Its code is, by the kind of its environment, ``entry`` (in-process: ``module:attribute``, a factory
+    ``(card, resources) -> Generator``), ``script`` (worker: a file beside the card) or ``converter`` (ensembles:
+    ``module:attribute``, a function ``(path, target) -> Ensemble`` that reads what the model's own code left).
+
+    ``provides``: the atoms of its conformations; metrics that need more are not available. ``sampling`` holds the
+    settings that the code reads, ``batch_size`` among them where it has one; a published row is made with these.
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
@@ -80,13 +119,27 @@ class Card(_Strict):
     family: _Text
     paper: _Text
     licence: _Text
-    entry: Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")]
     training: Training
+    entry: _Location | None = None
+    script: _Text | None = None
+    converter: _Location | None = None
+    provides: Provides = "heavy"
     environment: Environment = Environment()
     checkpoints: tuple[Checkpoint, ...] = ()
     ensembles: tuple[PublishedEnsemble, ...] = ()
     sampling: dict[str, bool | int | float | str] = Field(default_factory=dict)
     _path: Path = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _code_of_its_kind(self) -> Card:
+        needed = _CODE[self.environment.kind]
+        if getattr(self, needed) is None:
+            raise ValueError(f"a model of the kind {self.environment.kind} needs {needed}")
+        if other := [name for name in _CODE.values() if name != needed and getattr(self, name) is not None]:
+            raise ValueError(f"a model of the kind {self.environment.kind} has no {other[0]}")
+        if not isinstance(self.sampling.get("batch_size", 1), int) or int(self.sampling.get("batch_size", 1)) < 1:
+            raise ValueError("sampling.batch_size is a whole number from 1")
+        return self
 
     @property
     def path(self) -> Path:
@@ -97,7 +150,7 @@ class Card(_Strict):
         """The verified file of a checkpoint. Raises InputError if it is not on the card, missing or altered."""
         for checkpoint in self.checkpoints:
             if checkpoint.name == name:
-                return verify(self, checkpoint)
+                return verified(self, checkpoint)
         raise InputError(f"{self._path}: no checkpoint {name!r}; the card has {[c.name for c in self.checkpoints]}")
 
 
@@ -125,24 +178,6 @@ def first_fault(error: ValidationError) -> str:
     return f"{where}: {faults[0]['msg']}{more}"
 
 
-def verify(card: Card, checkpoint: Checkpoint) -> Path:
-    """The checkpoint's file, after its size and SHA-256 were checked. Raises InputError if they are not the card's."""
-    if checkpoint.file is None:
-        raise InputError(f"{card.name}: the checkpoint {checkpoint.name!r} is not shipped; it is at {checkpoint.url}")
-    path = card.path.parent / checkpoint.file
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{card.name}: cannot read the checkpoint {path}: {error.strerror}") from error
-    found = hashlib.sha256(data).hexdigest()
-    if len(data) != checkpoint.size or found != checkpoint.sha256:
-        raise InputError(
-            f"{card.name}: the checkpoint {path} is not the one on the card: {len(data)} bytes with SHA-256 {found}, "
-            f"expected {checkpoint.size} bytes with {checkpoint.sha256}"
-        )
-    return path
-
-
 CARDS: Registry[Card] = Registry(
     "model",
     "ebabench.generators",
@@ -161,10 +196,12 @@ def build(card: Card, resources: Resources) -> Generator:
 
     A card that is not in a package may keep its module beside it.
     """
-    if card.environment.kind != "in-process":
-        raise InputError(f"{card.name}: runs as a {card.environment.kind}, which this version cannot start")
+    if card.environment.kind == "ensembles":
+        raise InputError(
+            f"{card.name}: its code is run by you, as {card.path} says; ebabench converts and scores what it leaves"
+        )
     beside = str(card.path.parent.resolve())
     if card.name not in CARDS and beside not in sys.path:
         sys.path.append(beside)
-    generator: Generator = resolve(card.entry)(card, resources)
+    generator: Generator = resolve(card.entry or _WORKER)(card, resources)
     return generator

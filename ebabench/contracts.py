@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 Better = Literal["lower", "higher", "reference"]
 Need = Literal["ca", "backbone", "heavy", "energy"]
+Provides = Literal["heavy", "backbone", "ca"]
 Aggregate = Literal["median", "mean", "pooled_median", "pearson", "pooled_pearson", "percent_above_half"]
 
 
@@ -30,10 +32,18 @@ class Generator(Protocol):
 
 @dataclass(frozen=True)
 class Resources:
-    """What a generator may use. ``reference`` reads a target's molecular dynamics: for the baselines that are MD."""
+    """What a generator may use.
+
+    ``device``: "cpu", "cuda", "cuda:1". ``reference`` reads a target's molecular dynamics: for the baselines that are
+    MD. ``batch_size``: conformations computed at once, in place of the card's. ``logs``: where a worker's output is
+    kept. ``random_weights``: do without the checkpoints, to test the plumbing.
+    """
 
     device: str
     reference: Callable[[str], Reference]
+    batch_size: int | None = None
+    logs: Path | None = None
+    random_weights: bool = False
 
 
 @dataclass(frozen=True)

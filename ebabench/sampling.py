@@ -8,9 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ebabench.contracts import Generator
+from ebabench.contracts import Generator, Provides
 from ebabench.errors import InputError, RunError
 from ebabench.structures import Atoms, Ensemble, Target
+
+_DEMANDED: dict[Provides, Callable[[str], bool]] = {
+    "heavy": lambda name: name != "OXT",
+    "backbone": lambda name: name in ("N", "CA", "C"),
+    "ca": lambda name: name == "CA",
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ def sample(
     seed: int,
     load: Callable[[str], Ensemble | None],
     save: Callable[[Ensemble], None],
+    provides: Provides = "heavy",
 ) -> Iterator[Outcome]:
     """Samples target after target, and gives each outcome as soon as it is kept.
 
@@ -49,7 +56,7 @@ def sample(
             continue
         try:
             ensemble = generator.sample(target, samples, target_seed(seed, target.name))
-            check(ensemble, target, samples)
+            check(ensemble, target, samples, provides)
         except Exception as error:
             reason = str(error) if isinstance(error, RunError | InputError) else f"{type(error).__name__}: {error}"
             yield Outcome(target.name, None, reason)
@@ -58,8 +65,12 @@ def sample(
         yield Outcome(target.name, ensemble)
 
 
-def check(ensemble: Ensemble, target: Target, samples: int) -> None:
-    """Raises RunError unless the ensemble is what was asked for: target, count, finite numbers, the target's atoms."""
+def check(ensemble: Ensemble, target: Target, samples: int, provides: Provides = "heavy") -> None:
+    """Raises RunError unless the ensemble is what was asked for: target, count, finite numbers, the target's atoms.
+
+    Of a model that ``provides`` less than all heavy atoms, the backbone (N, CA, C) or the C-alpha of every residue is
+    demanded. The terminal oxygen OXT, which many models leave out, never is.
+    """
     if not isinstance(ensemble, Ensemble):
         raise RunError(f"the generator returned {type(ensemble).__name__}, not an Ensemble")
     if ensemble.target != target.name:
@@ -72,16 +83,18 @@ def check(ensemble: Ensemble, target: Target, samples: int) -> None:
     expected, found = _labels(target.atoms), _labels(ensemble.atoms)
     if len(set(found)) < len(found):
         raise RunError(f"the generator returned atoms twice: {_some(a for a in set(found) if found.count(a) > 1)}")
-    if set(found) != set(expected):
-        missing, extra = set(expected) - set(found), set(found) - set(expected)
+    demanded = set(_labels(target.atoms, _DEMANDED[provides]))
+    missing, extra = demanded - set(found), set(found) - set(expected)
+    if missing or extra:
         faults = [f"lacks {_some(missing)}"] * bool(missing) + [f"has in excess {_some(extra)}"] * bool(extra)
         raise RunError(f"the generator returned other atoms than the target's: it {' and '.join(faults)}")
 
 
-def _labels(atoms: Atoms) -> list[str]:
+def _labels(atoms: Atoms, demanded: Callable[[str], bool] | None = None) -> list[str]:
     return [
         f"{residue_name}{residue + 1}:{name}"
         for residue, residue_name, name in zip(atoms.residue, atoms.residue_name, atoms.name, strict=True)
+        if demanded is None or demanded(str(name))
     ]
 
 

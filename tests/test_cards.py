@@ -109,7 +109,43 @@ def test_every_shipped_checkpoint_is_the_one_on_its_card() -> None:
         assert card.checkpoint(checkpoint.name).stat().st_size == checkpoint.size
 
 
-def test_a_worker_is_refused_and_not_run_in_process(tmp_path: Path) -> None:
-    card = read_card(written(tmp_path, CARD + '[environment]\nkind = "worker"\npython = "3.10"\n'))
-    with pytest.raises(InputError, match="mine: runs as a worker"):
+def of_kind(kind: str, code: str, environment: str = "") -> str:
+    """The card with the code of another kind."""
+    return (
+        CARD.replace('entry = "ebabench.models.static:build"', code) + f'[environment]\nkind = "{kind}"\n{environment}'
+    )
+
+
+SOURCE = f"""
+repository = "https://example.org/code"
+commit = "{"0a" * 20}"
+command = "python sample.py --all"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (of_kind("worker", ""), "a model of the kind worker needs script"),
+        (of_kind("worker", 'entry = "a:b"\nscript = "a.py"'), "a model of the kind worker has no entry"),
+        (of_kind("in-process", 'script = "a.py"'), "needs entry"),
+        (of_kind("ensembles", "", SOURCE), "needs converter"),
+        (of_kind("ensembles", 'converter = "a:b"', SOURCE.replace("0a", "0", 1)), "environment.commit"),
+        (of_kind("ensembles", 'converter = "a:b"'), "ensembles need repository, commit and command"),
+        (of_kind("worker", 'script = "a.py"', SOURCE), "command is for ensembles"),
+        (of_kind("worker", 'script = "a.py"', "timeout = 0"), "environment.timeout"),
+        (of_kind("worker", 'script = "a.py"', 'python = "3"'), "environment.python"),
+        (of_kind("in-process", 'entry = "a:b"', 'requirements = ["torch"]'), "are of a worker"),
+        (CARD + "batch_size = 0", "sampling.batch_size"),
+        (CARD.replace("name =", 'provides = "side chains"\nname =', 1), "provides"),
+    ],
+)
+def test_a_card_has_what_its_kind_needs(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        read_card(written(tmp_path, text))
+
+
+def test_ensembles_are_made_by_their_user(tmp_path: Path) -> None:
+    card = read_card(written(tmp_path, of_kind("ensembles", 'converter = "a:b"', SOURCE)))
+    with pytest.raises(InputError, match=r"run by you, as .*mine\.toml says"):
         build(card, Resources("cpu", lambda name: None))

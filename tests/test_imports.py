@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[1]
 # Each may import what stands in earlier lines, and within its own package.
 LAYERS = [
     {"errors", "structures"},
-    {"contracts", "atomic", "cache", "parallel", "nomenclature", "geometry"},
-    {"registry", "formats", "matching", "plausibility"},
+    {"contracts", "atomic", "cache", "parallel", "nomenclature", "geometry", "memory", "processes"},
+    {"registry", "formats", "kept", "matching", "plausibility", "weights", "environments"},
     {"cards", "physics"},
-    {"datasets"},
+    {"datasets", "workers"},
     {"suites", "pairing"},
     {"sampling", "records"},
     {"floor", "marks"},

@@ -1,0 +1,30 @@
+"""What to do when memory runs out: take half as many at once, and try again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, the processor's or a GPU's (torch, CUDA)."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("out of memory" in str(error).lower() or "OutOfMemory" in repr(type(error)))
+    )
+
+
+def halving(batch_size: int, work: Callable[[int], T]) -> T:
+    """``work(batch_size)``; whenever memory runs out, again from the start with half as many, down to one.
+
+    Raises whatever ``work`` raises otherwise, or with a batch of one.
+    """
+    while True:
+        try:
+            return work(batch_size)
+        except (MemoryError, RuntimeError) as error:
+            if batch_size == 1 or not is_out_of_memory(error):
+                raise
+        batch_size = max(1, batch_size // 2)

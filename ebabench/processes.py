@@ -1,0 +1,126 @@
+"""Runs a command that is not trusted: in a process group of its own, to a deadline, its output kept within bounds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+_KEPT = 1 << 20  # bytes of output from the start, and as many from the end
+_BLOCK = 1 << 16
+_LOOK = 0.2  # seconds between looks at whether to stop
+_DRAIN = 5.0  # seconds to wait for output once the group is dead
+
+
+@dataclass(frozen=True)
+class End:
+    """How a command ended: its exit code (negative: the signal that killed it), and whether the deadline did it."""
+
+    code: int
+    timed_out: bool
+    seconds: float
+
+    def __str__(self) -> str:
+        if self.timed_out:
+            return f"was killed at its deadline, after {self.seconds:.0f} s"
+        if self.code == -signal.SIGKILL:
+            return "was killed (SIGKILL), perhaps for want of memory"
+        if self.code < 0:
+            return f"was killed by {signal.Signals(-self.code).name}"
+        return f"ended with exit code {self.code}"
+
+
+class StoppedError(Exception):
+    """The command was killed because ``stop`` was set."""
+
+
+def run(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    timeout: float,
+    log: Path,
+    stop: threading.Event,
+) -> End:
+    """Runs ``command`` in ``folder``, and writes what it says to ``log``: the first and the last mebibyte of it.
+
+    When it ends, at the deadline (``timeout`` seconds), when ``stop`` is set or on any exception here, all processes
+    of its group are killed, those that it left behind too.
+
+    Raises:
+        OSError: it cannot be started, or the log cannot be written.
+        StoppedError: ``stop`` was set.
+    """
+    started = time.monotonic()
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        reader = threading.Thread(target=_copy, args=(process.stdout, file), daemon=True)
+        reader.start()
+        timed_out = False
+        try:
+            while process.poll() is None:
+                if stop.is_set():
+                    raise StoppedError
+                left = timeout - (time.monotonic() - started)
+                if timed_out := left <= 0:
+                    break
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(min(_LOOK, left))
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            code = process.wait()
+            reader.join(_DRAIN)
+    return End(code, timed_out, time.monotonic() - started)
+
+
+def last_line(log: Path, width: int = 200) -> str:
+    """The last line of a log that says anything, cut to ``width``; empty if none does."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 8 * width))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    said = [" ".join("".join(c if c.isprintable() else " " for c in line).split()) for line in lines]
+    return next((line[:width] for line in reversed(said) if line), "")
+
+
+def _copy(source: IO[bytes], file: IO[bytes]) -> None:
+    """Copies the start as it comes and the end when it has come; drops what lies between."""
+    written, left_out = 0, 0
+    tail: deque[bytes] = deque()
+    held = 0
+    with contextlib.suppress(ValueError, OSError):  # closed: a process outside of the group still had the other end
+        while block := os.read(source.fileno(), _BLOCK):
+            if written < _KEPT:
+                file.write(block)
+                file.flush()
+                written += len(block)
+                continue
+            tail.append(block)
+            held += len(block)
+            while held - len(tail[0]) >= _KEPT:
+                held -= len(tail[0])
+                left_out += len(tail.popleft())
+        if left_out:
+            file.write(f"\n[{left_out} bytes left out]\n".encode())
+        file.writelines(tail)
+    source.close()
