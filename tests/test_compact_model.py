@@ -197,7 +197,7 @@ def test_a_checkpoint_holds_the_model(tmp_path: Path) -> None:
     model = _untrained()
     model.save(tmp_path / "model.safetensors", {"made": "here"})
     loaded = InternalDenoiser.load(tmp_path / "model.safetensors")
-    assert (loaded.config, loaded.edm) == (model.config, model.edm)
+    assert (loaded.config, loaded.process) == (model.config, model.process)
     np.testing.assert_allclose(
         loaded.sample(target, 2, seed=0, steps=3), model.sample(target, 2, seed=0, steps=3), atol=0.05
     )

@@ -22,7 +22,7 @@ class Line:
     """A denoiser of points on a line: one residue of one coordinate a conformation."""
 
     def __init__(self) -> None:
-        self.edm = Edm()
+        self.process = Edm()
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.network: nn.Module = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 1))
@@ -33,11 +33,11 @@ class Line:
     def adopt_geometry(self, data: list[tuple[Target, Positions]]) -> None:
         raise AssertionError
 
-    def loss(self, coordinates: Tensor, condition: Condition, sigma: Tensor, noise: Tensor) -> Tensor:
-        noisy = coordinates + sigma[:, None, None] * noise
-        level = sigma.log()[:, None, None].expand_as(noisy)
-        guess = self.network(torch.cat([noisy, level], -1))
-        return ((guess - coordinates) ** 2).mean((1, 2))
+    def loss(self, coordinates: Tensor, condition: Condition, level: Tensor, noise: Tensor) -> Tensor:
+        noisy = self.process.noised(coordinates, noise, level[:, None, None])
+        told = level.log()[:, None, None].expand_as(noisy)
+        guess = self.network(torch.cat([noisy, told], -1))
+        return ((guess - coordinates) ** 2).mean(2) / coordinates.shape[1]
 
     def save(self, path: Path, provenance: Mapping[str, Any]) -> None:
         save_file({k: v.contiguous() for k, v in self.network.state_dict().items()}, path)

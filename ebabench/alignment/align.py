@@ -36,7 +36,13 @@ def _kind(_name: str, location: str) -> DenoiserKind:
 
 
 DENOISERS: Registry[DenoiserKind] = Registry(
-    "denoiser", "ebabench.denoisers", lambda: {"compact": "ebabench.models.eba.denoiser:InternalDenoiser"}, _kind
+    "denoiser",
+    "ebabench.denoisers",
+    lambda: {
+        "compact": "ebabench.models.eba.denoiser:InternalDenoiser",
+        "compact-flow": "ebabench.models.eba.denoiser:FlowDenoiser",
+    },
+    _kind,
 )
 
 

@@ -14,18 +14,20 @@ from ebabench.errors import InputError
 
 @dataclass(frozen=True)
 class Example:
-    """Conformations of one target with their energies [F] in kJ/mol, where the objective needs them."""
+    """Conformations of one target with their energies [F], and those of residues [F, L], in kJ/mol, where needed."""
 
     prepared: Prepared
     energies: Tensor | None = None
+    residue_energies: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """coordinates [B, K, L, C], energies [B, K], condition tensors [B, ...], targets' names."""
+    """coordinates [B, K, L, C], energies [B, K] and [B, K, L], condition tensors [B, ...], targets' names."""
 
     coordinates: Tensor
     energies: Tensor | None
+    residue_energies: Tensor | None
     condition: Condition
     targets: tuple[str, ...]
 
@@ -34,9 +36,16 @@ class Batch:
         return Batch(
             self.coordinates.to(device),
             None if self.energies is None else self.energies.to(device),
+            None if self.residue_energies is None else self.residue_energies.to(device),
             {name: value.to(device) for name, value in self.condition.items()},
             self.targets,
         )
+
+
+def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """One behind the other, or none if any is missing."""
+    given = [part for part in parts if part is not None]
+    return torch.cat(given) if len(given) == len(parts) else None
 
 
 class _Bucket:
@@ -47,8 +56,8 @@ class _Bucket:
         self.frames = torch.tensor([len(example.prepared.coordinates) for example in examples])
         self.first = self.frames.cumsum(0) - self.frames
         self.coordinates = torch.cat([example.prepared.coordinates for example in examples])
-        energies = [example.energies for example in examples if example.energies is not None]
-        self.energies = torch.cat(energies) if len(energies) == len(examples) else None
+        self.energies = _joined([example.energies for example in examples])
+        self.residue_energies = _joined([example.residue_energies for example in examples])
         names = examples[0].prepared.condition
         self.condition = {n: torch.cat([e.prepared.condition[n] for e in examples]) for n in names}
         self.alternatives = torch.tensor([len(next(iter(e.prepared.condition.values()))) for e in examples])
@@ -70,6 +79,7 @@ class _Bucket:
         return Batch(
             self.coordinates[index],
             None if self.energies is None else self.energies[index],
+            None if self.residue_energies is None else self.residue_energies[index],
             {name: value[alternative] for name, value in self.condition.items()},
             tuple(self.names[i] for i in chosen.tolist()),
         )

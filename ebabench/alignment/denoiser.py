@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from ebabench.alignment.diffusion import Edm
+from ebabench.alignment.process import Process
 from ebabench.structures import Positions, Target
 
 Condition = Mapping[str, Tensor]
@@ -37,9 +37,9 @@ class Prepared:
 
 
 class Denoiser(Protocol):
-    """A diffusion model of conformations, as training and alignment see it."""
+    """A diffusion or flow model of conformations, as training and alignment see it."""
 
-    edm: Edm
+    process: Process
     network: nn.Module
 
     def prepare(self, target: Target, positions: Positions) -> Prepared:

@@ -8,14 +8,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ebabench.alignment.process import Denoise, LogNormal
+
 
 @dataclass(frozen=True)
 class Edm:
-    """Preconditioning, training noise and schedule. Noise levels are in units of the coordinates."""
+    """Preconditioning, training noise and schedule. Levels are sigmas, in units of the coordinates."""
+
+    name: ClassVar[str] = "edm"
 
     sigma_data: float = 0.7
     sigma_min: float = 0.01
@@ -24,20 +29,37 @@ class Edm:
     log_mean: float = -1.0
     log_std: float = 1.5
 
-    def draw_sigma(self, count: int, generator: torch.Generator) -> Tensor:
-        """Log-normal training noise levels [count] (section 5)."""
-        return self.sigma_data * torch.exp(
-            self.log_mean + self.log_std * torch.randn(count, generator=generator, device=generator.device)
-        )
+    @property
+    def noise(self) -> LogNormal:
+        """Log-normal training noise (section 5)."""
+        return LogNormal(self.sigma_data, self.log_mean, self.log_std)
 
-    def weight(self, sigma: Tensor) -> Tensor:
+    def level(self, sigma: Tensor) -> Tensor:
+        """Sigma itself."""
+        return sigma
+
+    def sigma(self, level: Tensor) -> Tensor:
+        """The level itself."""
+        return level
+
+    def progress(self, level: Tensor) -> Tensor:
+        """Position [0, 1] in the schedule (equation 5), 1 at sigma_max."""
+        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
+        position: Tensor = (level ** (1 / self.rho) - low) / (high - low)
+        return position.clamp(0, 1)
+
+    def noised(self, clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+        """Clean coordinates plus sigma times noise."""
+        return clean + level * noise
+
+    def weight(self, level: Tensor) -> Tensor:
         """Loss weight that makes the effective weight of every noise level one (section 5)."""
-        return (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
+        return (level**2 + self.sigma_data**2) / (level * self.sigma_data) ** 2
 
-    def precondition(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def precondition(self, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """c_skip, c_out, c_in, c_noise of Table 1."""
-        total = (sigma**2 + self.sigma_data**2).sqrt()
-        return (self.sigma_data / total) ** 2, sigma * self.sigma_data / total, 1 / total, sigma.log() / 4
+        total = (level**2 + self.sigma_data**2).sqrt()
+        return (self.sigma_data / total) ** 2, level * self.sigma_data / total, 1 / total, level.log() / 4
 
     def schedule(self, steps: int) -> Tensor:
         """Noise levels [steps + 1] from sigma_max to 0 (equation 5)."""
@@ -47,7 +69,7 @@ class Edm:
 
     def sample(
         self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
+        denoise: Denoise,
         shape: tuple[int, ...],
         generator: torch.Generator,
         *,

@@ -1,7 +1,7 @@
-"""Alignment objectives over the denoising losses of K conformations of each of B targets.
+"""Alignment objectives over the denoising losses of K conformations of each of B targets, K any number from 2.
 
-The model's own energy of a conformation is taken as alpha T times its denoising loss l_i. All functions take and give
-tensors: losses and reference losses [B, K], energies [B, K] in kJ/mol, residues [B]; the result is a scalar.
+The model's own energy of a conformation is taken as alpha T times its denoising loss l_i, a mean over D draws of noise
+that the K conformations share, so that the noise cancels from their differences. ``docs/objectives.md`` compares them.
 """
 
 from __future__ import annotations
@@ -9,10 +9,66 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from ebabench.errors import unknown
+from ebabench.errors import InputError, unknown
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What an objective sees.
+
+    ``losses`` [B, K, D, L]: shares of L residues in the denoising loss under D draws; summed over residues they are the
+    loss of a conformation. ``reference``: the same under the reference network. ``energies`` [B, K] and
+    ``residue_energies`` [B, K, L] in kJ/mol; the latter add up to the former. ``progress`` [B, D]: how much of the
+    process a draw's noise has gone through, 0 for data and 1 for noise alone. ``residues`` [B]: numbers of residues.
+    """
+
+    losses: Tensor
+    residues: Tensor
+    progress: Tensor
+    energies: Tensor | None = None
+    residue_energies: Tensor | None = None
+    reference: Tensor | None = None
+
+    @property
+    def margins(self) -> Tensor:
+        """Losses [B, K, D, L] less the reference network's, where there is one."""
+        return self.losses if self.reference is None else self.losses - self.reference
+
+    @property
+    def given_energies(self) -> Tensor:
+        """Energies [B, K]. Raises InputError without."""
+        if self.energies is None:
+            raise InputError("this objective needs energies for every conformation")
+        return self.energies
+
+    @property
+    def given_residue_energies(self) -> Tensor:
+        """Energies [B, K, L] of the residues whose losses are told apart. Raises InputError without."""
+        if self.residue_energies is None:
+            raise InputError("this objective needs the energies of the residues of every conformation")
+        if self.residue_energies.shape[-1] != self.losses.shape[-1]:
+            raise InputError(
+                f"energies of {self.residue_energies.shape[-1]} residues beside losses of {self.losses.shape[-1]}: "
+                "this objective needs a denoiser that tells the residues' losses apart"
+            )
+        return self.residue_energies
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """How strongly losses and energies count.
+
+    ``alpha_t``: what makes an energy of a loss (b of DPO and its relatives). ``beta`` in mol/kJ; energies are divided
+    by residues^exponent.
+    """
+
+    alpha_t: float
+    beta: float
+    exponent: float = 0.5
 
 
 def boltzmann_weights(energies: Tensor, residues: Tensor, beta: float, exponent: float = 0.5) -> Tensor:
@@ -20,63 +76,116 @@ def boltzmann_weights(energies: Tensor, residues: Tensor, beta: float, exponent:
     return F.softmax(-beta * energies / residues[:, None] ** exponent, -1)
 
 
-def sft(losses: Tensor) -> Tensor:
+def sft(seen: Comparison, _scale: Temperature) -> Tensor:
     """Supervised fine-tuning: the mean denoising loss."""
-    return losses.mean()
+    return _of_conformations(seen.losses).mean()
 
 
-def eba(losses: Tensor, weights: Tensor, alpha_t: float, reference: Tensor | None = None) -> Tensor:
-    """Energy-based alignment: cross-entropy from Boltzmann weights [B, K] to softmax(-alpha T l_i).
+def eba(seen: Comparison, scale: Temperature) -> Tensor:
+    """Energy-based alignment (Lu et al., arXiv:2505.24203): cross-entropy, Boltzmann weights to softmax(-alpha T l).
 
     With a reference network its losses are subtracted, so that weights are relative to what the reference samples.
     """
-    margin = losses if reference is None else losses - reference
-    return -(weights * F.log_softmax(-alpha_t * margin, -1)).sum(-1).mean()
+    weights = boltzmann_weights(seen.given_energies, seen.residues, scale.beta, scale.exponent)
+    return -(weights * F.log_softmax(-scale.alpha_t * _of_conformations(seen.margins), -1)).sum(-1).mean()
 
 
-def eba_dpo(losses: Tensor, energies: Tensor, b: float, reference: Tensor) -> Tensor:
-    """Diffusion-DPO (Wallace et al., arXiv:2311.12908) with the lower of K = 2 energies as the winner.
+def eba_dpo(seen: Comparison, scale: Temperature) -> Tensor:
+    """Diffusion-DPO (Wallace et al., arXiv:2311.12908, equation 14): the lower energy of a pair wins.
 
-    -log sigmoid(-(b/2) [(l_w - l_l) - (l_w,ref - l_l,ref)]). Raises ValueError for K other than 2.
+    -log sigmoid(-(b/2) [(l_w - l_l) - (l_w,ref - l_l,ref)]), mean over the pairs of K.
     """
-    if losses.shape[1] != 2:
-        raise ValueError(f"DPO compares two conformations, not {losses.shape[1]}")
-    winner = energies.argmin(-1, keepdim=True)
-    margin = losses - reference
-    gap = margin.gather(1, winner) - margin.gather(1, 1 - winner)
-    return -F.logsigmoid(-b / 2 * gap).mean()
+    winner = _wins(_gaps(seen.given_energies))
+    return _preference(scale.alpha_t / 2 * _gaps(_of_conformations(seen.margins)), winner).mean()
+
+
+def alidiff(seen: Comparison, scale: Temperature) -> Tensor:
+    """AliDiff's exact energy preference optimisation (Gu et al., arXiv:2407.01648): each of a pair wins by its share.
+
+    Its rewards are energies here: cross-entropy from softmax(-beta E / L^exponent) of a pair to sigmoid of the margins,
+    mean over the pairs of K. For K = 2 it is `eba` with a reference, for beta -> infinity `eba_dpo` with b = 2 alpha T.
+    """
+    normal = seen.given_energies / seen.residues[:, None] ** scale.exponent
+    share = torch.sigmoid(-scale.beta * _gaps(normal))
+    return _preference(scale.alpha_t * _gaps(_of_conformations(seen.margins)), share).mean()
+
+
+def abdpo(seen: Comparison, scale: Temperature) -> Tensor:
+    """ABDPO's residue-level preference (Zhou et al., arXiv:2403.16576): every residue has its own winner.
+
+    Mean over residues of the DPO loss of their own energies and L times their share in the loss. As -log sigmoid is
+    convex, it bounds `eba_dpo` from above where the residues agree on the winner (Jensen).
+    """
+    energies = seen.given_residue_energies
+    gaps = _gaps(seen.margins.mean(2)) * energies.shape[-1]
+    return _preference(scale.alpha_t / 2 * gaps, _wins(_gaps(energies))).mean()
+
+
+def decompdpo(seen: Comparison, scale: Temperature) -> Tensor:
+    """DecompDPO's local preference (Cheng et al., arXiv:2407.13981, sections 3.2 and 3.4), residues its sub-structures.
+
+    Every residue's share in the margin counts with the sign of its own preference, all inside one sigmoid, and b grows
+    linearly with the noise: b_t = b t / T.
+    """
+    signs = 2 * _wins(_gaps(seen.given_residue_energies)) - 1
+    noisier = (seen.progress[:, None, :, None] * seen.margins).mean(2)
+    signed = (signs * _gaps(noisier)).sum(-1)
+    return _preference(scale.alpha_t / 2 * signed, torch.ones_like(signed)).mean()
+
+
+def _of_conformations(losses: Tensor) -> Tensor:
+    """Losses [B, K] from residues' shares under draws [B, K, D, L]."""
+    return losses.sum(-1).mean(-1)
+
+
+def _gaps(values: Tensor) -> Tensor:
+    """First less second of every pair of the K: [B, pairs, ...] from [B, K, ...]. Raises InputError for K below 2."""
+    if values.shape[1] < 2:
+        raise InputError("a preference needs two conformations or more")
+    first, second = torch.triu_indices(values.shape[1], values.shape[1], 1, device=values.device)
+    return values[:, first] - values[:, second]
+
+
+def _wins(gaps: Tensor) -> Tensor:
+    """One where the first has the lower energy, a half where they are equal."""
+    return torch.heaviside(-gaps, gaps.new_tensor(0.5))
+
+
+def _preference(gaps: Tensor, share: Tensor) -> Tensor:
+    """Cross-entropy from the ``share`` in which the first of a pair wins to sigmoid(-gap)."""
+    return -(share * F.logsigmoid(-gaps) + (1 - share) * F.logsigmoid(gaps))
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A named objective: what it needs, and its value from (losses, energies, residues, reference losses)."""
+    """A named objective: what it needs, and its value."""
 
     name: str
     needs_energies: bool
+    needs_residue_energies: bool
     needs_reference: bool
-    value: Callable[[Tensor, Tensor | None, Tensor, Tensor | None], Tensor]
+    value: Callable[[Comparison], Tensor]
 
 
-def build(name: str, *, alpha_t: float, beta: float, reference: bool = False) -> Objective:
-    """The objective called ``name``: "sft", "eba" or "eba-dpo".
+# name: (value, needs energies, needs energies of residues, needs a reference network)
+_TABLE: dict[str, tuple[Callable[[Comparison, Temperature], Tensor], bool, bool, bool]] = {
+    "sft": (sft, False, False, False),
+    "eba": (eba, True, False, False),
+    "eba-dpo": (eba_dpo, True, False, True),
+    "alidiff": (alidiff, True, False, True),
+    "abdpo": (abdpo, True, True, True),
+    "decompdpo": (decompdpo, True, True, True),
+}
+NAMES = tuple(_TABLE)
 
-    beta in mol/kJ; alpha_t is b for DPO. Raises InputError for another name.
+
+def build(name: str, *, alpha_t: float, beta: float, exponent: float = 0.5, reference: bool = False) -> Objective:
+    """The objective of that name (one of NAMES) at a `Temperature`; ``reference`` gives `eba` a reference network.
+
+    Raises InputError for another name.
     """
-
-    def eba_value(losses: Tensor, energies: Tensor | None, residues: Tensor, ref: Tensor | None) -> Tensor:
-        assert energies is not None
-        return eba(losses, boltzmann_weights(energies, residues, beta), alpha_t, ref)
-
-    def dpo_value(losses: Tensor, energies: Tensor | None, _residues: Tensor, ref: Tensor | None) -> Tensor:
-        assert energies is not None
-        assert ref is not None
-        return eba_dpo(losses, energies, alpha_t, ref)
-
-    table = {
-        "sft": Objective("sft", False, False, lambda losses, _e, _l, _r: sft(losses)),
-        "eba": Objective("eba", True, reference, eba_value),
-        "eba-dpo": Objective("eba-dpo", True, True, dpo_value),
-    }
-    if name not in table:
-        raise unknown("objective", name, table)
-    return table[name]
+    if name not in _TABLE:
+        raise unknown("objective", name, NAMES)
+    value, energies, residues, always = _TABLE[name]
+    scale = Temperature(alpha_t, beta, exponent)
+    return Objective(name, energies, residues, always or (reference and name == "eba"), lambda seen: value(seen, scale))

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from ebabench.alignment import objectives
 from ebabench.alignment.batches import Batch, Batches, Example
 from ebabench.alignment.denoiser import Denoiser
+from ebabench.alignment.objectives import Comparison
+from ebabench.alignment.process import stratified
 from ebabench.errors import InputError, RunError
 
 _LOWEST_SIGMA = 1e-3
@@ -102,35 +104,35 @@ class _State:
 
 
 class _Losses:
-    """Denoising losses [B, K] of a batch, averaged over ``draws`` of noise that the K conformations share."""
+    """Denoising losses [B, K, draws, L] of a batch under draws of noise that the K conformations share."""
 
     def __init__(self, denoiser: Denoiser, config: TrainConfig) -> None:
         self.denoiser = denoiser
         self.autocast = config.precision == "bfloat16"
         self.frozen = copy.deepcopy(denoiser.network).requires_grad_(False)
 
-    def __call__(self, batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:
-        """Sigma [B, draws] and unit noise [B, draws, L, C]."""
+    def __call__(self, batch: Batch, level: Tensor, noise: Tensor) -> Tensor:
+        """Noise levels [B, draws] and unit noise [B, draws, L, C]."""
         b, k = batch.coordinates.shape[:2]
-        draws = sigma.shape[1]
+        draws = level.shape[1]
         coordinates = batch.coordinates[:, :, None].expand(b, k, draws, *batch.coordinates.shape[2:]).flatten(0, 2)
         condition = {
             name: value[:, None, None].expand(b, k, draws, *value.shape[1:]).flatten(0, 2)
             for name, value in batch.condition.items()
         }
-        sigmas = sigma[:, None].expand(b, k, draws).flatten()
+        levels = level[:, None].expand(b, k, draws).flatten()
         noises = noise[:, None].expand(b, k, *noise.shape[1:]).flatten(0, 2)
         with torch.autocast(coordinates.device.type, torch.bfloat16, enabled=self.autocast):
-            losses = self.denoiser.loss(coordinates, condition, sigmas, noises)
-        return losses.float().view(b, k, draws).mean(-1)
+            losses = self.denoiser.loss(coordinates, condition, levels, noises)
+        return losses.float().view(b, k, draws, -1)
 
     @torch.no_grad()
-    def reference(self, batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:
+    def reference(self, batch: Batch, level: Tensor, noise: Tensor) -> Tensor:
         """The same under the weights that training began with."""
         live = self.denoiser.network
-        self.denoiser.network = self.frozen.to(sigma.device)
+        self.denoiser.network = self.frozen.to(level.device)
         try:
-            return self(batch, sigma, noise)
+            return self(batch, level, noise)
         finally:
             self.denoiser.network = live
 
@@ -163,14 +165,23 @@ def train(
             group["lr"] = config.rate(state.step)
         batch = batches.draw(state.generator).to(device)
         b, _, length, _ = batch.coordinates.shape
-        sigma = denoiser.edm.draw_sigma(b * draws, state.generator).view(b, draws).to(device)
+        process = denoiser.process
+        sigma = process.noise.sigma_at(stratified(b, draws, state.generator)).to(device)
+        level = process.level(sigma)
         noise = torch.randn(b, draws, *batch.coordinates.shape[2:], generator=state.generator).to(device)
-        reference = losses.reference(batch, sigma, noise) if objective.needs_reference else None
-        residues = torch.full((b,), float(length), device=device)
-        value = objective.value(losses(batch, sigma, noise), batch.energies, residues, reference)
+        seen = Comparison(
+            losses(batch, level, noise),
+            torch.full((b,), float(length), device=device),
+            process.progress(level),
+            batch.energies,
+            batch.residue_energies,
+            losses.reference(batch, level, noise) if objective.needs_reference else None,
+        )
+        value = objective.value(seen)
         if config.anchor:
             low = sigma.clamp(max=config.anchor_sigma) * torch.rand(b, draws, generator=state.generator).to(device)
-            value = value + config.anchor * losses(batch, low.clamp(min=_LOWEST_SIGMA), noise).mean()
+            quiet = losses(batch, process.level(low.clamp(min=_LOWEST_SIGMA)), noise)
+            value = value + config.anchor * quiet.sum(-1).mean()
         if not torch.isfinite(value):
             raise RunError(
                 f"the loss is not finite at step {state.step} (targets {', '.join(sorted(set(batch.targets)))}); "
