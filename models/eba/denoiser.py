@@ -1,10 +1,10 @@
-"""The compact diffusion model: EDM over internal coordinates, with atoms rebuilt from ideal geometry."""
+"""The compact model: diffusion or flow over internal coordinates, with atoms rebuilt from ideal geometry."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ebabench.alignment.denoiser import Condition, Prepared
 from ebabench.alignment.diffusion import Edm
+from ebabench.alignment.flow import Flow
 from ebabench.errors import InputError
 from ebabench.models.eba.internal import (
     CA,
@@ -31,6 +32,7 @@ from ebabench.models.eba.internal import (
 from ebabench.models.eba.network import Network
 from ebabench.structures import Positions, Target
 
+_PROCESSES: tuple[type[Edm] | type[Flow], ...] = (Edm, Flow)
 _ALTERNATIVES = 32  # how many frames stand in for the native while training
 
 
@@ -52,17 +54,18 @@ class Config:
 class InternalDenoiser:
     """Implements `ebabench.alignment.denoiser.Denoiser`, and samples."""
 
-    def __init__(self, config: Config, edm: Edm, geometry: Geometry | None = None, seed: int = 0) -> None:
+    def __init__(self, config: Config, process: Edm | Flow, geometry: Geometry | None = None, seed: int = 0) -> None:
         self.config = config
-        self.edm = edm
+        self.process = process
         self.geometry = geometry
+        self._frozen = False
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = Network(config.width, config.depth, config.heads, config.pair)
 
     @classmethod
     def fresh(cls, seed: int) -> InternalDenoiser:
-        """An untrained model of the default shape."""
+        """An untrained diffusion model of the default shape."""
         return cls(Config(), Edm(), seed=seed)
 
     def prepare(self, target: Target, positions: Positions) -> Prepared:
@@ -73,7 +76,8 @@ class InternalDenoiser:
         chain = self.config.placement == "chain"
         spread = torch.linspace(0, max(len(padded) - 1, 0), _ALTERNATIVES).long().unique()
         natives = torch.cat([native[None], padded[spread]]) if chain and len(padded) else native[None]
-        return Prepared(target.name, encode(padded, native, layout), self._condition(layout, natives))
+        condition = self._condition(layout, natives)
+        return Prepared(target.name, encode(padded, native, layout), condition, native[:, CA])
 
     def condition(self, target: Target) -> Condition:
         """What sampling is conditioned on, with a leading axis of one."""
@@ -87,32 +91,58 @@ class InternalDenoiser:
         if self.config.placement == "frames":
             mask[:, TORSION_CHANNELS:] = 1
         known = float(length >= self.config.native_from)
-        return {
-            "types": layout.types.expand(count, -1),
+        place = torch.arange(length)
+        condition = {
             "mask": mask.expand(count, -1, -1),
+            "types": layout.types.expand(count, -1),
+            "ends": ((place == 0).long() + 2 * (place == length - 1).long()).expand(count, -1),
+            "place": place.expand(count, -1),
             "native": encode(natives, natives[0], layout)[..., :TORSION_CHANNELS],
             "distance": torch.cdist(natives[:, :, CA], natives[:, :, CA]),
             "known": torch.full((count,), known),
         }
+        if not self._frozen:
+            return condition
+        with torch.no_grad():
+            return self._embedded(condition)
 
-    def denoise(self, noisy: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
-        """Expected clean coordinates [B, L, 23] of noisy ones at noise levels [B]."""
-        skip, out, scale, level = self.edm.precondition(sigma[:, None, None])
-        inner = self.network(scale * noisy, level[:, 0, 0], **condition)
-        clean: Tensor = (skip * noisy + out * inner) * condition["mask"]
+    def _embedded(self, condition: Condition) -> Condition:
+        """The condition as the network takes it: what the trunk makes of it, unless it already is that."""
+        if "pair" in condition:
+            return condition
+        single, pair = self.network.embed(**{name: value for name, value in condition.items() if name != "mask"})
+        return {"mask": condition["mask"], "single": single, "pair": pair}
+
+    def freeze(self) -> None:
+        """Fixes the embeddings of sequence and native, which `prepare` gives from now on."""
+        for parameter in self.network.trunk():
+            parameter.requires_grad_(False)
+        self._frozen = True
+
+    def crop(self, coordinates: Tensor, condition: Condition, residues: Tensor) -> tuple[Tensor, Condition]:
+        """The same of some residues, which keep their places in the sequence."""
+        cut = {name: value[residues] if value.ndim else value for name, value in condition.items()}
+        cut |= {name: cut[name][:, residues] for name in ("distance", "pair") if name in cut}
+        return coordinates[:, residues], cut
+
+    def denoise(self, noisy: Tensor, level: Tensor, condition: Condition) -> Tensor:
+        """Expected clean coordinates [B, L, 23] of noisy ones at noise levels [B], under a condition of B / R rows."""
+        skip, out, scale, told = self.process.precondition(level[:, None, None])
+        inner = self.network(scale * noisy, told[:, 0, 0], **self._embedded(condition))
+        clean: Tensor = (skip * noisy + out * inner) * _repeated(condition["mask"], noisy)
         return clean
 
-    def loss(self, coordinates: Tensor, condition: Condition, sigma: Tensor, noise: Tensor) -> Tensor:
-        """EDM-weighted mean squared error over the coordinates that exist, [B]."""
-        mask = condition["mask"]
-        noisy = (coordinates + sigma[:, None, None] * noise) * mask
-        error = (self.denoise(noisy, sigma, condition) - coordinates) * mask
-        return self.edm.weight(sigma) * (error**2).sum((1, 2)) / mask.sum((1, 2))
+    def loss(self, coordinates: Tensor, condition: Condition, level: Tensor, noise: Tensor) -> Tensor:
+        """Residues' shares [B, L] in the weighted mean squared error over the coordinates that exist."""
+        mask = _repeated(condition["mask"], coordinates)
+        noisy = self.process.noised(coordinates, noise, level[:, None, None]) * mask
+        error = (self.denoise(noisy, level, condition) - coordinates) * mask
+        return self.process.weight(level)[:, None] * (error**2).sum(2) / mask.sum((1, 2))[:, None]
 
-    def adopt_geometry(self, data: list[tuple[Target, Positions]]) -> None:
+    def adopt_geometry(self, data: Iterable[tuple[Target, Positions]]) -> None:
         """Ideal bond lengths and angles: means over the training conformations."""
         self.geometry = Geometry.measure(
-            [(Layout.of(t.atoms), torch.from_numpy(np.ascontiguousarray(p))) for t, p in data]
+            (Layout.of(t.atoms), torch.from_numpy(np.ascontiguousarray(p))) for t, p in data
         )
 
     @torch.inference_mode()
@@ -135,20 +165,15 @@ class InternalDenoiser:
         layout = Layout.of(target.atoms)
         length = len(layout.types)
         network = self.network.to(device).eval()
-        single = {name: value.to(device) for name, value in self.condition(target).items()}
+        condition = self._embedded({name: value.to(device) for name, value in self.condition(target).items()})
         generator = torch.Generator(device).manual_seed(seed)
         native = layout.pad(torch.from_numpy(target.native[None].astype(np.float32)))[0]
         size = max(1, min(samples, batch_residues // length))
         parts = []
         for start in range(0, samples, size):
             count = min(size, samples - start)
-            many = {name: value.expand(count, *value.shape[1:]) for name, value in single.items()}
-
-            def denoise(x: Tensor, sigma: Tensor, many: Condition = many) -> Tensor:
-                return self.denoise(x, sigma, many)
-
-            coordinates = self.edm.sample(
-                denoise,
+            coordinates = self.process.sample(
+                lambda x, level: self.denoise(x, level, condition),
                 (count, length, CHANNELS),
                 generator,
                 steps=steps,
@@ -174,7 +199,7 @@ class InternalDenoiser:
             tensors[f"geometry.{field.name}"] = getattr(self.geometry, field.name).float().contiguous()
         metadata = {
             "config": json.dumps(asdict(self.config)),
-            "edm": json.dumps(asdict(self.edm)),
+            self.process.name: json.dumps(asdict(self.process)),
             "provenance": json.dumps(dict(provenance), sort_keys=True),
         }
         temporary = path.with_name(f".{path.name}.part")
@@ -189,11 +214,26 @@ class InternalDenoiser:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            config, edm = Config(**json.loads(metadata["config"])), Edm(**json.loads(metadata["edm"]))
+            config = Config(**json.loads(metadata["config"]))
+            process = next(kind(**json.loads(metadata[kind.name])) for kind in _PROCESSES if kind.name in metadata)
             geometry = Geometry(**{f.name: tensors[f"geometry.{f.name}"] for f in dataclasses.fields(Geometry)})
-            model = cls(config, edm, geometry)
+            model = cls(config, process, geometry)
             weights = {k.removeprefix("network."): v.float() for k, v in tensors.items() if k.startswith("network.")}
             model.network.load_state_dict(weights)
         except Exception as error:
             raise InputError(f"{path} is not a checkpoint of the compact model: {error}") from error
         return model
+
+
+class FlowDenoiser(InternalDenoiser):
+    """The same network trained by flow matching."""
+
+    @classmethod
+    def fresh(cls, seed: int) -> InternalDenoiser:
+        """An untrained flow of the default shape."""
+        return InternalDenoiser(Config(), Flow(), seed=seed)
+
+
+def _repeated(values: Tensor, rows: Tensor) -> Tensor:
+    """Each row of ``values`` as often as there are consecutive ``rows`` for it."""
+    return values.repeat_interleave(len(rows) // len(values), 0)

@@ -9,6 +9,7 @@ each residue at its displaced native frame, so that errors do not add up along t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,7 +147,7 @@ class Geometry:
     link: Tensor  # [20, 6]
 
     @classmethod
-    def measure(cls, samples: list[tuple[Layout, Tensor]]) -> Geometry:
+    def measure(cls, samples: Iterable[tuple[Layout, Tensor]]) -> Geometry:
         """From conformations [F, N, 3] of many sequences.
 
         Raises ValueError if a residue type never occurs.

@@ -33,7 +33,8 @@ class _Block(nn.Module):
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulate(noise)[:, None].chunk(6, -1)
         x = F.layer_norm(h, h.shape[-1:]) * (1 + scale1) + shift1
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias(pair).permute(0, 3, 1, 2))
+        bias = self.bias(pair).permute(0, 3, 1, 2).repeat_interleave(len(h) // len(pair), 0)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         h = h + (1 + gate1) * self.out(mixed.transpose(1, 2).flatten(2))
         x = F.layer_norm(h, h.shape[-1:]) * (1 + scale2) + shift2
         out: Tensor = h + (1 + gate2) * self.down(F.gelu(self.up(x)))
@@ -41,7 +42,10 @@ class _Block(nn.Module):
 
 
 class Network(nn.Module):
-    """Maps scaled noisy coordinates [B, L, 23] to the preconditioned output [B, L, 23]."""
+    """Maps scaled noisy coordinates [B, L, 23] to the preconditioned output [B, L, 23].
+
+    What does not depend on noisy coordinates is the trunk: it is evaluated once a sequence and native (`embed`).
+    """
 
     def __init__(self, width: int, depth: int, heads: int, pair: int) -> None:
         super().__init__()
@@ -57,31 +61,35 @@ class Network(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(
-        self,
-        x: Tensor,
-        noise: Tensor,
-        types: Tensor,
-        mask: Tensor,
-        native: Tensor,
-        distance: Tensor,
-        known: Tensor,
-    ) -> Tensor:
-        """Noise [B]; types [B, L]; mask [B, L, 23]; native torsions [B, L, 14] and C-alpha distances [B, L, L].
+    def trunk(self) -> list[nn.Parameter]:
+        """The parameters of `embed`."""
+        modules = (self.types, self.ends, self.native, self.separation, self.distance)
+        return [parameter for module in modules for parameter in module.parameters()]
 
-        ``known`` [B] is one where the native is told, else native and distance are ignored.
+    def embed(
+        self, types: Tensor, ends: Tensor, place: Tensor, native: Tensor, distance: Tensor, known: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Embeddings of residues [B, L, width] and of their pairs [B, L, L, pair].
+
+        types, ends (1 for the first residue, 2 for the last) and place in the sequence [B, L]; native torsions
+        [B, L, 14] and C-alpha distances [B, L, L]. ``known`` [B] is one where the native is told, else native and
+        distance are ignored.
         """
-        length = x.shape[1]
-        place = torch.arange(length, device=x.device)
-        ends = (place == 0).long() + 2 * (place == length - 1).long()
+        length = types.shape[1]
         told = known[:, None, None]
-        h = self.coordinates(torch.cat([x * mask, mask], -1)) + self.types(types) + self.ends(ends)
-        h = h + self.native(torch.cat([native * told, told.expand(-1, length, 1)], -1))
-        separation = (place[None] - place[:, None]).clamp(-_NEIGHBOURS, _NEIGHBOURS) + _NEIGHBOURS
-        centres = torch.linspace(2, 20, _SHELLS, device=x.device)
+        single = self.types(types) + self.ends(ends)
+        single = single + self.native(torch.cat([native * told, told.expand(-1, length, 1)], -1))
+        separation = (place[:, None] - place[:, :, None]).clamp(-_NEIGHBOURS, _NEIGHBOURS) + _NEIGHBOURS
+        centres = torch.linspace(2, 20, _SHELLS, device=distance.device)
         shells = torch.exp(-(((distance[..., None] - centres) / 1.2) ** 2)) * told[..., None]
         shells = torch.cat([shells, told[..., None].expand(-1, length, length, 1)], -1)
-        pair = self.separation(separation)[None] + self.distance(shells)
+        return single, self.separation(separation) + self.distance(shells)
+
+    def forward(self, x: Tensor, noise: Tensor, mask: Tensor, single: Tensor, pair: Tensor) -> Tensor:
+        """Noise [B]; mask [B / R, L, 23]; embeddings of B / R targets, each for R consecutive x."""
+        rows = len(x) // len(single)
+        mask = mask.repeat_interleave(rows, 0)
+        h = self.coordinates(torch.cat([x * mask, mask], -1)) + single.repeat_interleave(rows, 0)
         rates = torch.exp(torch.linspace(0, math.log(100), _WAVES, device=x.device))
         waves = noise[:, None] * rates
         condition = self.noise(torch.cat([waves.sin(), waves.cos()], -1))
