@@ -11,26 +11,13 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
 from ebabench.atomic import write_atomic
 from ebabench.cache import cache_dir
 from ebabench.contracts import Metric
 from ebabench.physics.protocols import get_protocol
 from ebabench.records import Figures, figures_from, figures_to
-from ebabench.structures import Reference
 
 _PACKAGED = Path(__file__).parent / "datasets" / "peptides" / "floor"
-
-
-def reference_digest(reference: Reference) -> str:
-    """SHA-256 of the sequence, the atoms, the native structure and every replica's number and positions."""
-    digest = hashlib.sha256(f"{reference.tier}|{reference.target.sequence}|{reference.target.atoms.digest()}".encode())
-    digest.update(np.ascontiguousarray(reference.target.native).data)
-    for number, replica in zip(reference.numbers, reference.replicas, strict=True):
-        digest.update(f"|{number}|{len(replica)}|".encode())
-        digest.update(np.ascontiguousarray(replica).data)
-    return digest.hexdigest()
 
 
 def floor_key(reference: str, atoms: str, n_samples: int, metric: Metric, protocol: str, energy: str | None) -> str:

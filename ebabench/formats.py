@@ -21,11 +21,11 @@ import numpy.typing as npt
 from ebabench.errors import InputError
 from ebabench.nomenclature import canonical, is_hydrogen
 from ebabench.structures import Atoms, Ensemble, Positions
+from ebabench.trajectories import XtcFrames
 
 _STRUCTURE = re.compile(r"\.(pdb|ent|cif|mmcif)(\.gz)?$")
 _ENSEMBLE = re.compile(r"(\.(pdb|ent|cif|mmcif)(\.gz)?|\.xtc|\.npz)$")
 _TOPOLOGY = ".top.pdb"
-_XTC_CHUNK = 128
 _CALCIUM = 20
 
 
@@ -86,25 +86,17 @@ def find_ensembles(folder: Path | str) -> dict[str, Path]:
     return found
 
 
-def read_xtc(path: Path | str, n_atoms: int, chunk: int = _XTC_CHUNK) -> Iterator[Positions]:
-    """Streams a trajectory: blocks of at most ``chunk`` frames [F, n_atoms, 3], in angstrom, all atoms of the file."""
-    from mdtraj.formats import XTCTrajectoryFile
+def read_topology(path: Path | str) -> tuple[Atoms, npt.NDArray[np.int64], int, Positions]:
+    """What the frames of a trajectory are made of.
 
+    Returns:
+        The heavy atoms, their indices among all atoms of the file, the number of all atoms, and the positions [N, 3] of
+        the heavy ones in the file's first model, in angstrom.
+    """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    frames = 0
-    try:
-        with XTCTrajectoryFile(str(path)) as trajectory:
-            while len(block := trajectory.read(n_frames=chunk)[0]):
-                if block.shape[1] != n_atoms:
-                    raise InputError(f"{path}: frames of {block.shape[1]} atoms, the topology has {n_atoms}")
-                frames += len(block)
-                yield block * np.float32(10)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: broken or truncated after frame {frames} ({error})") from error
-    if not frames:
-        raise InputError(f"{path}: no frames")
+    flat, sizes = _flat(_load(path), path)
+    atoms, heavy = _topology(flat, sizes[0], path)
+    return atoms, heavy, sizes[0], flat.pos[heavy].astype(np.float32)
 
 
 def write_ensemble(ensemble: Ensemble, path: Path | str) -> None:
@@ -174,9 +166,8 @@ def _read_trajectory(path: Path) -> tuple[Atoms, Positions]:
     topology = path.with_name(path.name.removesuffix(".xtc") + _TOPOLOGY)
     if not topology.exists():
         raise InputError(f"{path}: needs its topology beside it, {topology.name}")
-    flat, sizes = _flat(_load(topology), topology)
-    atoms, heavy = _topology(flat, sizes[0], topology)
-    return atoms, np.concatenate([block[:, heavy] for block in read_xtc(path, sizes[0])])
+    atoms, heavy, n_atoms, _ = read_topology(topology)
+    return atoms, XtcFrames(path, n_atoms, heavy)[:]
 
 
 def _read_npz(path: Path, target: str) -> Ensemble:

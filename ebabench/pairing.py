@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,7 @@ from ebabench import plausibility
 from ebabench.contracts import FloatArray, Need, NotAvailable
 from ebabench.errors import InputError, unknown
 from ebabench.geometry import principal_components, superpose
+from ebabench.kept import Arrays, keep, reference_digest
 from ebabench.matching import match
 from ebabench.nomenclature import canonical
 from ebabench.structures import Atoms, Ensemble, Positions, Reference
@@ -26,22 +28,6 @@ _CHUNK = 256
 _COMPONENTS = 20
 _BACKBONE = ("N", "CA", "C", "O")
 _LEAST_HEAVY = 0.9
-
-
-@dataclass(frozen=True, eq=False)
-class Trajectory:
-    """What one pass over the reference leaves: the C-alphas of all frames, and all atoms of the frames drawn.
-
-    ca: [F, C, 3], superposed onto the native's C-alphas. rmsf: [N], of the atoms in common, over all frames.
-    drawn: the sorted numbers of the frames kept whole; whole: [D, M, 3], as read, all M atoms of the reference;
-    heavy: [D, N, 3], superposed, the atoms in common.
-    """
-
-    ca: Positions
-    rmsf: FloatArray
-    drawn: IndexArray
-    whole: Positions
-    heavy: Positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +49,7 @@ class Pair:
         coverage: share of the reference's heavy atoms that the model has.
         protocol: "corrected", or "alphaflow" for the published scorer with its faults.
         energy_protocol: how energies are computed, if at all.
+        identity: says all that the reference's side depends on, if that is kept on disk.
     """
 
     target: str
@@ -77,6 +64,7 @@ class Pair:
     coverage: float
     protocol: str
     energy_protocol: str | None
+    identity: str | None
 
     def __len__(self) -> int:
         return len(self.model)
@@ -126,12 +114,14 @@ class Pair:
     @property
     def md_ca(self) -> Positions:
         """[F, C, 3], C-alphas of all frames of the reference, superposed onto the native's C-alphas."""
-        return self._trajectory.ca
+        ca: Positions = self._trajectory["ca"]
+        return ca
 
     @property
     def md_rmsf(self) -> FloatArray:
         """[N], root mean square fluctuation of the reference, all frames."""
-        return self._trajectory.rmsf
+        rmsf: FloatArray = self._trajectory["rmsf"]
+        return rmsf
 
     @cached_property
     def md_components(self) -> tuple[FloatArray, FloatArray]:
@@ -140,32 +130,53 @@ class Pair:
 
     def md(self, draw: IndexArray) -> Positions:
         """[len(draw), N, 3]: drawn frames (of ``a``, ``b`` or ``c``) of the reference, superposed."""
-        return self._trajectory.heavy[np.searchsorted(self._trajectory.drawn, draw)]
+        return self._heavy[np.searchsorted(self._drawn, draw)]
 
     def md_as_read(self, draw: IndexArray) -> Positions:
         """[len(draw), M, 3]: the same as read, with all atoms of the reference, whatever the model has."""
-        return self._trajectory.whole[np.searchsorted(self._trajectory.drawn, draw)]
+        whole: Positions = self._trajectory["whole"][np.searchsorted(self._drawn, draw)]
+        return whole
+
+    def of_reference(self, name: str, version: int, compute: Callable[[], Arrays]) -> Arrays:
+        """Arrays that depend on the reference's side alone, kept on disk where its trajectories are.
+
+        ``version`` must rise whenever ``compute`` changes.
+        """
+        return compute() if self.identity is None else keep(f"{self.identity}|{name}|{version}", compute)
 
     @cached_property
-    def _trajectory(self) -> Trajectory:
-        drawn = np.unique(np.concatenate(self._draws))
-        frames, common = sum(self.replica_lengths), self.in_reference
+    def _drawn(self) -> IndexArray:
+        return np.unique(np.concatenate(self._draws))
+
+    @cached_property
+    def _heavy(self) -> Positions:
+        whole = self._trajectory["whole"][:, self.in_reference]
+        return np.asarray(superpose(whole, self.native), np.float32)
+
+    @cached_property
+    def _trajectory(self) -> Arrays:
+        return self.of_reference("trajectory", 1, self._pass)
+
+    def _pass(self) -> Arrays:
+        """What one pass over the reference leaves, whatever its length.
+
+        ca: [F, C, 3], superposed onto the native's C-alphas. rmsf: [N], of the atoms in common, over all frames.
+        whole: [D, M, 3], the frames drawn, sorted, as read, all M atoms of the reference.
+        """
+        drawn, frames, common = self._drawn, sum(self.replica_lengths), self.in_reference
         ca = np.empty((frames, len(self.ca), 3), np.float32)
         whole = np.empty((len(drawn), len(self.reference.target.atoms), 3), np.float32)
-        heavy = np.empty((len(drawn), len(common), 3), np.float32)
         first, second = np.zeros((len(common), 3)), np.zeros(len(common))
         for start, block in _blocks(self.reference):
-            stop = start + len(block)
             moved = superpose(block[:, common], self.native)
             away = (moved - self.native).astype(np.float64)
             first += away.sum(0)
             second += np.einsum("fnx,fnx->n", away, away)
-            ca[start:stop] = superpose(moved[:, self.ca], self.native_ca)
-            kept = slice(*np.searchsorted(drawn, (start, stop)))
+            ca[start : start + len(block)] = superpose(moved[:, self.ca], self.native_ca)
+            kept = slice(*np.searchsorted(drawn, (start, start + len(block))))
             whole[kept] = block[drawn[kept] - start]
-            heavy[kept] = moved[drawn[kept] - start]
         rmsf = np.sqrt(np.maximum(second / frames - ((first / frames) ** 2).sum(1), 0))
-        return Trajectory(ca, rmsf, drawn, whole, heavy)
+        return {"ca": ca, "rmsf": rmsf, "whole": whole}
 
     def lacks(self, need: Need) -> NotAvailable | None:
         """None if the pair can support a metric with this need, else why not."""
@@ -231,7 +242,16 @@ def make_pair(
         coverage=found.coverage,
         protocol=protocol,
         energy_protocol=energy_protocol,
+        identity=_identity(ensemble, reference, found.reference),
     )
+
+
+def _identity(ensemble: Ensemble, reference: Reference, in_reference: IndexArray) -> str | None:
+    """None for what is soon computed, and for the floor's pairs, whose result is kept."""
+    if ensemble.held_out or all(isinstance(replica, np.ndarray) for replica in reference.replicas):
+        return None
+    atoms = hashlib.sha256(in_reference.tobytes()).hexdigest()
+    return f"{reference_digest(reference)}|{atoms}|{len(ensemble)}"
 
 
 def _blocks(reference: Reference) -> Iterator[tuple[int, Positions]]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from ebabench.contracts import Metric
 from ebabench.errors import InputError, RunError
-from ebabench.floor import floor_key, load_floor, reference_digest, store_floor
+from ebabench.floor import floor_key, load_floor, store_floor
+from ebabench.kept import reference_digest
 from ebabench.pairing import IndexArray, Pair, make_pair
 from ebabench.parallel import workers
 from ebabench.records import Figures, Record
@@ -162,7 +163,7 @@ def floor_of(
 def _replicas_as_models(reference: Reference, atoms: IndexArray, table: Atoms, samples: int) -> Iterator[Ensemble]:
     for number, replica in zip(reference.numbers, reference.replicas, strict=True):
         frames = np.linspace(0, len(replica) - 1, min(samples, len(replica))).round().astype(np.int64)
-        yield Ensemble(reference.target.name, table, replica[frames[:, None], atoms], held_out=(number,))
+        yield Ensemble(reference.target.name, table, replica[frames][:, atoms], held_out=(number,))
 
 
 def _subset(atoms: Atoms, index: IndexArray) -> Atoms:

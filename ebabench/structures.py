@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -58,9 +59,22 @@ class Atoms:
         return hashlib.sha256(rows.encode()).hexdigest()
 
 
-def _check_positions(what: str, positions: Positions, atoms: Atoms) -> None:
-    if positions.ndim != 3 or positions.shape[1:] != (len(atoms), 3):
-        raise ValueError(f"{what}: positions have shape {positions.shape}, expected [frames, {len(atoms)}, 3]")
+class StoredFrames(Protocol):
+    """Frames that stay on disk until they are asked for: an array [F, N, 3] of angstrom to len, slices and lists.
+
+    ``digest`` says which frames these are, without a look at them.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...  # noqa: D102
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: Any, /) -> Positions: ...
+    def digest(self) -> str: ...  # noqa: D102
+
+
+def _check_positions(what: str, shape: tuple[int, ...], atoms: Atoms) -> None:
+    if len(shape) != 3 or shape[1:] != (len(atoms), 3):
+        raise ValueError(f"{what}: positions have shape {shape}, expected [frames, {len(atoms)}, 3]")
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ class Target:
     native: Positions
 
     def __post_init__(self) -> None:
-        _check_positions(self.name, self.native[None], self.atoms)
+        _check_positions(self.name, (1, *self.native.shape), self.atoms)
 
 
 @dataclass(frozen=True)
@@ -91,7 +105,7 @@ class Ensemble:
     random_weights: bool = False
 
     def __post_init__(self) -> None:
-        _check_positions(self.target, self.positions, self.atoms)
+        _check_positions(self.target, self.positions.shape, self.atoms)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -106,7 +120,7 @@ class Reference:
     """
 
     target: Target
-    replicas: tuple[Positions, ...]
+    replicas: tuple[Positions | StoredFrames, ...]
     tier: str
     numbers: tuple[int, ...] = field(default=())
 
@@ -114,7 +128,7 @@ class Reference:
         if not self.numbers:
             object.__setattr__(self, "numbers", tuple(range(1, len(self.replicas) + 1)))
         for number, replica in zip(self.numbers, self.replicas, strict=True):
-            _check_positions(f"{self.target.name} replica {number}", replica, self.target.atoms)
+            _check_positions(f"{self.target.name} replica {number}", replica.shape, self.target.atoms)
 
     def without(self, held_out: tuple[int, ...]) -> Reference:
         """The reference less some replicas. Raises ValueError if none is left."""

@@ -146,7 +146,8 @@ def _slow_motion(pair: Pair) -> Value:
     if count < _SLOW or max(pair.replica_lengths) <= lag:
         return NotAvailable("too few C-alphas or frames of the reference for two slow motions")
     mean, components = pair.md_components
-    md, model = ((side.reshape(len(side), -1) - mean) @ components[:count].T for side in (pair.md_ca, pair.model_ca))
+    axes = components[:count].T.astype(np.float32)
+    md, model = (side.reshape(len(side), -1) @ axes - (mean @ axes) for side in (pair.md_ca, pair.model_ca))
     axes = slow_axes(md, pair.replica_lengths, lag, _SLOW)
     return float(js_distance(model @ axes, md[pair.a] @ axes).mean())
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ebabench.pairing import Pair
     from ebabench.structures import Positions
 
+_BLOCK = 1024
 _spec = partial(MetricSpec, version=1, unit="Å", paper="arXiv:2402.04845")
 
 
@@ -45,8 +46,11 @@ def cross_correlation(ca: Positions) -> FloatArray:
 
     Ichiye and Karplus, Proteins 11, 205 (1991).
     """
-    away = ca - ca.mean(0, dtype=np.float64).astype(ca.dtype)
-    covariance = sum((away[:, :, x].T @ away[:, :, x]).astype(np.float64) for x in range(3))
+    mean = ca.mean(0, dtype=np.float64).astype(ca.dtype)
+    covariance = np.zeros((ca.shape[1], ca.shape[1]))
+    for start in range(0, len(ca), _BLOCK):
+        for axis in (ca[start : start + _BLOCK] - mean).transpose(2, 0, 1):
+            covariance += axis.T @ axis
     scale = np.sqrt(np.diag(covariance))
     with np.errstate(divide="ignore", invalid="ignore"):
         correlation: FloatArray = covariance / np.outer(scale, scale)

@@ -125,7 +125,8 @@ def _exposure(pair: Pair) -> dict[str, Value]:
     order = pair.model_order if pair.protocol == "alphaflow" else slice(None)
     atoms = Atoms(pair.atoms.name[order], pair.atoms.residue_name[order], pair.atoms.residue[order])
     buried = ~exposed(pair.atoms, pair.native[None])[0]
-    model, md = exposed(atoms, pair.model), exposed(pair.atoms, pair.md(pair.c))
+    model = exposed(atoms, pair.model)
+    md = pair.of_reference("exposed", 1, lambda: {"exposed": exposed(pair.atoms, pair.md(pair.c))})["exposed"]
     noisy = [mutual_information(side) for side in (model, md)]
     exact = [np.where(np.abs(side) < _NOISE, 0, side) for side in noisy]
     return {

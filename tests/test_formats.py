@@ -7,8 +7,9 @@ import pytest
 from proteins import build, ensemble
 
 from ebabench.errors import InputError
-from ebabench.formats import find_ensembles, read_ensemble, read_structure, read_xtc, write_ensemble, write_pdb
+from ebabench.formats import find_ensembles, read_ensemble, read_structure, write_ensemble, write_pdb
 from ebabench.structures import Ensemble
+from ebabench.trajectories import XtcFrames, read_xtc
 
 TARGET = build("GAIHWK")
 
@@ -198,6 +199,64 @@ def test_truncated_trajectory_is_named(made, tmp_path):
     (tmp_path / "t.xtc").write_bytes(data[: len(data) - 30])
     with pytest.raises(InputError, match="truncated after frame"):
         read_ensemble(tmp_path / "t.xtc", "t")
+
+
+@pytest.fixture
+def trajectory(made, tmp_path):
+    import mdtraj
+
+    frames = mdtraj.load_pdb(_written(made, tmp_path / "x.pdb"))[[k % 5 for k in range(300)]]
+    frames.xyz += np.arange(300, dtype=np.float32)[:, None, None]
+    frames.save_xtc(str(tmp_path / "x.xtc"))
+    return tmp_path / "x.xtc", frames.xyz * 10
+
+
+def test_frames_on_disk_behave_as_an_array(trajectory):
+    path, xyz = trajectory
+    atoms = np.array([0, 3, 4, 20])
+    frames, array = XtcFrames(path, xyz.shape[1], atoms), xyz[:, atoms]
+    assert (len(frames), frames.shape) == (300, (300, 4, 3))
+    for key in (slice(None), slice(7, 9), slice(250, None), slice(0, 300, 50), slice(0, 0), [5, 299, 5, 0], -1, 17):
+        np.testing.assert_allclose(frames[key], array[key], atol=0.02)
+        assert frames[key].shape == array[key].shape
+        assert frames[key].dtype == np.float32
+    with pytest.raises(IndexError):
+        frames[300]
+
+
+def test_frames_on_disk_are_known_by_their_content(trajectory, tmp_path):
+    path, xyz = trajectory
+    one = XtcFrames(path, xyz.shape[1], np.arange(3)).digest()
+    assert one == XtcFrames(path, xyz.shape[1], np.arange(3)).digest()
+    assert one != XtcFrames(path, xyz.shape[1], np.arange(4)).digest()
+    copy = tmp_path / "y.xtc"
+    copy.write_bytes(path.read_bytes())
+    assert one == XtcFrames(copy, xyz.shape[1], np.arange(3)).digest()
+
+
+@pytest.mark.parametrize("atoms", [3, 9, 10, 20])
+def test_frames_on_disk_cut_at_any_byte_are_named(atoms, tmp_path):
+    from mdtraj.formats import XTCTrajectoryFile
+
+    path = tmp_path / "x.xtc"
+    xyz = np.random.default_rng(1).normal(size=(3, atoms, 3)).astype(np.float32)
+    ends = []
+    for frames in (1, 2, 3):
+        with XTCTrajectoryFile(str(path), "w") as file:
+            file.write(xyz[:frames])
+        ends.append(path.stat().st_size)
+    whole = path.read_bytes()
+    np.testing.assert_allclose(XtcFrames(path, atoms, np.arange(2))[:], 10 * xyz[:, :2], atol=0.01)
+    for kept in range(len(whole)):
+        path.write_bytes(whole[:kept])
+        if kept in ends:
+            assert len(XtcFrames(path, atoms, np.arange(2))) == 1 + ends.index(kept)
+        else:
+            with pytest.raises(InputError, match=r"x\.xtc: (truncated after frame|no frames)"):
+                XtcFrames(path, atoms, np.arange(2))
+    path.write_bytes(whole + b"tail" * 40)
+    with pytest.raises(InputError, match=r"x\.xtc: broken after frame 3"):
+        XtcFrames(path, atoms, np.arange(2))
 
 
 def test_trajectory_of_other_atoms_is_named(made, tmp_path):

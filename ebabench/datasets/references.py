@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import re
+import math
 from pathlib import Path
 
 import numpy as np
 
+from ebabench.datasets.layout import replica_files, replica_name
 from ebabench.errors import InputError
-from ebabench.structures import Atoms, Reference, Target
+from ebabench.formats import read_topology
+from ebabench.structures import Positions, Reference, StoredFrames, Target
+from ebabench.trajectories import XtcFrames
+
+_AT_ONCE = 8_000_000  # coordinates, 32 MB: about ten times the largest embedded target
 
 
 def reference_names(root: Path) -> list[str]:
@@ -22,36 +27,26 @@ def reference_names(root: Path) -> list[str]:
 def read_reference(root: Path, name: str, tier: str) -> Reference:
     """The reference of one target: heavy atoms, angstrom, every replica that is there, in the order of its number.
 
-    The native structure is ``NAME.pdb``. Raises InputError if a file is missing or damaged.
+    The native structure is ``NAME.pdb``. Long trajectories stay on disk and are read when they are needed. Raises
+    InputError if a file is missing or damaged.
     """
-    import mdtraj
-
     folder = root / name
     topology = folder / f"{name}.pdb"
-    found = {
-        int(match[1]): path
-        for path in folder.glob(f"{name}_prod_R*_fit.xtc")
-        if (match := re.fullmatch(r".*_prod_R([1-9]\d*)_fit\.xtc", path.name))
-    }
+    found = replica_files(root, name, tier)
     if not topology.is_file() or not found:
-        raise InputError(f"no molecular dynamics of {name} in {folder}: expected {name}.pdb and {name}_prod_R1_fit.xtc")
-    path = topology
-    try:
-        native = mdtraj.load_pdb(str(topology), standard_names=False)
-        heavy = np.array([a.index for a in native.topology.atoms if a.element is None or a.element.symbol != "H"])
-        replicas = []
-        for path in (found[number] for number in sorted(found)):
-            replicas.append((mdtraj.load_xtc(str(path), top=native.topology).xyz[:, heavy] * 10).astype(np.float32))
-    except Exception as error:
-        raise InputError(f"cannot read {path}: {error}") from error
-    for number, replica in zip(sorted(found), replicas, strict=True):
-        if not np.isfinite(replica).all():
-            raise InputError(f"{folder}: replica {number} holds coordinates that are not finite")
-    chosen = [native.topology.atom(int(index)) for index in heavy]
-    atoms = Atoms(
-        np.array([a.name for a in chosen]),
-        np.array([a.residue.name for a in chosen]),
-        np.unique([a.residue.index for a in chosen], return_inverse=True)[1].astype(np.int64),
-    )
-    target = Target(name, atoms.sequence, atoms, (native.xyz[0, heavy] * 10).astype(np.float32))
-    return Reference(target, tuple(replicas), tier, tuple(sorted(found)))
+        expected = f"{name}.pdb and {replica_name(name, 1, tier)}"
+        raise InputError(f"no molecular dynamics of {name} in {folder}: expected {expected}")
+    atoms, heavy, n_atoms, native = read_topology(topology)
+    stored = [XtcFrames(found[number], n_atoms, heavy) for number in sorted(found)]
+    replicas: tuple[Positions | StoredFrames, ...] = tuple(stored)
+    if sum(math.prod(replica.shape) for replica in stored) <= _AT_ONCE:
+        replicas = tuple(
+            _finite(folder, number, replica[:]) for number, replica in zip(sorted(found), stored, strict=True)
+        )
+    return Reference(Target(name, atoms.sequence, atoms, native), replicas, tier, tuple(sorted(found)))
+
+
+def _finite(folder: Path, number: int, replica: Positions) -> Positions:
+    if not np.isfinite(replica).all():
+        raise InputError(f"{folder}: replica {number} holds coordinates that are not finite")
+    return replica
