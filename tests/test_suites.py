@@ -13,6 +13,7 @@ from ebabench.errors import InputError
 from ebabench.suites import Suite, load_suite, reference_reader, suite_ids
 
 AMINO_ACIDS = set("ACDEFGHIKLMNPQRSTVWY")
+SIMULATED = [name for name in suite_ids() if load_suite(name).simulation]
 
 
 def written(folder: Path, text: str) -> Path:
@@ -52,7 +53,7 @@ def test_the_seed_of_a_simulation_is_its_own(tmp_path: Path) -> None:
     assert [(one.name, one.replica, one.seed) for one in simulations] == [
         ("AGS", 1, 2), ("AGS", 2, 3), ("KDE", 1, 12), ("KDE", 2, 13), ("FAV", 1, 22), ("FAV", 2, 23),
     ]  # fmt: skip
-    for suite_id in suite_ids():
+    for suite_id in SIMULATED:
         seeds = [one.seed for one in load_suite(suite_id).simulations()]
         assert len(set(seeds)) == len(seeds)
 
@@ -83,7 +84,7 @@ def test_a_suite_without_settings_is_not_simulated(tmp_path: Path) -> None:
 
 
 def test_test_and_validation_peptides_are_not_trained_on() -> None:
-    suites = [load_suite(name) for name in suite_ids()]
+    suites = [load_suite(name) for name in SIMULATED]
     split = {name: set().union(*(sequences(s) for s in suites if s.split == name)) for name in ("train", "val", "test")}
     assert not split["train"] & (split["val"] | split["test"])
     assert not split["val"] & split["test"]
@@ -150,7 +151,7 @@ def test_a_reference_that_is_not_there_or_broken_or_anothers(tiny: Tiny, tmp_pat
         reference_reader(suite, tmp_path)("AGS")
 
 
-@pytest.mark.parametrize("suite_id", suite_ids())
+@pytest.mark.parametrize("suite_id", SIMULATED)
 def test_embedded_references_are_the_suites(suite_id: str) -> None:
     suite = load_suite(suite_id)
     root = Path(ebabench.datasets.__path__[0]) / "peptides" / suite_id

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import sys
-from dataclasses import fields
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,73 +17,135 @@ from ebabench.cli.app import app, progress
 from ebabench.errors import InputError
 from ebabench.suites import load_suite
 
+if TYPE_CHECKING:
+    from ebabench.alignment.align import Stage
+    from ebabench.alignment.data import Trajectories
+    from ebabench.alignment.training import TrainConfig
+
+# What a run writes beside the settings that it can be made again from.
+_FACTS = ("command", "data_sha256", "start_sha256")
+
 
 @app.command()
 def align(
-    objective: Annotated[str, typer.Option(help="sft (plain denoising), eba or eba-dpo.")],
-    suite: Annotated[list[str], typer.Option(help="Training suite; several are merged by target.")],
     out: Annotated[Path, typer.Option(help="Where the checkpoint, its log and its state are kept.")],
+    objective: Annotated[str | None, typer.Option(help="sft, plain denoising, or one that compares energies.")] = None,
+    suite: Annotated[list[str] | None, typer.Option(help="Training suite; several are merged by target.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings as TOML or JSON, as in the config.json of a run; options go first.")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Holds DATA/SUITE in the ATLAS layout; what is embedded by default.")
     ] = None,
     start: Annotated[Path | None, typer.Option(help="Checkpoint to go on from; a fresh model without.")] = None,
-    denoiser: Annotated[str, typer.Option(help="The kind of model.")] = "compact",
-    stride: Annotated[int, typer.Option(min=1, help="Every how many frames are used.")] = 1,
+    denoiser: Annotated[str | None, typer.Option(help="The kind of model; compact by default.")] = None,
+    stride: Annotated[int | None, typer.Option(min=1, help="Every how many frames are used; 1 by default.")] = None,
+    forcefield: Annotated[str | None, typer.Option(help="The energy protocol; the suite's by default.")] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="NAME=VALUE of ebabench.alignment.training.TrainConfig.")
     ] = None,
+    shape: Annotated[list[str] | None, typer.Option("--model", help="NAME=VALUE of a fresh model's shape.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes that compute energies.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads that train; one a core by default.")] = None,
     device: Annotated[str, typer.Option(help="Where the model trains: cpu, cuda, cuda:1.")] = "cpu",
+    devices: Annotated[int, typer.Option(min=1, help="How many of them train together, a process each.")] = 1,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write a TensorBoard log, too.")] = False,
 ) -> None:
     """Trains or aligns a model; the same command goes on where it was stopped."""
-    settings = _settings(objective, setting or [])
+    given = _file(config)
+    train: dict[str, Any] = {**given.get("train", {}), **_pairs("--set", setting)}
+    model = {**given.get("model", {}), **_pairs("--model", shape)}
+    objective = objective or train.get("objective")
+    suites = tuple(suite or given.get("suites", ()))
+    if not objective or not suites:
+        raise InputError(f"give --{'suite' if objective else 'objective'}, or a --config that has it")
     if start is not None and not start.is_file():
         raise InputError(f"--start: no checkpoint at {start}")
-    protocols = {load_suite(name).energy for name in suite}
+    if start is not None and model:
+        raise InputError("--model is for a fresh model: the shape of this one comes from --start")
     import torch
 
-    from ebabench.alignment import objectives
     from ebabench.alignment.align import Stage
     from ebabench.alignment.align import align as run
-    from ebabench.alignment.data import load, with_energies
+    from ebabench.alignment.data import load
+    from ebabench.alignment.settings import configured
     from ebabench.alignment.training import TrainConfig
-    from ebabench.parallel import workers
 
-    needs_energies = objectives.build(objective, alpha_t=1.0, beta=1.0).needs_energies
-    config = TrainConfig(**settings)  # type: ignore[arg-type]
+    settings = configured(TrainConfig, {**train, "objective": objective})
+    needs_energies = settings.build().needs_energies
     if threads:
         torch.set_num_threads(threads)
-    stage = Stage(denoiser, tuple(suite), stride, start, shlex.join(["ebabench", *sys.argv[1:]]))
-    conformations = load(suite, data, stride)
+    stage = Stage(
+        denoiser=denoiser or given.get("denoiser", "compact"),
+        suites=suites,
+        stride=stride or given.get("stride", 1),
+        start=start,
+        command=shlex.join(["ebabench", *sys.argv[1:]]),
+        model=model,
+        energy=_protocol(suites, forcefield or given.get("energy")) if needs_energies else None,
+    )
+    trajectories = load(suites, data, stage.stride)
+    if stage.energy is not None:
+        trajectories = _with_energies(trajectories, stage, settings, jobs)
     with progress() as bar:
-        if needs_energies:
-            if len(protocols) != 1:
-                raise InputError(f"the suites name different energy protocols: {', '.join(sorted(protocols))}")
-            task = bar.add_task("energies", total=len(conformations))
-            with workers(jobs) as pool:
-                conformations = with_energies(conformations, protocols.pop(), pool, lambda: bar.advance(task))
-        task = bar.add_task(objective, total=config.steps)
+        task = bar.add_task(objective, total=settings.steps)
 
         def on_step(step: int, loss: float) -> None:
             bar.update(task, completed=step + 1, description=f"{objective} loss {loss:.3f}")
 
-        checkpoint = run(stage, conformations, config, out, on_step, device)
-    print(f"the checkpoint is {checkpoint}")
+        checkpoint = run(stage, trajectories, settings, out, on_step, device, devices, tensorboard)
+    if _leads():
+        print(f"the checkpoint is {checkpoint}")
 
 
-def _settings(objective: str, given: list[str]) -> dict[str, bool | int | float | str]:
-    from ebabench.alignment.training import TrainConfig
+def _leads() -> bool:
+    """Whether this is the process that a user started, and not one that it started to train with it."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
-    defaults = TrainConfig()
-    kinds = {field.name: type(getattr(defaults, field.name)) for field in fields(TrainConfig)}
-    chosen: dict[str, bool | int | float | str] = {"objective": objective}
-    for text in given:
-        name, _, value = text.partition("=")
-        if name not in kinds or name == "objective":
-            raise InputError(f"--set {text}: no such setting; known: {', '.join(sorted(set(kinds) - {'objective'}))}")
-        try:
-            chosen[name] = {"true": True, "false": False}[value] if kinds[name] is bool else kinds[name](value)
-        except (KeyError, ValueError) as error:
-            raise InputError(f"--set {text}: {name} is a {kinds[name].__name__}") from error
-    return chosen
+
+def _with_energies(
+    trajectories: list[Trajectories], stage: Stage, settings: TrainConfig, jobs: int | None
+) -> list[Trajectories]:
+    from ebabench.alignment.data import with_energies
+    from ebabench.parallel import workers
+
+    assert stage.energy is not None
+    residues = settings.build().needs_residue_energies
+    with progress() as bar, workers(jobs) as pool:
+        task = bar.add_task("energies", total=len(trajectories))
+        return with_energies(trajectories, stage.energy, pool, lambda: bar.advance(task), residues)
+
+
+def _protocol(suites: tuple[str, ...], chosen: str | None) -> str:
+    """The energy protocol: the one chosen, or that of the suites."""
+    named = {chosen} if chosen else {load_suite(name).energy for name in suites}
+    if len(named) == 1 and (protocol := named.pop()) is not None:
+        from ebabench.physics.protocols import get_protocol
+
+        return get_protocol(protocol).name
+    raise InputError("the suites name no energy protocol in common: choose one with --forcefield")
+
+
+def _file(path: Path | None) -> Mapping[str, Any]:
+    """Settings of a file: train, model, suites, stride, denoiser, energy."""
+    if path is None:
+        return {}
+    try:
+        text = path.read_text(encoding="utf-8")
+        given = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"--config {path}: {error}") from error
+    known = {"train": dict, "model": dict, "suites": list, "stride": int, "denoiser": str, "energy": str}
+    settings = {name: value for name, value in given.items() if name not in _FACTS and value is not None}
+    for name, value in settings.items():
+        if not isinstance(value, known.get(name, ())):
+            raise InputError(f"--config {path}: {name}: expected one of {', '.join(known)}, each of its own type")
+    return settings
+
+
+def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    """NAME=VALUE, taken apart."""
+    for text in texts or ():
+        if "=" not in text or text.startswith("objective="):
+            raise InputError(f"{option} {text}: expected NAME=VALUE")
+    return dict(text.split("=", 1) for text in texts or ())

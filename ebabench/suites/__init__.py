@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -12,6 +13,7 @@ from typing import ClassVar, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ebabench.cards import first_fault
+from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_REPLICAS
 from ebabench.datasets.references import read_reference
 from ebabench.datasets.simulate import Simulation
 from ebabench.errors import InputError, unknown
@@ -37,7 +39,10 @@ class SimulationSettings:
 
 @dataclass(frozen=True)
 class SuiteTarget:
-    """One target. What is set here goes before the suite's own settings; ``start``: (phi, psi) in degrees a residue."""
+    """One target. What is set here goes before the suite's own settings; ``start``: (phi, psi) in degrees a residue.
+
+    ``released``: when the structure became public, for those who ask whether a model can have seen it.
+    """
 
     name: str
     sequence: str
@@ -45,12 +50,17 @@ class SuiteTarget:
     nanoseconds: float | None = None
     frame_ps: float | None = None
     start: Literal["random", "helix", "extended"] | Torsions = "random"
+    released: date | None = field(default=None, repr=False)  # a fact, and no part of what a row means
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Suite:
-    """What is asked of a model: targets, number of samples, seed; and how it is judged: tier, protocol, energy."""
+    """What is asked of a model: targets, number of samples, seed; and how it is judged: tier, protocol, energy.
+
+    ``tier``: the kind of reference (``datasets.layout.ATLAS_FRAMES`` has those of ATLAS). ``energy``: the energy
+    protocol; without one, metrics of energy are not available.
+    """
 
     id: str
     title: str
@@ -58,7 +68,7 @@ class Suite:
     family: str
     tier: str
     protocol: Literal["corrected", "alphaflow"]
-    energy: str
+    energy: str | None = None
     samples: int
     seed: int
     targets: tuple[SuiteTarget, ...]
@@ -71,6 +81,14 @@ class Suite:
             if target.name == name:
                 return target
         raise unknown(f"target of {self.id}", name, [target.name for target in self.targets])
+
+    def frames(self, name: str) -> dict[int, int] | None:
+        """How many frames each replica of a target's reference has, by its number; None if the suite does not say."""
+        if self.simulation is not None:
+            return {one.replica: one.frames for one in self.simulations(name)}
+        if self.tier in ATLAS_FRAMES:
+            return dict.fromkeys(ATLAS_REPLICAS, ATLAS_FRAMES[self.tier])
+        return None
 
     def simulations(self, *names: str) -> list[Simulation]:
         """The simulations that make the suite's references, of all targets or of some. Raises InputError."""
@@ -141,19 +159,29 @@ def reference_reader(suite: Suite, data: Path | None = None) -> Callable[[str], 
     """Reads the reference of a target of the suite, from ``data`` (ATLAS layout) or from what is embedded.
 
     The reader can be pickled. It raises InputError if the target is not the suite's, its files are missing or damaged,
-    or they hold another sequence, or other replicas, than the suite says.
+    or they hold another sequence, or other replicas, than the suite says. Raises InputError at once if the references
+    are not embedded and ``data`` is not given.
     """
-    return partial(_read_reference, suite, data or folder("ebabench.datasets") / "peptides" / suite.id)
+    embedded = folder("ebabench.datasets") / "peptides" / suite.id
+    if data is None and suite.tier in ATLAS_FRAMES:
+        raise InputError(f"the references of {suite.id} are not shipped: give --data, a folder of {_fetch(suite)}")
+    return partial(_read_reference, suite, data or embedded)
 
 
 def _read_reference(suite: Suite, root: Path, name: str) -> Reference:
     sequence = suite.target(name).sequence
-    reference = read_reference(root, name, suite.tier)
+    try:
+        reference = read_reference(root, name, suite.tier)
+    except InputError as error:
+        raise InputError(f"{error} (`{_fetch(suite)}`)" if suite.tier in ATLAS_FRAMES else str(error)) from error
     if reference.target.sequence != sequence:
         raise InputError(f"{root / name}: holds {reference.target.sequence}, but {suite.id} says {sequence}")
-    if suite.simulation is not None:
-        found = {number: len(frames) for number, frames in zip(reference.numbers, reference.replicas, strict=True)}
-        expected = {one.replica: one.frames for one in suite.simulations(name)}
-        if found != expected:
-            raise InputError(f"{root / name}: frames of each replica are {found}, but {suite.id} says {expected}")
+    found = {number: len(frames) for number, frames in zip(reference.numbers, reference.replicas, strict=True)}
+    expected = suite.frames(name)
+    if expected is not None and found != expected:
+        raise InputError(f"{root / name}: frames of each replica are {found}, but {suite.id} says {expected}")
     return reference
+
+
+def _fetch(suite: Suite) -> str:
+    return f"ebabench fetch atlas --split {suite.split} --tier {suite.tier.removeprefix('atlas-')}"
