@@ -10,14 +10,14 @@ from __future__ import annotations
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
 from ebabench.contracts import Generator, Provides, Resources
 from ebabench.errors import InputError
 from ebabench.registry import Registry, folder, resolve, toml_files
-from ebabench.weights import verified
+from ebabench.weights import pinned, verified
 
 _Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 _Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -146,6 +146,13 @@ class Card(_Strict):
         """The file that the card was read from."""
         return self._path
 
+    def facts(self) -> dict[str, Any]:
+        """What the card says as plain data, with the SHA-256 of checkpoints that were pinned at their download."""
+        plain = self.model_dump(mode="json", exclude_defaults=True)
+        for one, checkpoint in zip(plain.get("checkpoints", ()), self.checkpoints, strict=True):
+            one["sha256"] = pinned(self, checkpoint)
+        return plain
+
     def checkpoint(self, name: str) -> Path:
         """The verified file of a checkpoint. Raises InputError if it is not on the card, missing or altered."""
         for checkpoint in self.checkpoints:
@@ -192,16 +199,19 @@ def load_card(name: str) -> Card:
 
 
 def build(card: Card, resources: Resources) -> Generator:
-    """The generator that a card describes; what it imports is imported here. Raises InputError.
-
-    A card that is not in a package may keep its module beside it.
-    """
+    """The generator that a card describes; what it imports is imported here. Raises InputError."""
     if card.environment.kind == "ensembles":
         raise InputError(
-            f"{card.name}: its code is run by you, as {card.path} says; ebabench converts and scores what it leaves"
+            f"{card.name}: its code is run by you, as {card.path} says; "
+            f"`ebabench score --model {card.name} --ensembles FOLDER` converts and scores what it leaves"
         )
+    generator: Generator = code(card, card.entry or _WORKER)(card, resources)
+    return generator
+
+
+def code(card: Card, location: str) -> Any:
+    """The object at ``module:attribute``; the module of a card that is in no package may lie beside it."""
     beside = str(card.path.parent.resolve())
     if card.name not in CARDS and beside not in sys.path:
         sys.path.append(beside)
-    generator: Generator = resolve(card.entry or _WORKER)(card, resources)
-    return generator
+    return resolve(location)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,15 @@ class Generator(Protocol):
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
         """Exactly ``samples`` conformations of ``target``, in angstrom."""
+        ...
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A generator whose work may be ended from another thread, for good."""
+
+    def stop(self) -> None:
+        """Ends it; ``sample`` raises."""
         ...
 
 

@@ -21,8 +21,9 @@ from ebabench.contracts import MetricSpec
 from ebabench.errors import InputError, RunError
 from ebabench.marks import marks
 from ebabench.records import Record
-from ebabench.runs import Run, table
+from ebabench.runs import Run
 from ebabench.statistics import Row, columns, reasons, sources
+from ebabench.tables import table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -104,7 +105,7 @@ def refusal(run: Run, suite: Suite) -> str:
     records = run.records()
     if others := sorted({record.tier for record in records if record.tier != suite.tier}):
         return f"scored against {', '.join(others)}; {suite.id} is {suite.tier}: tiers are never mixed"
-    if any(record.random_weights for record in records):
+    if run.identity.random_weights or any(record.random_weights for record in records):
         return "made with random weights, to test the plumbing: never ranked"
     if not (run.folder / "summary.csv").exists():
         return "is not finished; the same command goes on with it"

@@ -4,20 +4,18 @@
 
     manifest.json            whose run it is (Identity), where and when it was made, whether it is official
     ensembles/TARGET.npz     what the model sampled
+    logs/TARGET.log, .json   what a worker said, and what it answered
     records/TARGET.json      what scoring says of it
     targets.csv, summary.csv the records as tables: one row a target, one row a metric
 
-Everything but the manifest depends on the identity alone: a run that was killed and resumed ends with the same bytes
-as an undisturbed one. What depends on the machine or the clock stands in the manifest.
+Everything but the manifest and the logs depends on the identity alone: a run that was killed and resumed ends with the
+same bytes as an undisturbed one. What depends on the machine or the clock stands in the manifest.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-import math
 import os
 import platform
 import sys
@@ -33,15 +31,14 @@ from ebabench.atomic import clear_temporaries, write_atomic
 from ebabench.contracts import MetricSpec
 from ebabench.errors import InputError, RunError
 from ebabench.formats import read_ensemble, write_ensemble
-from ebabench.marks import marks
 from ebabench.records import Record
 from ebabench.statistics import Row, summarise
 from ebabench.structures import Ensemble
+from ebabench.tables import summary_csv, targets_csv
 
 if TYPE_CHECKING:
     from ebabench.suites import Suite
 
-SUMMARY_COLUMNS = ("metric", "value", "low", "high", "floor", "unit", "direction", "n_targets", "n_undefined")
 _LIBRARIES = ("ebabench", "numpy", "scipy", "scikit-learn", "POT", "mdtraj", "gemmi", "openmm", "torch")
 
 
@@ -51,7 +48,8 @@ class Identity:
 
     ``card``: the model's card as plain data; empty for ensembles from elsewhere. ``ensembles``: digest of ensembles
     from elsewhere (``files_digest``); empty for those that a model samples. ``suite``: its id, or the reference folder.
-    ``samples`` and ``seed`` are None where ensembles from elsewhere do not say.
+    ``samples`` and ``seed`` are None where ensembles from elsewhere do not say. ``random_weights``: the model was run
+    without its checkpoints, to test the plumbing.
     """
 
     model: str
@@ -64,6 +62,7 @@ class Identity:
     energy: str | None
     card: Mapping[str, Any] = field(default_factory=dict)
     ensembles: str = ""
+    random_weights: bool = False
 
     def card_digest(self) -> str:
         """SHA-256 of the card, checkpoints' hashes included; empty without a card."""
@@ -252,57 +251,9 @@ def unofficial(identity: Identity, records: Sequence[Record], suite: Suite | Non
         because.append(f"incomplete: not scored: {', '.join(lacking)}")
     if failed:
         because.append(f"incomplete: failed: {', '.join(failed)}")
-    if any(record.random_weights for record in records):
+    if identity.random_weights or any(record.random_weights for record in records):
         because.append("random weights: made to test the plumbing")
     return because
-
-
-def targets_csv(records: Sequence[Record], specs: Sequence[MetricSpec]) -> str:
-    """One row a target; of a profile, its median. Empty where there is no defined value."""
-    keys = [spec.key for spec in specs if not spec.of]
-    head = ["target", "sequence", "n_samples", "n_reference_frames", "coverage", *keys, "marks", "error"]
-    rows = [
-        [
-            record.target,
-            record.sequence,
-            str(record.n_samples),
-            str(record.n_reference_frames),
-            number(record.coverage),
-            *(number(_middle(record.figures.numbers(key))) for key in keys),
-            "; ".join(marks(record)),
-            record.error or "",
-        ]
-        for record in records
-    ]
-    return table([head, *rows])
-
-
-def summary_csv(rows: Sequence[Row]) -> str:
-    """One row a metric, with SUMMARY_COLUMNS. Empty where there is no defined value."""
-    body = [
-        [
-            row.spec.key,
-            *(number(x) for x in (row.estimate.value, row.estimate.low, row.estimate.high, row.floor)),
-            row.spec.unit,
-            row.spec.better,
-            str(row.estimate.n_targets),
-            str(row.estimate.n_undefined),
-        ]
-        for row in rows
-    ]
-    return table([list(SUMMARY_COLUMNS), *body])
-
-
-def table(rows: Iterable[Sequence[str]]) -> str:
-    """Rows as CSV text."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
-def number(value: float) -> str:
-    """The shortest text that reads back as the same number; empty for NaN."""
-    return "" if math.isnan(value) else repr(float(value))
 
 
 def machine() -> dict[str, Any]:
@@ -319,14 +270,6 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": found,
     }
-
-
-def _middle(numbers: tuple[float, ...] | None) -> float:
-    if not numbers or any(math.isnan(x) for x in numbers):
-        return math.nan
-    import statistics
-
-    return statistics.median(numbers)
 
 
 def _now() -> str:

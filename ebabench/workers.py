@@ -24,10 +24,10 @@ from ebabench.cards import Card, first_fault
 from ebabench.contracts import Generator, Resources
 from ebabench.errors import InputError, RunError
 from ebabench.formats import write_pdb
-from ebabench.matching import match
 from ebabench.memory import halving
 from ebabench.nomenclature import is_hydrogen
 from ebabench.processes import End, last_line, run
+from ebabench.sampling import matched
 from ebabench.structures import Atoms, Ensemble, Target
 
 _BATCH = 32  # conformations at once, where neither card nor user says
@@ -225,17 +225,12 @@ def read_samples(path: Path, target: Target) -> Ensemble:
     if len(set(rows)) < len(rows):
         row, atom = next(row for row in rows if rows.count(row) > 1)
         raise RunError(f"the worker returned an atom twice: {atom} of residue {row + 1}")
-    try:
-        pairs = match(Atoms(name[heavy], residue_name[heavy], residue), target.atoms)
-    except InputError as error:
-        raise RunError(f"the worker returned other atoms than the target's: {error}") from error
-    kept = target.atoms.residue[pairs.reference]
-    atoms = Atoms(
-        target.atoms.name[pairs.reference],
-        target.atoms.residue_name[pairs.reference],
-        np.unique(kept, return_inverse=True)[1].astype(np.int64),
+    given = Ensemble(
+        target.name,
+        Atoms(name[heavy], residue_name[heavy], residue),
+        positions[:, heavy].astype(np.float32),
     )
-    return Ensemble(target.name, atoms, positions[:, heavy[pairs.model]].astype(np.float32))
+    return matched(given, target)
 
 
 def build(card: Card, resources: Resources) -> Generator:

@@ -14,8 +14,9 @@ from synthetic_runs import SEQUENCES, TOY, ensemble, identity, make_run, referen
 from ebabench import atomic
 from ebabench.atomic import write_atomic
 from ebabench.errors import InputError, RunError
-from ebabench.runs import SUMMARY_COLUMNS, Run, files_digest
+from ebabench.runs import Run, files_digest
 from ebabench.scoring import Job, score_target
+from ebabench.tables import SUMMARY_COLUMNS
 
 root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 
@@ -121,6 +122,7 @@ def test_records_of_older_metrics_are_scored_again(tmp_path):
         ({"samples": 9}, "samples: 20 there, 9 asked"),
         ({"card": {"name": "wobble", "checkpoints": ["0" * 64]}}, "other card"),
         ({"targets": ("one",)}, "other targets"),
+        ({"random_weights": True}, "random_weights: False there, True asked"),
     ],
 )
 def test_the_folder_of_another_run_is_refused_and_left_alone(tmp_path, change, said):

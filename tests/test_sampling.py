@@ -35,7 +35,7 @@ class Shaking:
 def sampled(generator: Shaking, names: list[str] = NAMES, kept: dict[str, Ensemble] | None = None) -> list[Outcome]:
     kept = {} if kept is None else kept
     targets = [target(name) for name in names]
-    return list(sample(generator, targets, 5, 7, kept.get, lambda e: kept.__setitem__(e.target, e)))
+    return list(sample([generator], targets, 5, 7, kept.get, lambda e: kept.__setitem__(e.target, e)))
 
 
 def short_of(target: Target, samples: int, seed: int) -> Ensemble:
@@ -82,7 +82,7 @@ def crash(target: Target, samples: int, seed: int) -> Ensemble:
     ("fault", "reason"),
     [
         (short_of, "3 conformations, 5 were asked for"),
-        (with_nan, "1 of 5 conformations have coordinates that are not finite, first 3"),
+        (with_nan, "1 of 5 conformations have positions that are not finite, first 3"),
         (lacking_an_atom, "lacks TRP6:CA"),
         (of_another_sequence, "lacks LYS1:CA and has in excess TRP1:CA"),
         (with_an_atom_twice, "atoms twice: LYS1:CA"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,12 @@ from ebabench.contracts import Metric, MetricSpec, Resources
 from ebabench.datasets.references import read_reference, reference_names
 from ebabench.errors import InputError, RunError
 from ebabench.registry import METRICS
-from ebabench.structures import Reference
+from ebabench.structures import Reference, Target
 from ebabench.suites import Suite, load_suite, reference_reader
 
 if TYPE_CHECKING:
     from ebabench.runs import Identity, Run
+    from ebabench.sampling import Outcome
     from ebabench.scoring import Job
 
 Reader = Callable[[str], Reference]
@@ -31,7 +32,11 @@ _Samples = Annotated[int | None, typer.Option(min=2, help="Conformations a targe
 _Seed = Annotated[int | None, typer.Option(help="The suite's own by default.")]
 _Jobs = Annotated[int | None, typer.Option(min=1, help="Processes that score; one a core by default.")]
 _Data = Annotated[Path | None, typer.Option(help="References in the ATLAS layout, where they are not embedded.")]
-_Device = Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, cuda:1.")]
+_Device = Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, cuda:1; or several, as in cuda:0,cuda:1.")]
+_Batch = Annotated[int | None, typer.Option(min=1, help="Conformations at once; halved whenever memory runs out.")]
+_Random = Annotated[
+    bool, typer.Option("--random-weights", help="Without checkpoints, to test the plumbing: never ranked.")
+]
 _Out = Annotated[Path | None, typer.Option(help="The run folder; runs/SUITE/MODEL-sSEED-nSAMPLES by default.")]
 _Boards = Annotated[Path, typer.Option(help="Where leaderboards are kept.")]
 _BOARDS = Path("leaderboards")
@@ -46,12 +51,14 @@ def run(
     jobs: _Jobs = None,
     data: _Data = None,
     device: _Device = "cpu",
+    batch_size: _Batch = None,
+    random_weights: _Random = False,
     out: _Out = None,
     leaderboards: _Boards = _BOARDS,
 ) -> None:
     """Samples a suite with a model, scores what it gives, and brings the leaderboard up to date."""
     chosen = load_suite(suite)
-    folder, reader, _ = _sample(load_card(model), chosen, samples, seed, data, device, out)
+    folder, reader, _ = _sample(load_card(model), chosen, samples, seed, data, device, batch_size, random_weights, out)
     _score(folder, reader, chosen, jobs)
     _place(folder, chosen, leaderboards)
     _complain(folder, _failures(folder))
@@ -65,10 +72,14 @@ def sample(
     seed: _Seed = None,
     data: _Data = None,
     device: _Device = "cpu",
+    batch_size: _Batch = None,
+    random_weights: _Random = False,
     out: _Out = None,
 ) -> None:
     """Samples a suite with a model; `ebabench run` with the same settings goes on from there."""
-    folder, _, failed = _sample(load_card(model), load_suite(suite), samples, seed, data, device, out)
+    folder, _, failed = _sample(
+        load_card(model), load_suite(suite), samples, seed, data, device, batch_size, random_weights, out
+    )
     _complain(folder, failed)
     print(f"ensembles are in {folder.folder / 'ensembles'}")
 
@@ -76,8 +87,9 @@ def sample(
 @app.command()
 def score(
     ensembles: Annotated[Path, typer.Option(help="A folder with one ensemble a target: PDB, XTC, npz or mmCIF files.")],
-    name: Annotated[str, typer.Option(help="What the row is called.")],
     out: Annotated[Path, typer.Option(help="The run folder.")],
+    name: Annotated[str | None, typer.Option(help="What the row is called.")] = None,
+    model: Annotated[str | None, typer.Option(help="Or the card whose converter reads the folder.")] = None,
     suite: Annotated[str | None, typer.Option(help="The suite whose targets these are.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Or any references, in the ATLAS layout.")] = None,
     data: _Data = None,
@@ -91,7 +103,10 @@ def score(
 
     if (suite is None) == (reference is None):
         raise InputError("give either --suite or --reference")
-    files = find_ensembles(ensembles)
+    if (name is None) == (model is None):
+        raise InputError("give either --name or --model")
+    card = load_card(model) if model is not None else None
+    files = find_ensembles(ensembles) if card is None else None
     chosen = load_suite(suite) if suite is not None else None
     reader: Reader
     if chosen is not None:
@@ -99,20 +114,27 @@ def score(
     else:
         assert reference is not None
         reader, known = partial(read_reference, reference, tier="folder"), reference_names(reference)
-    if not (targets := tuple(target for target in known if target in files)):
-        raise InputError(f"{ensembles}: holds {', '.join(files)}, but the references are of {', '.join(known)}")
+    if files is not None and not (known := [target for target in known if target in files]):
+        raise InputError(f"{ensembles}: holds {', '.join(files)}, but the references are of other targets")
     identity = Identity(
-        model=name,
+        model=card.name if card else str(name),
         suite=chosen.id if chosen else str(reference),
         tier=chosen.tier if chosen else "folder",
-        targets=targets,
+        targets=tuple(known),
         samples=None,
         seed=None,
         protocol=protocol or (chosen.protocol if chosen else "corrected"),
         energy=chosen.energy if chosen else None,
-        ensembles=files_digest({target: files[target] for target in targets}),
+        card=card.facts() if card else {},
+        ensembles=files_digest({target: files[target] for target in known} if files else {"": ensembles}),
     )
     folder = Run.open(out, identity)
+    if card is not None:
+        from ebabench.conversion import convert
+
+        targets = [reader(target).target for target in known]
+        outcomes = convert(card, ensembles, targets, folder.load_ensemble, folder.save_ensemble)
+        _keep(folder, reader, targets, outcomes, "converting")
     _score(folder, reader, chosen, jobs, files)
     if chosen is not None:
         _place(folder, chosen, leaderboards)
@@ -120,35 +142,65 @@ def score(
 
 
 def _sample(
-    card: Card, suite: Suite, samples: int | None, seed: int | None, data: Path | None, device: str, out: Path | None
+    card: Card,
+    suite: Suite,
+    samples: int | None,
+    seed: int | None,
+    data: Path | None,
+    device: str,
+    batch_size: int | None,
+    random_weights: bool,
+    out: Path | None,
 ) -> tuple[Run, Reader, dict[str, str]]:
     """The run, what reads its references, and why targets failed."""
     from ebabench.runs import Run
     from ebabench.sampling import sample as sample_all
 
-    identity = _identity(card, suite, samples or suite.samples, suite.seed if seed is None else seed)
+    if random_weights and card.environment.kind != "worker":
+        raise InputError(
+            f"--random-weights: {card.name} runs {card.environment.kind}; only workers build such networks"
+        )
+    identity = _identity(card, suite, samples or suite.samples, suite.seed if seed is None else seed, random_weights)
     assert identity.samples is not None
     assert identity.seed is not None
     reader = reference_reader(suite, data)
     targets = [reader(name).target for name in identity.targets]
-    generator = build(card, Resources(device, reader))
-    default = Path("runs") / suite.id / f"{card.name}-s{identity.seed}-n{identity.samples}"
-    folder = Run.open(out or default, identity)
+    name = f"{card.name}-s{identity.seed}-n{identity.samples}" + "-random-weights" * random_weights
+    out = out or Path("runs") / suite.id / name
+    generators = [
+        build(card, Resources(one, reader, batch_size, out / "logs", random_weights)) for one in device.split(",")
+    ]
+    folder = Run.open(out, identity)
+    outcomes = sample_all(
+        generators,
+        targets,
+        identity.samples,
+        identity.seed,
+        folder.load_ensemble,
+        folder.save_ensemble,
+        card.provides,
+    )
+    return folder, reader, _keep(folder, reader, targets, outcomes, "sampling")
+
+
+def _keep(
+    folder: Run, reader: Reader, targets: Sequence[Target], outcomes: Iterator[Outcome], doing: str
+) -> dict[str, str]:
+    """Keeps why targets failed, as records, and gives it."""
+    sequences = {target.name: target.sequence for target in targets}
     failed = {}
     with _interruptible(folder), progress() as bar:
-        task = bar.add_task("sampling", total=len(targets))
-        outcomes = sample_all(
-            generator, targets, identity.samples, identity.seed, folder.load_ensemble, folder.save_ensemble
-        )
-        for target, outcome in zip(targets, outcomes, strict=True):
+        task = bar.add_task(doing, total=len(targets))
+        for outcome in outcomes:
             if outcome.error is not None:
-                failed[target.name] = outcome.error
-                folder.save_record(_job(folder, reader, target.name, target.sequence).failed(outcome.error))
+                failed[outcome.target] = outcome.error
+                job = _job(folder, reader, outcome.target, sequences[outcome.target])
+                folder.save_record(job.failed(outcome.error))
             bar.advance(task)
-    return folder, reader, failed
+    return failed
 
 
-def _identity(card: Card, suite: Suite, samples: int, seed: int) -> Identity:
+def _identity(card: Card, suite: Suite, samples: int, seed: int, random_weights: bool) -> Identity:
     from ebabench.runs import Identity
 
     return Identity(
@@ -160,7 +212,8 @@ def _identity(card: Card, suite: Suite, samples: int, seed: int) -> Identity:
         seed=seed,
         protocol=suite.protocol,
         energy=suite.energy,
-        card=card.model_dump(mode="json"),
+        card=card.facts(),
+        random_weights=random_weights,
     )
 
 

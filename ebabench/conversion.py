@@ -1,0 +1,44 @@
+"""What a model's own code left, read by the converter that its card names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from ebabench.cards import Card, code
+from ebabench.errors import InputError
+from ebabench.sampling import Outcome, check, matched, outcome
+from ebabench.structures import Ensemble, Target
+
+Converter = Callable[[Path, Target], Ensemble]
+
+
+def converter(card: Card) -> Converter:
+    """The function ``(folder, target) -> Ensemble`` of a card of the kind ``ensembles``. Raises InputError."""
+    if card.converter is None:
+        raise InputError(f"{card.name}: has no converter; ensembles of such models are scored with --name")
+    found: Converter = code(card, card.converter)
+    return found
+
+
+def convert(
+    card: Card,
+    folder: Path,
+    targets: Iterable[Target],
+    load: Callable[[str], Ensemble | None],
+    save: Callable[[Ensemble], None],
+) -> Iterator[Outcome]:
+    """Converts target after target; ``load`` and ``save`` are as for ``sampling.sample``.
+
+    What the converter raises, or gives that is not finite or of other atoms, is the failure of that one target.
+    """
+    read = converter(card)
+
+    def make(target: Target) -> Ensemble:
+        ensemble = matched(read(folder, target), target)
+        check(ensemble, target, None, card.provides)
+        return ensemble
+
+    for target in targets:
+        yield outcome(target.name, partial(make, target), load, save)
