@@ -53,7 +53,7 @@ def test_a_model_is_trained_then_aligned(suite: Path) -> None:
     assert config["train"]["objective"] == "eba"
     with (aligned.parent / "log.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["0", "1"]
-    target = load([str(suite)], suite.parent / "data", 120)[0].target
+    target = load([str(suite)], suite.parent / "data", 120)[0].read().target
     samples = InternalDenoiser.load(aligned).sample(target, 2, seed=0, steps=2)
     assert samples.shape == (2, len(target.atoms), 3)
     assert np.isfinite(samples).all()
@@ -63,8 +63,8 @@ def test_a_model_is_trained_then_aligned(suite: Path) -> None:
     ("arguments", "message"),
     [
         (["--objective", "ebq"], "unknown objective 'ebq'"),
-        (["--objective", "sft", "--set", "stepz=3"], "--set stepz=3: no such setting"),
-        (["--objective", "sft", "--set", "steps=many"], "--set steps=many: steps is a int"),
+        (["--objective", "sft", "--set", "stepz=3"], "unknown setting 'stepz'; did you mean steps?"),
+        (["--objective", "sft", "--set", "steps=many"], "steps is a int, not 'many'"),
         (["--objective", "sft", "--start", "nowhere"], "--start: no checkpoint at nowhere"),
     ],
 )

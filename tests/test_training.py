@@ -1,7 +1,7 @@
 """The training loop: exact resume, refusals, and what a bad loss leaves behind."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,14 @@ class Line:
     def prepare(self, target: Target, positions: Positions) -> Prepared:
         raise AssertionError
 
-    def adopt_geometry(self, data: list[tuple[Target, Positions]]) -> None:
+    def adopt_geometry(self, data: Iterable[tuple[Target, Positions]]) -> None:
         raise AssertionError
+
+    def freeze(self) -> None:
+        raise AssertionError
+
+    def crop(self, coordinates: Tensor, condition: Condition, residues: Tensor) -> tuple[Tensor, Condition]:
+        return coordinates[:, residues], condition
 
     def loss(self, coordinates: Tensor, condition: Condition, level: Tensor, noise: Tensor) -> Tensor:
         noisy = self.process.noised(coordinates, noise, level[:, None, None])

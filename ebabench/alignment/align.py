@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from ebabench.alignment.batches import Example
-from ebabench.alignment.data import Conformations
-from ebabench.alignment.denoiser import Denoiser
-from ebabench.alignment.training import TrainConfig, train
+from ebabench.alignment.data import FloatArray, Trajectories
+from ebabench.alignment.denoiser import Denoiser, Prepared
+from ebabench.alignment.team import assemble
+from ebabench.alignment.training import TrainConfig, claim, train
 from ebabench.registry import Registry, resolve
 
 
 class DenoiserKind(Protocol):
     """How a kind of denoiser comes into being: fresh, or from a checkpoint."""
 
-    def fresh(self, seed: int) -> Denoiser:
-        """An untrained model of the default shape."""
+    def fresh(self, seed: int, settings: Mapping[str, Any]) -> Denoiser:
+        """An untrained model; ``settings`` go before its defaults. Raises InputError for one that it does not have."""
         ...
 
     def load(self, path: Path) -> Denoiser:
@@ -48,51 +52,84 @@ DENOISERS: Registry[DenoiserKind] = Registry(
 
 @dataclass(frozen=True)
 class Stage:
-    """What is trained from what: enters the checkpoint. ``start`` is a checkpoint, or none for a fresh model."""
+    """What is trained from what: enters the checkpoint.
+
+    ``start`` is a checkpoint, or none for a fresh model, whose shape ``model`` sets. ``energy``: the protocol, where
+    the objective needs energies.
+    """
 
     denoiser: str
     suites: tuple[str, ...]
     stride: int
     start: Path | None
     command: str
-
-
-def fingerprint(data: Sequence[Conformations]) -> str:
-    """SHA-256 of the conformations and energies."""
-    digest = hashlib.sha256()
-    for c in data:
-        digest.update(c.target.atoms.digest().encode() + np.ascontiguousarray(c.positions).tobytes())
-        if c.energies is not None:
-            digest.update(c.energies.tobytes())
-    return digest.hexdigest()
+    model: Mapping[str, Any] = field(default_factory=dict)
+    energy: str | None = None
 
 
 def align(
     stage: Stage,
-    data: Sequence[Conformations],
+    data: Sequence[Trajectories],
     config: TrainConfig,
     out: Path,
     on_step: Callable[[int, float], None] | None = None,
     device: str = "cpu",
+    devices: int = 1,
+    tensorboard: bool = False,
 ) -> Path:
-    """Trains one stage; returns the checkpoint. Raises what `train` raises."""
+    """Trains one stage; returns the checkpoint. Raises what `train` raises.
+
+    What the model makes of the conformations, the embeddings of a frozen trunk among it, is kept in out/prepared until
+    training has ended, and read from there as needed.
+    """
     kind = DENOISERS.load(stage.denoiser)
-    denoiser = kind.load(stage.start) if stage.start else kind.fresh(config.seed)
+    denoiser = kind.load(stage.start) if stage.start else kind.fresh(config.seed, stage.model)
+    if config.freeze:
+        denoiser.freeze()
     if config.objective == "sft":
-        denoiser.adopt_geometry([(c.target, c.positions) for c in data])
-    examples = [
-        Example(
-            denoiser.prepare(c.target, c.positions),
-            None if c.energies is None else torch.from_numpy(c.energies).float(),
-        )
-        for c in data
-    ]
+        denoiser.adopt_geometry((read.target, read.positions) for read in (one.read() for one in data))
+    digests = [one.read().digest() for one in data]
     provenance: dict[str, Any] = {
         "denoiser": stage.denoiser,
+        "model": dict(stage.model),
         "suites": list(stage.suites),
         "stride": stage.stride,
-        "data_sha256": fingerprint(data),
+        "energy": stage.energy,
+        "data_sha256": hashlib.sha256("".join(digests).encode()).hexdigest(),
         "start_sha256": hashlib.sha256(stage.start.read_bytes()).hexdigest() if stage.start else None,
         "command": stage.command,
     }
-    return train(denoiser, examples, config, out, provenance, on_step, device)
+    claim(out, config, provenance)
+    examples = [_example(denoiser, one, out / "prepared") for one in data]
+    team = assemble(device, devices)
+    checkpoint = train(denoiser, examples, config, out, provenance, on_step, team, tensorboard)
+    if team.rank == 0:
+        shutil.rmtree(out / "prepared", ignore_errors=True)
+    return checkpoint
+
+
+def _example(denoiser: Denoiser, one: Trajectories, folder: Path) -> Example:
+    """What the denoiser makes of a target's conformations, from ``folder`` if it is there; pages of it when used."""
+    path = folder / f"{one.name}.safetensors"
+    if not path.exists():
+        folder.mkdir(exist_ok=True)
+        read = one.read()
+        _keep(denoiser.prepare(read.target, read.positions), path)
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    condition = {name: value for name, value in tensors.items() if name not in ("coordinates", "places")}
+    prepared = Prepared(one.name, tensors["coordinates"], condition, tensors.get("places"))
+    return Example(prepared, _tensor(one.kept(one.energies)), _tensor(one.kept(one.residue_energies)))
+
+
+def _keep(prepared: Prepared, path: Path) -> None:
+    tensors = {"coordinates": prepared.coordinates, **prepared.condition}
+    if prepared.places is not None:
+        tensors["places"] = prepared.places
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    save_file({name: value.contiguous() for name, value in tensors.items()}, temporary)
+    temporary.replace(path)
+
+
+def _tensor(values: FloatArray | None) -> torch.Tensor | None:
+    return None if values is None else torch.from_numpy(values).float()

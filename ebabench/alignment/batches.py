@@ -11,6 +11,8 @@ from torch import Tensor
 from ebabench.alignment.denoiser import Condition, Prepared
 from ebabench.errors import InputError
 
+Crop = Callable[[Tensor, Condition, Tensor], tuple[Tensor, Condition]]
+
 
 @dataclass(frozen=True)
 class Example:
@@ -23,12 +25,13 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """coordinates [B, K, L, C], energies [B, K] and [B, K, L], condition tensors [B, ...], targets' names."""
+    """coordinates [B, K, L, C], energies [B, K] and [B, K, L], condition tensors [B, ...], residues [B], targets."""
 
     coordinates: Tensor
     energies: Tensor | None
     residue_energies: Tensor | None
     condition: Condition
+    residues: Tensor
     targets: tuple[str, ...]
 
     def to(self, device: str) -> Batch:
@@ -38,74 +41,106 @@ class Batch:
             None if self.energies is None else self.energies.to(device),
             None if self.residue_energies is None else self.residue_energies.to(device),
             {name: value.to(device) for name, value in self.condition.items()},
+            self.residues.to(device),
             self.targets,
-        )
-
-
-def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
-    """One behind the other, or none if any is missing."""
-    given = [part for part in parts if part is not None]
-    return torch.cat(given) if len(given) == len(parts) else None
-
-
-class _Bucket:
-    """All conformations of all targets of one length, one behind the other."""
-
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self.names = [example.prepared.target for example in examples]
-        self.frames = torch.tensor([len(example.prepared.coordinates) for example in examples])
-        self.first = self.frames.cumsum(0) - self.frames
-        self.coordinates = torch.cat([example.prepared.coordinates for example in examples])
-        self.energies = _joined([example.energies for example in examples])
-        self.residue_energies = _joined([example.residue_energies for example in examples])
-        names = examples[0].prepared.condition
-        self.condition = {n: torch.cat([e.prepared.condition[n] for e in examples]) for n in names}
-        self.alternatives = torch.tensor([len(next(iter(e.prepared.condition.values()))) for e in examples])
-        self.first_alternative = self.alternatives.cumsum(0) - self.alternatives
-
-    def draw(self, count: int, conformations: int, generator: torch.Generator) -> Batch:
-        chosen = torch.randint(len(self.names), (count,), generator=generator)
-        frames = self.frames[chosen, None]
-        picks = torch.empty(count, conformations, dtype=torch.long)
-        again = torch.arange(count)
-        while len(again):  # the K conformations must differ
-            uniform = torch.rand(len(again), conformations, dtype=torch.float64, generator=generator)
-            picks[again] = (uniform * frames[again]).long()
-            ordered = picks[again].sort(-1).values
-            again = again[(ordered[:, 1:] == ordered[:, :-1]).any(-1)]
-        index = self.first[chosen, None] + picks
-        uniform = torch.rand(count, dtype=torch.float64, generator=generator)
-        alternative = self.first_alternative[chosen] + (uniform * self.alternatives[chosen]).long()
-        return Batch(
-            self.coordinates[index],
-            None if self.energies is None else self.energies[index],
-            None if self.residue_energies is None else self.residue_energies[index],
-            {name: value[alternative] for name, value in self.condition.items()},
-            tuple(self.names[i] for i in chosen.tolist()),
         )
 
 
 class Batches:
     """Draws batches of equal length, so that every residue of the training set is seen equally often.
 
-    ``targets_for(L)`` says how many targets of L residues make a batch. Raises InputError if no target has enough
+    ``targets_for(L)`` says how many targets of L residues make a batch. Targets longer than ``crop`` residues (0: none
+    is too long) are cut to that by ``cut``, which is `Denoiser.crop`. Raises InputError if no target has enough
     conformations.
     """
 
-    def __init__(self, data: Sequence[Example], conformations: int, targets_for: Callable[[int], int]) -> None:
-        by_length: dict[int, list[Example]] = {}
-        for example in data:
-            if len(example.prepared.coordinates) >= conformations:
-                by_length.setdefault(example.prepared.residues, []).append(example)
-        if not by_length:
-            raise InputError(f"no target has the {conformations} conformations that the objective compares")
+    def __init__(
+        self,
+        data: Sequence[Example],
+        conformations: int,
+        targets_for: Callable[[int], int],
+        crop: int = 0,
+        cut: Crop | None = None,
+    ) -> None:
         self.conformations = conformations
-        self.lengths = sorted(by_length)
-        self.weights = torch.tensor([float(n * len(by_length[n])) for n in self.lengths])
-        self.sizes = {n: max(1, targets_for(n)) for n in self.lengths}
-        self.buckets = {n: _Bucket(examples) for n, examples in by_length.items()}
+        self.crop = crop
+        self.cut = cut
+        buckets: dict[tuple[int, int], list[Example]] = {}
+        for example in data:
+            prepared = example.prepared
+            if len(prepared.coordinates) >= conformations:
+                whole = prepared.residues, prepared.coordinates.shape[1]
+                buckets.setdefault((crop, 0) if self._cropped(prepared) else whole, []).append(example)
+        if not buckets:
+            raise InputError(f"no target has the {conformations} conformations that the objective compares")
+        self.buckets = [buckets[key] for key in sorted(buckets)]
+        lengths = [length for length, _ in sorted(buckets)]
+        self.sizes = [max(1, targets_for(length)) for length in lengths]
+        self.weights = torch.tensor([float(n * len(b)) for n, b in zip(lengths, self.buckets, strict=True)])
+
+    def _cropped(self, prepared: Prepared) -> bool:
+        return 0 < self.crop < prepared.residues
 
     def draw(self, generator: torch.Generator) -> Batch:
         """One batch, from the generator's state alone."""
-        length = self.lengths[int(torch.multinomial(self.weights, 1, generator=generator))]
-        return self.buckets[length].draw(self.sizes[length], self.conformations, generator)
+        which = int(torch.multinomial(self.weights, 1, generator=generator))
+        bucket, count = self.buckets[which], self.sizes[which]
+        chosen = [bucket[k] for k in torch.randint(len(bucket), (count,), generator=generator).tolist()]
+        picks = _distinct(torch.tensor([len(e.prepared.coordinates) for e in chosen]), self.conformations, generator)
+        uniform = torch.rand(count, dtype=torch.float64, generator=generator).tolist()
+        rows = [self._row(e.prepared, p, u, generator) for e, p, u in zip(chosen, picks, uniform, strict=True)]
+        return Batch(
+            torch.stack([coordinates for coordinates, _ in rows]),
+            _stacked([e.energies for e in chosen], picks),
+            _stacked([e.residue_energies for e in chosen], picks),
+            {name: torch.stack([condition[name] for _, condition in rows]) for name in rows[0][1]},
+            torch.tensor([min(e.prepared.residues, self.crop or e.prepared.residues) for e in chosen]),
+            tuple(e.prepared.target for e in chosen),
+        )
+
+    def _row(
+        self, prepared: Prepared, picks: Tensor, uniform: float, generator: torch.Generator
+    ) -> tuple[Tensor, Condition]:
+        """Coordinates [K, L, C] and the condition of one alternative, cut where they are too long."""
+        alternatives = len(next(iter(prepared.condition.values())))
+        coordinates = prepared.coordinates[picks]
+        condition = {name: value[int(uniform * alternatives)] for name, value in prepared.condition.items()}
+        if not self._cropped(prepared):
+            return coordinates, condition
+        if prepared.places is None or self.cut is None:
+            raise InputError(f"{prepared.target}: this denoiser gives no places to crop by")
+        return self.cut(coordinates, condition, residues_of_crop(prepared.places, self.crop, generator))
+
+
+def residues_of_crop(places: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Ascending indices [size] of residues at ``places`` [L, 3].
+
+    With even odds they are consecutive, or those nearest to a residue in space (the two crops of AlphaFold-Multimer,
+    Evans et al. 2021, section 7.2, for a single chain).
+    """
+    spatial = bool(torch.rand(1, generator=generator) < 0.5)
+    if not spatial:
+        start = int(torch.randint(len(places) - size + 1, (1,), generator=generator))
+        return torch.arange(start, start + size)
+    centre = int(torch.randint(len(places), (1,), generator=generator))
+    distance = (places - places[centre]).norm(dim=-1)
+    nearest: Tensor = distance.topk(size, largest=False).indices.sort().values
+    return nearest
+
+
+def _distinct(frames: Tensor, conformations: int, generator: torch.Generator) -> Tensor:
+    """Indices [B, conformations] that differ within a row, below ``frames`` [B]."""
+    picks = torch.empty(len(frames), conformations, dtype=torch.long)
+    again = torch.arange(len(frames))
+    while len(again):
+        uniform = torch.rand(len(again), conformations, dtype=torch.float64, generator=generator)
+        picks[again] = (uniform * frames[again, None]).long()
+        ordered = picks[again].sort(-1).values
+        again = again[(ordered[:, 1:] == ordered[:, :-1]).any(-1)]
+    return picks
+
+
+def _stacked(values: Sequence[Tensor | None], picks: Tensor) -> Tensor | None:
+    """The picked rows of every target, or none if any target has none."""
+    given = [value[rows] for value, rows in zip(values, picks, strict=True) if value is not None]
+    return torch.stack(given) if len(given) == len(values) else None

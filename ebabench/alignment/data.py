@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -11,59 +12,102 @@ import numpy as np
 import numpy.typing as npt
 
 from ebabench.errors import InputError
-from ebabench.structures import Positions, Target
-from ebabench.suites import Suite, load_suite, reference_reader
+from ebabench.structures import Positions, Reference, Target
+from ebabench.suites import load_suite, reference_reader
+
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Conformations:
-    """positions [F, N, 3] in angstrom over target.atoms; energies [F] in kJ/mol, or none."""
+    """positions [F, N, 3] in angstrom over target.atoms; energies [F] and of residues [F, L] in kJ/mol, or none."""
 
     target: Target
     positions: Positions
-    energies: npt.NDArray[np.float64] | None = None
+    energies: FloatArray | None = None
+    residue_energies: FloatArray | None = None
+
+    def digest(self) -> str:
+        """SHA-256 of all of it."""
+        digest = hashlib.sha256(self.target.atoms.digest().encode() + self.target.native.tobytes())
+        for values in (self.positions, self.energies, self.residue_energies):
+            if values is not None:
+                digest.update(np.ascontiguousarray(values).data)
+        return digest.hexdigest()
 
 
-def load(suite_ids: Sequence[str], data: Path | None, stride: int) -> list[Conformations]:
-    """Every ``stride``-th frame of every replica of every target.
+@dataclass(frozen=True)
+class Trajectories:
+    """One target's training frames. They stay on disk until they are asked for, so that there may be any number."""
 
-    ``data/SUITE`` is in the ATLAS layout; without ``data`` the embedded references are read.
+    name: str
+    readers: tuple[Callable[[str], Reference], ...]
+    stride: int
+    energies: FloatArray | None = None
+    residue_energies: FloatArray | None = None
 
-    A target that several suites share (at two temperatures, say) becomes one, its native that of the first suite.
-    Raises InputError for a suite that is not for training, and what reading a reference raises.
+    def read(self) -> Conformations:
+        """Every ``stride``-th frame of every replica, but those known to have no energy; the first suite's native.
+
+        Raises InputError where two suites have a target of this name with different atoms, and what reading raises.
+        """
+        references = [reader(self.name) for reader in self.readers]
+        target = references[0].target
+        if any(other.target.atoms.digest() != target.atoms.digest() for other in references):
+            raise InputError(f"{self.name} has other atoms in one suite than in another")
+        replicas = [replica[:: self.stride] for reference in references for replica in reference.replicas]
+        positions = np.concatenate(replicas)
+        if self.energies is not None:
+            positions = positions[np.isfinite(self.energies)]
+        return Conformations(target, positions, self.kept(self.energies), self.kept(self.residue_energies))
+
+    def kept(self, values: FloatArray | None) -> FloatArray | None:
+        """What belongs to frames that have an energy."""
+        return values if values is None or self.energies is None else values[np.isfinite(self.energies)]
+
+
+def load(suite_ids: Sequence[str], data: Path | None, stride: int) -> list[Trajectories]:
+    """The targets of the suites; one that several share (at two temperatures, say) becomes one.
+
+    ``data/SUITE`` is in the ATLAS layout; without ``data`` the embedded references are read. Raises InputError for a
+    suite that is not for training.
     """
-    merged: dict[str, Conformations] = {}
+    readers: dict[str, list[Callable[[str], Reference]]] = {}
     for suite in map(load_suite, suite_ids):
         if suite.split != "train":
             raise InputError(f"{suite.id} is a {suite.split} suite: a model must not be trained on it")
-        for target, positions in _read(suite, data and data / suite.id, stride):
-            known = merged.get(target.name)
-            if known is None:
-                merged[target.name] = Conformations(target, positions)
-            elif known.target.atoms.digest() != target.atoms.digest():
-                raise InputError(f"{target.name} has other atoms in {suite.id} than in {suite_ids[0]}")
-            else:
-                merged[target.name] = Conformations(known.target, np.concatenate([known.positions, positions]))
-    return list(merged.values())
-
-
-def _read(suite: Suite, root: Path | None, stride: int) -> list[tuple[Target, Positions]]:
-    read = reference_reader(suite, root)
-    references = [read(target.name) for target in suite.targets]
-    return [(r.target, np.concatenate([replica[::stride] for replica in r.replicas])) for r in references]
+        read = reference_reader(suite, data and data / suite.id)
+        for target in suite.targets:
+            readers.setdefault(target.name, []).append(read)
+    return [Trajectories(name, tuple(found), stride) for name, found in readers.items()]
 
 
 def with_energies(
-    data: Sequence[Conformations], protocol: str, pool: Executor, on_target: Callable[[], None]
-) -> list[Conformations]:
-    """The same with energies under a named protocol; conformations that could not be prepared are left out."""
-    from ebabench.physics.energy import potential_energies
+    data: Sequence[Trajectories],
+    protocol: str,
+    pool: Executor,
+    on_target: Callable[[], None],
+    residues: bool = False,
+) -> list[Trajectories]:
+    """The same with energies under a named protocol; NaN for conformations that could not be prepared.
 
-    futures = [pool.submit(potential_energies, c.target.atoms, c.positions, protocol) for c in data]
+    ``residues``: with the residues' shares in them as well.
+    """
+    futures = [pool.submit(_energies, one, protocol, residues) for one in data]
     complete = []
-    for conformations, future in zip(data, futures, strict=True):
-        energies = future.result()
-        kept = np.isfinite(energies)
-        complete.append(Conformations(conformations.target, conformations.positions[kept], energies[kept]))
+    for one, future in zip(data, futures, strict=True):
+        energies, shares = future.result()
+        complete.append(Trajectories(one.name, one.readers, one.stride, energies, shares))
         on_target()
     return complete
+
+
+def _energies(one: Trajectories, protocol: str, residues: bool) -> tuple[FloatArray, FloatArray | None]:
+    from ebabench.physics.decomposition import residue_energies
+    from ebabench.physics.energy import potential_energies
+
+    read = one.read()
+    if not residues:
+        return potential_energies(read.target.atoms, read.positions, protocol), None
+    shares = residue_energies(read.target.atoms, read.positions, protocol)
+    return shares.sum(1), shares

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import openmm
 from numba import njit
 
+from ebabench.physics import store
 from ebabench.physics.accelerate import Terms, numbers, read_terms
 from ebabench.physics.evaluation import Evaluator
 from ebabench.physics.kernel import COULOMB, BornTerms, NeckTerms, PairTerms, born_radius, descreening, surface_energy
@@ -55,6 +56,22 @@ def decompose(atoms: Atoms, positions: Positions, protocol: str, minimise: bool 
         values[k] = 0
         np.add.at(values[k], residue, shares[molecule](places))
     return Decomposition(values, reasons)
+
+
+def residue_energies(atoms: Atoms, positions: Positions, protocol: str) -> Array:
+    """Shares of residues [S, residues] in the energies of positions [S, N, 3], kJ/mol, from the store where known.
+
+    Their sums are `potential_energies`; NaN where a structure could not be prepared.
+    """
+    chosen = get_protocol(protocol)
+    key = f"{chosen.key(chosen.minimised)}|residues"
+    keys, molecule = store.frame_keys(positions), atoms.digest()
+    values = store.recall(key, molecule, keys, int(atoms.residue[-1]) + 1)
+    missing = np.flatnonzero(np.isnan(values[:, 0]))
+    for portion in store.portions(missing):
+        values[portion] = decompose(atoms, positions[portion], protocol).values.sum(2)
+        store.remember(key, molecule, keys[portion], values[portion])
+    return values
 
 
 @njit(cache=True, error_model="numpy")

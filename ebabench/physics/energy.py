@@ -57,8 +57,7 @@ def prepare_energies(atoms: Atoms, positions: Positions, protocol: str, minimise
 
     evaluate = Evaluator(atoms, chosen, minimise)
     reasons: dict[int, str] = {}
-    # In portions, so that an interrupted run has kept most of its work.
-    for portion in np.array_split(missing, -(-len(missing) // 500)):
+    for portion in store.portions(missing):
         found, failed = evaluate(positions[portion])
         values[portion] = found
         reasons |= {int(portion[k]): reason for k, reason in failed.items()}

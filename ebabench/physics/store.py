@@ -18,7 +18,12 @@ import numpy.typing as npt
 from ebabench.cache import cache_dir
 from ebabench.structures import Positions
 
-_ROW = np.dtype([("frame", "<u8"), ("energy", "<f8")])
+_PORTION = 500
+
+
+def _row(width: int | None) -> np.dtype[np.void]:
+    """A frame and its energy, or the energies of ``width`` residues."""
+    return np.dtype([("frame", "<u8"), ("energy", "<f8", () if width is None else (width,))])
 
 
 def frame_keys(positions: Positions) -> npt.NDArray[np.uint64]:
@@ -26,6 +31,11 @@ def frame_keys(positions: Positions) -> npt.NDArray[np.uint64]:
     frames = np.ascontiguousarray(positions, dtype="<f4")
     digests = b"".join(hashlib.sha256(frame.tobytes()).digest()[:8] for frame in frames)
     return np.frombuffer(digests, dtype="<u8")
+
+
+def portions(missing: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """The frames to compute between two writes, so that an interrupted run has kept most of its work."""
+    return [missing[k : k + _PORTION] for k in range(0, len(missing), _PORTION)]
 
 
 def shipped_folder() -> Path:
@@ -37,12 +47,12 @@ def _name(protocol_key: str, molecule: str) -> str:
     return hashlib.sha256(f"{protocol_key}|{molecule}".encode()).hexdigest()[:32] + ".npy"
 
 
-def _read(path: Path) -> npt.NDArray[np.void]:
+def _read(path: Path, width: int | None) -> npt.NDArray[np.void]:
     try:
         rows = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        return np.empty(0, _ROW)
-    return rows if rows.dtype == _ROW and rows.ndim == 1 else np.empty(0, _ROW)
+        return np.empty(0, _row(width))
+    return rows if rows.dtype == _row(width) and rows.ndim == 1 else np.empty(0, _row(width))
 
 
 def _write(path: Path, rows: npt.NDArray[np.void]) -> None:
@@ -54,21 +64,27 @@ def _write(path: Path, rows: npt.NDArray[np.void]) -> None:
 
 
 def _merged(keys: npt.NDArray[np.uint64], energies: npt.NDArray[np.float64]) -> npt.NDArray[np.void]:
-    known = np.isfinite(energies)
+    known = np.isfinite(energies).reshape(len(keys), -1).all(1)
     unique, first = np.unique(keys[known], return_index=True)
-    rows = np.empty(len(unique), _ROW)
+    rows = np.empty(len(unique), _row(None if energies.ndim == 1 else energies.shape[1]))
     rows["frame"], rows["energy"] = unique, energies[known][first]
     return rows
 
 
-def recall(protocol_key: str, molecule: str, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-    """Known energies of frames [S], kJ/mol; NaN where a frame is not known. ``molecule``: digest of the atom table."""
-    energies = np.full(len(keys), np.nan)
+def recall(
+    protocol_key: str, molecule: str, keys: npt.NDArray[np.uint64], residues: int | None = None
+) -> npt.NDArray[np.float64]:
+    """Known energies of frames [S], kJ/mol, or of their residues [S, residues]; NaN where a frame is not known.
+
+    ``molecule``: digest of the atom table. Residues' energies have a protocol key of their own.
+    """
+    energies = np.full((len(keys),) if residues is None else (len(keys), residues), np.nan)
     for folder in (shipped_folder(), cache_dir() / "energies"):
-        rows = _read(folder / _name(protocol_key, molecule))
+        rows = _read(folder / _name(protocol_key, molecule), residues)
         if len(rows):
             at = np.minimum(np.searchsorted(rows["frame"], keys), len(rows) - 1)
-            energies = np.where(rows["frame"][at] == keys, rows["energy"][at], energies)
+            known = rows["frame"][at] == keys
+            energies[known] = rows["energy"][at[known]]
     return energies
 
 
@@ -79,10 +95,10 @@ def remember(
     energies: npt.NDArray[np.float64],
     folder: Path | None = None,
 ) -> None:
-    """Adds finite energies [S] to the store in ``folder`` (the user's cache by default).
+    """Adds finite energies [S] or [S, residues] to the store in ``folder`` (the user's cache by default).
 
     Raises OSError where the folder cannot be written.
     """
     path = (folder or cache_dir() / "energies") / _name(protocol_key, molecule)
-    before = _read(path)
+    before = _read(path, None if energies.ndim == 1 else energies.shape[1])
     _write(path, _merged(np.concatenate([keys, before["frame"]]), np.concatenate([energies, before["energy"]])))

@@ -18,6 +18,7 @@ from torch import Tensor
 from ebabench.alignment.denoiser import Condition, Prepared
 from ebabench.alignment.diffusion import Edm
 from ebabench.alignment.flow import Flow
+from ebabench.alignment.settings import configured
 from ebabench.errors import InputError
 from ebabench.models.eba.internal import (
     CA,
@@ -50,6 +51,12 @@ class Config:
     placement: Literal["chain", "frames"] = "chain"
     native_from: int = 8
 
+    def __post_init__(self) -> None:
+        if self.placement not in ("chain", "frames"):
+            raise InputError(f"placement {self.placement!r}: chain or frames")
+        if self.width % self.heads:
+            raise InputError(f"width {self.width} is no multiple of heads {self.heads}")
+
 
 class InternalDenoiser:
     """Implements `ebabench.alignment.denoiser.Denoiser`, and samples."""
@@ -64,9 +71,9 @@ class InternalDenoiser:
             self.network = Network(config.width, config.depth, config.heads, config.pair)
 
     @classmethod
-    def fresh(cls, seed: int) -> InternalDenoiser:
-        """An untrained diffusion model of the default shape."""
-        return cls(Config(), Edm(), seed=seed)
+    def fresh(cls, seed: int, settings: Mapping[str, Any]) -> InternalDenoiser:
+        """An untrained diffusion model; ``settings`` are those of `Config`."""
+        return cls(configured(Config, settings), Edm(), seed=seed)
 
     def prepare(self, target: Target, positions: Positions) -> Prepared:
         """Encodes positions [F, N, 3]; natives other than the first alternative are frames drawn evenly."""
@@ -229,9 +236,9 @@ class FlowDenoiser(InternalDenoiser):
     """The same network trained by flow matching."""
 
     @classmethod
-    def fresh(cls, seed: int) -> InternalDenoiser:
-        """An untrained flow of the default shape."""
-        return InternalDenoiser(Config(), Flow(), seed=seed)
+    def fresh(cls, seed: int, settings: Mapping[str, Any]) -> InternalDenoiser:
+        """An untrained flow; ``settings`` are those of `Config`."""
+        return InternalDenoiser(configured(Config, settings), Flow(), seed=seed)
 
 
 def _repeated(values: Tensor, rows: Tensor) -> Tensor:
