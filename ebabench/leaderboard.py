@@ -5,6 +5,9 @@ Columns: ``model``; what the row is worth (``status``, ``because``); training ov
 ``KEY_high``); in words, what is undefined and which targets are marked (``undefined``, ``marks``); the metrics whose
 definition has changed since (``stale``); and where the numbers come from (``card``, ``ebabench``, ``versions`` of the
 metrics). The row ``(floor)`` is MD against itself.
+
+Where others published figures for the suite (``ebabench.quotes``), these follow as rows with the status ``quoted``, and
+``atoms`` and ``source`` are two more columns. They are shown beside what was measured, and never ranked with it.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from ebabench.atomic import exclusive, write_atomic
 from ebabench.contracts import MetricSpec
 from ebabench.errors import InputError, RunError
 from ebabench.marks import marks
+from ebabench.quotes import quotes
 from ebabench.records import Record
 from ebabench.runs import Run
 from ebabench.statistics import Row, columns, reasons, sources
@@ -31,8 +35,9 @@ if TYPE_CHECKING:
     from ebabench.suites import Suite
 
 FLOOR = "(floor)"
-OFFICIAL, UNOFFICIAL, INCOMPLETE = "official", "unofficial", "incomplete"
+OFFICIAL, UNOFFICIAL, INCOMPLETE, QUOTED = "official", "unofficial", "incomplete", "quoted"
 _HEAD = ("model", "status", "because", "overlap", "samples", "seed", "targets")
+_OF_QUOTES = ("atoms", "source")
 _TAIL = ("undefined", "marks", "stale", "card", "ebabench", "versions")
 _BEST = {"lower": "lower", "higher": "higher", "reference": "nearest MD"}
 
@@ -41,17 +46,21 @@ Line = dict[str, str]
 
 @dataclass(frozen=True)
 class Board:
-    """The rows of one suite as text, by model name, the floor first. ``specs``: the metrics that have columns."""
+    """The rows of one suite as text, by model name, the floor first.
+
+    ``specs``: the metrics that have columns. ``lines``: what was measured; ``quoted``: what others published.
+    """
 
     suite: str
     specs: tuple[MetricSpec, ...]
     lines: tuple[Line, ...]
+    quoted: tuple[Line, ...] = ()
 
     def to_csv(self) -> str:
         """The whole table."""
         figures = [name for spec in self.specs for name in (spec.key, f"{spec.key}_low", f"{spec.key}_high")]
-        head = [*_HEAD, *figures, *_TAIL]
-        return table([head, *([line.get(name, "") for name in head] for line in self.lines)])
+        head = [*_HEAD, *(_OF_QUOTES if self.quoted else ()), *figures, *_TAIL]
+        return table([head, *([line.get(name, "") for name in head] for line in (*self.lines, *self.quoted))])
 
 
 def rebuild(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec], folder: Path) -> Board:
@@ -95,7 +104,22 @@ def _merged(
     for line in lines.values():
         line["stale"] = _stale(line, specs)
     ordered = sorted(lines.values(), key=lambda line: (line["model"] != FLOOR, line["model"], line["status"]))
-    return Board(suite.id, tuple(spec for spec in specs if spec.aggregate), tuple(ordered))
+    return Board(suite.id, tuple(spec for spec in specs if spec.aggregate), tuple(ordered), _quoted(suite))
+
+
+def _quoted(suite: Suite) -> tuple[Line, ...]:
+    return tuple(
+        {
+            "model": quote.model,
+            "status": QUOTED,
+            "because": "; ".join((quote.provenance, f"{quote.aggregate} over targets", *quote.notes)),
+            "samples": quote.samples,
+            "atoms": quote.atoms,
+            "source": quote.source,
+            **quote.figures,
+        }
+        for quote in quotes(suite.id)
+    )
 
 
 def refusal(run: Run, suite: Suite) -> str:
@@ -242,4 +266,4 @@ def _read(path: Path) -> dict[tuple[str, bool], Line]:
         reader = csv.DictReader(file)
         if missing := [name for name in (*_HEAD, *_TAIL) if name not in (reader.fieldnames or ())]:
             raise InputError(f"{path} is not a leaderboard: it has no column {missing[0]!r}")
-        return {_key(line): line for line in reader}
+        return {_key(line): line for line in reader if line["status"] != QUOTED}

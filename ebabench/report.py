@@ -14,11 +14,20 @@ from ebabench.atomic import write_atomic
 from ebabench.contracts import Better, MetricSpec
 from ebabench.errors import RunError
 from ebabench.leaderboard import FLOOR, OFFICIAL, Board, short
+from ebabench.quotes import NOT_COMPARED
 
 if TYPE_CHECKING:
     from ebabench.suites import Suite
 
 ARROWS: Mapping[Better, str] = {"lower": "↓", "higher": "↑", "reference": "→ MD"}
+NOTHING_MEASURED = "No model has been measured on this suite yet."
+QUOTED_HEAD = "Quoted from others, not measured here"
+QUOTED_LEGEND = (
+    "Figures as their source prints them, lengths in Å, for orientation: made by other code, most of it the published "
+    "scorer with its faults, some with fewer atoms, samples or targets. They are ranked neither with what is measured "
+    "here nor with each other. Atoms: those of fluctuations (rmsf, rmwd), all heavy ones or C-alphas (ca). Second-hand "
+    "figures are quoted as somebody else quotes them."
+)
 _TEMPLATES = Path(__file__).parent / "templates"
 _PLOT_WIDTH = 480.0
 _LINE_HEIGHT = 22.0
@@ -93,21 +102,49 @@ def write_report(board: Board, suite: Suite, folder: Path) -> list[Path]:
 
 
 def markdown(board: Board, suite: Suite) -> str:
-    """One row a metric, one column a model: value and interval; the best official one in bold; then the notes."""
-    shown = columns_of(board)
+    """One row a metric, one column a model: value and interval; the best official one in bold; then the notes.
+
+    Quoted figures follow in a table of their own, with a row a source.
+    """
+    parts = [f"# {suite.id}: {suite.title}", _legend(suite)]
+    parts.append(_measured(board) if board.lines else NOTHING_MEASURED)
+    if notes := _notes(board):
+        parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in notes))
+    if board.lines:
+        parts.append("## Where the rows come from\n\n" + "\n".join(f"- {_provenance(line)}" for line in board.lines))
+    if board.quoted:
+        parts += [f"## {QUOTED_HEAD}", QUOTED_LEGEND, _quoted(board), "\n".join(f"- {text}" for text in _left_out())]
+    return "\n\n".join(parts) + "\n"
+
+
+def _measured(board: Board) -> str:
     heads = ["metric", "MD", *(_name(line) for line in board.lines)]
     rows = [heads, ["---"] * len(heads)]
-    for column in shown:
-        cells = [f"**{cell.text}**" if cell.best else cell.text + ("†" if cell.stale else "") for cell in column.cells]
-        rows.append([column.heading, short(column.md), *cells])
-    table = "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows)
-    notes = "\n".join(f"- {note}" for note in _notes(board))
-    return (
-        f"# {suite.id}: {suite.title}\n\n{_legend(suite)}\n\n{table}\n\n"
-        + (f"## Notes\n\n{notes}\n\n" if notes else "")
-        + "## Where the rows come from\n\n"
-        + "".join(f"- {_provenance(line)}\n" for line in board.lines)
-    )
+    for column in columns_of(board):
+        if any(not math.isnan(cell.value) for cell in column.cells):
+            cells = [
+                f"**{cell.text}**" if cell.best else cell.text + ("†" if cell.stale else "") for cell in column.cells
+            ]
+            rows.append([column.heading, short(column.md), *cells])
+    return _table(rows)
+
+
+def _quoted(board: Board) -> str:
+    specs = [spec for spec in board.specs if any(line.get(spec.key) for line in board.quoted)]
+    heads = ["model", "atoms", "samples", *(spec.key for spec in specs), "source", "what is quoted"]
+    rows = [heads, ["---"] * len(heads)]
+    for line in board.quoted:
+        figures = [line.get(spec.key) or "–" for spec in specs]
+        rows.append([line["model"], line["atoms"], line["samples"] or "–", *figures, line["source"], line["because"]])
+    return _table(rows)
+
+
+def _left_out() -> list[str]:
+    return [f"`{key}` is not shown: {reason}." for key, reason in NOT_COMPARED.items()]
+
+
+def _table(rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows)
 
 
 def html(board: Board, suite: Suite) -> str:
@@ -125,6 +162,11 @@ def html(board: Board, suite: Suite) -> str:
         columns=columns_of(board),
         notes=_notes(board),
         provenance=[_provenance(line) for line in board.lines],
+        quoted=board.quoted,
+        quoted_head=QUOTED_HEAD,
+        quoted_legend=QUOTED_LEGEND,
+        left_out=_left_out(),
+        nothing=NOTHING_MEASURED,
         floor=FLOOR,
         width=_PLOT_WIDTH,
         short=short,
@@ -135,7 +177,8 @@ def html(board: Board, suite: Suite) -> str:
 def columns_of(board: Board) -> list[Column]:
     """The metrics with a figure in any row. MD's own figures are no columns, but stand beside those that they judge."""
     own = {spec.reference_key for spec in board.specs}
-    shown = [spec for spec in board.specs if spec.key not in own and any(line.get(spec.key) for line in board.lines)]
+    lines = (*board.lines, *board.quoted)
+    shown = [spec for spec in board.specs if spec.key not in own and any(line.get(spec.key) for line in lines)]
     return [_column(board, spec) for spec in shown]
 
 

@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = {"ebabench": "ebabench", "models": "ebabench/models", "metrics": "ebabench/metrics"}
+PACKAGES = {
+    "ebabench": "ebabench",
+    "models": "ebabench/models",
+    "metrics": "ebabench/metrics",
+    "leaderboards/published": "ebabench/published",
+}
 
 
 def in_tree() -> set[str]:
-    """Every file under the three packages, by the path that it has when installed."""
+    """Every file under the packages, by the path that it has when installed."""
     return {
         f"{installed}/{path.relative_to(ROOT / folder).as_posix()}"
         for folder, installed in PACKAGES.items()

@@ -56,7 +56,10 @@ def leaderboard(
         else:
             ranked.append(run)
     board = rebuild(chosen, ranked, _specs(None), leaderboards)
-    show_table(board_table(board, shown))
+    if board.lines:
+        show_table(board_table(board, shown))
+    if board.quoted:
+        print(f"{len(board.quoted)} rows quoted from others stand in these files too, and are not ranked")
     pages = write_report(board, chosen, leaderboards)
     print(
         f"{len(ranked)} runs; the leaderboard is {leaderboards / chosen.id}.csv, also as {', '.join(map(str, pages))}"

@@ -1,0 +1,1 @@
+"""Figures quoted from papers, with their sources: never measured here, never ranked."""
