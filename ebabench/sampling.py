@@ -125,21 +125,37 @@ def check(ensemble: Ensemble, target: Target, samples: int | None, provides: Pro
     """Raises RunError unless the ensemble is what was asked for: target, count, finite numbers, the target's atoms.
 
     ``samples`` is None where any number will do.
-
-    Of a model that ``provides`` less than all heavy atoms, the backbone (N, CA, C) or the C-alpha of every residue is
-    demanded. The terminal oxygen OXT, which many models leave out, never is.
     """
     if not isinstance(ensemble, Ensemble):
         raise RunError(f"the generator returned {type(ensemble).__name__}, not an Ensemble")
     if ensemble.target != target.name:
         raise RunError(f"the generator returned an ensemble of {ensemble.target}, not of {target.name}")
-    if samples is not None and len(ensemble) != samples:
+    if samples is not None:
+        check_count(ensemble, samples)
+    check_finite(ensemble)
+    check_atoms(ensemble, target, provides)
+
+
+def check_count(ensemble: Ensemble, samples: int) -> None:
+    """Raises RunError unless there are as many conformations as were asked for."""
+    if len(ensemble) != samples:
         raise RunError(f"the generator returned {len(ensemble)} conformations, {samples} were asked for")
+
+
+def check_finite(ensemble: Ensemble) -> None:
+    """Raises RunError for NaN and infinite positions."""
     bad = np.flatnonzero(~np.isfinite(ensemble.positions).all(axis=(1, 2)))
     if len(bad):
-        raise RunError(
-            f"{len(bad)} of {len(ensemble)} conformations have positions that are not finite, first {bad[0]}"
-        )
+        count = f"{len(bad)} of {len(ensemble)} conformations"
+        raise RunError(f"{count} have positions that are not finite, first {bad[0]}")
+
+
+def check_atoms(ensemble: Ensemble, target: Target, provides: Provides) -> None:
+    """Raises RunError unless the atoms are the target's.
+
+    Of a model that ``provides`` less than all heavy atoms, the backbone (N, CA, C) or the C-alpha of every residue is
+    demanded. The terminal oxygen OXT, which many models leave out, never is.
+    """
     expected, found = _labels(target.atoms), _labels(ensemble.atoms)
     if len(set(found)) < len(found):
         raise RunError(f"the generator returned atoms twice: {_some(a for a in set(found) if found.count(a) > 1)}")

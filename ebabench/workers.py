@@ -134,7 +134,6 @@ class Worker:
         self.checkpoints = (
             {} if resources.random_weights else {c.name: card.checkpoint(c.name) for c in card.checkpoints}
         )
-        self.cache = cache_dir() / "workers" / card.name
         self._stop = threading.Event()
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
@@ -153,20 +152,16 @@ class Worker:
         self._stop.set()
 
     def _sample(self, target: Target, samples: int, seed: int, batch_size: int) -> Ensemble:
-        self.cache.mkdir(parents=True, exist_ok=True)
-        request = {
-            "verb": "sample",
+        request = _request(self.card, "sample") | {
             "samples": samples,
             "seed": seed,
             "batch_size": batch_size,
             "checkpoints": {name: str(path.resolve()) for name, path in self.checkpoints.items()},
             "random_weights": self.resources.random_weights,
-            "settings": dict(self.card.sampling),
-            "cache": str(self.cache.resolve()),
         }
         with tempfile.TemporaryDirectory(prefix="ebabench-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
-            logs = self.resources.logs or self.cache / "logs"
+            logs = self.resources.logs or _cache(self.card) / "logs"
             call = Call(self.card, self.python, self.resources.device, logs / f"{target.name}.log", self._stop)
             answer = call(request, target, folder)
             if answer.random_weights and not self.resources.random_weights:
@@ -181,7 +176,26 @@ def probe(card: Card, device: str, log: Path) -> Answer:
     """What a worker's environment holds: versions, in its answer to the verb ``probe``. Raises as ``Call`` does."""
     with tempfile.TemporaryDirectory(prefix="ebabench-", ignore_cleanup_errors=True) as name:
         call = Call(card, environments.python(card), device, log, threading.Event())
-        return call({"verb": "probe", "settings": dict(card.sampling)}, None, Path(name))
+        return call(_request(card, "probe"), None, Path(name))
+
+
+def _request(card: Card, verb: str) -> dict[str, Any]:
+    """What every request holds, whatever the verb."""
+    _cache(card).mkdir(parents=True, exist_ok=True)
+    return {
+        "verb": verb,
+        "samples": 0,
+        "seed": 0,
+        "batch_size": 1,
+        "checkpoints": {},
+        "random_weights": False,
+        "settings": dict(card.sampling),
+        "cache": str(_cache(card).resolve()),
+    }
+
+
+def _cache(card: Card) -> Path:
+    return cache_dir() / "workers" / card.name
 
 
 def script(card: Card) -> Path:

@@ -99,7 +99,7 @@ def test_a_checkpoint_is_given_only_if_it_is_the_one_on_the_card(tmp_path: Path)
 
 def test_a_checkpoint_elsewhere_says_where(tmp_path: Path) -> None:
     text = CARD + CHECKPOINT.replace('file = "mine.bin"', 'url = "https://example.org/w"')
-    with pytest.raises(InputError, match=r"not shipped; it is at https://example\.org/w"):
+    with pytest.raises(InputError, match=r"not shipped, it is at https://example\.org/w"):
         read_card(written(tmp_path, text)).checkpoint("main")
 
 

@@ -6,12 +6,12 @@ import sys
 
 import typer
 
-from ebabench.cli import data, evaluation, fetch, listing, results, training
+from ebabench.cli import data, evaluation, fetch, listing, models, results, training
 from ebabench.cli.app import app
 from ebabench.errors import InputError, RunError
 
 _INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
-__all__ = ["app", "data", "evaluation", "fetch", "listing", "main", "results", "training"]
+__all__ = ["app", "data", "evaluation", "fetch", "listing", "main", "models", "results", "training"]
 
 
 def main() -> None:

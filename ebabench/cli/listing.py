@@ -10,6 +10,7 @@ import typer
 from ebabench.cards import CARDS
 from ebabench.cli.app import app, show
 from ebabench.errors import InputError
+from ebabench.readiness import readiness
 from ebabench.registry import METRICS
 from ebabench.suites import SUITES
 
@@ -36,10 +37,11 @@ def _models() -> None:
         try:
             card = CARDS.load(name)
         except InputError as error:
-            rows.append((name, "broken", "", "", str(error)))
+            rows.append((name, "broken", "", "", "", "", str(error)))
         else:
-            rows.append((name, card.family, card.training.overlap, card.licence, card.title))
-    show("models", ("name", "family", "overlap", "licence", "title"), rows)
+            state = readiness(card)
+            rows.append((name, str(state), state.size, card.family, card.training.overlap, card.licence, card.title))
+    show("models", ("name", "state", "size", "family", "overlap", "licence", "title"), rows)
 
 
 def _metrics() -> None:

@@ -1,0 +1,84 @@
+"""``ebabench models``: a new one, whether it keeps its contract, and its installation."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress, TaskID
+
+from ebabench.cards import Kind, load_card
+from ebabench.cli.app import app, progress, show
+from ebabench.errors import InputError, RunError
+from ebabench.readiness import readable, readiness
+
+models = typer.Typer(help="Makes, checks and installs models.")
+app.add_typer(models, name="models")
+
+_Model = Annotated[str, typer.Argument(help="A model of `ebabench list models`, or the path of a card.")]
+
+
+@models.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The name of the model.")],
+    in_process: Annotated[bool, typer.Option("--in-process", help="Its packages live beside ebabench's.")] = False,
+    worker: Annotated[bool, typer.Option("--worker", help="It needs an environment of its own.")] = False,
+    ensembles: Annotated[bool, typer.Option("--ensembles", help="Its code is run by hand; ebabench converts.")] = False,
+    out: Annotated[Path, typer.Option(help="The folder for its card, module and test.")] = Path(),
+) -> None:
+    """Writes the card, the module and the test of a new model, which pass as they stand."""
+    from ebabench.scaffold import scaffold
+
+    kinds: dict[Kind, bool] = {"in-process": in_process, "worker": worker, "ensembles": ensembles}
+    if sum(kinds.values()) > 1:
+        raise InputError("give one of --in-process, --worker and --ensembles")
+    kind = next((kind for kind, chosen in kinds.items() if chosen), "in-process")
+    card, *others = scaffold(name, kind, out)
+    print(f"wrote {', '.join(map(str, (card, *others)))}; now `ebabench models check {card}`")
+
+
+@models.command()
+def check(
+    model: _Model,
+    device: Annotated[str, typer.Option(help="Where it samples: cpu, cuda, cuda:1.")] = "cpu",
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="Without its checkpoints.")] = False,
+) -> None:
+    """Tells whether a model keeps its contract, and how to mend what does not."""
+    from ebabench.conformance import conformance
+
+    card = load_card(model)
+    findings = conformance(card, device, random_weights)
+    rows = [(finding.check, finding.outcome, finding.detail, finding.mend) for finding in findings]
+    show(f"{card.name} ({card.environment.kind}): {readiness(card)}", ("check", "outcome", "seen", "what to do"), rows)
+    failed = [finding for finding in findings if finding.outcome == "failed"]
+    if failed:
+        raise RunError(f"{card.name}: {len(failed)} of {len(findings)} checks failed; {failed[0].detail}")
+
+
+@models.command()
+def install(
+    model: _Model,
+    weights: Annotated[bool, typer.Option(help="Also fetch the checkpoints.")] = True,
+) -> None:
+    """Builds the environment of a model and fetches its weights, or goes on with it."""
+    from ebabench import environments
+    from ebabench.weights import fetch
+
+    card = load_card(model)
+    if card.environment.kind == "ensembles":
+        raise InputError(f"{card.name}: its code is run by you, as {card.path} says")
+    if card.environment.requirements:
+        place = environments.install(card)
+        print(f"environment: {place} ({readable(environments.size(card))}); versions: {place / 'lock.txt'}")
+    for checkpoint in card.checkpoints if weights else ():
+        with progress() as bar:
+            task = bar.add_task(f"{checkpoint.name} (bytes)", total=None)
+            path = fetch(card, checkpoint, partial(_tell, bar, task))
+        print(f"checkpoint {checkpoint.name}: {path}")
+    print(f"{card.name}: {readiness(card)}")
+
+
+def _tell(bar: Progress, task: TaskID, here: int, total: int | None) -> None:
+    bar.update(task, completed=here, total=total)
