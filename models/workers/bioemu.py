@@ -49,8 +49,8 @@ def sample(request: dict[str, Any]) -> dict[str, Any]:
 
     settings, wanted, random = request["settings"], request["samples"], request["random_weights"]
     sequence, cache = request["target"]["sequence"], Path(request["cache"])
-    network, sdes = random_network(request["seed"]) if random else trained_network(request["checkpoints"], cache)
     embeddings = random_embeddings(sequence) if random else trained_embeddings(request, cache)
+    network, sdes = random_network(request["seed"]) if random else trained_network(request["checkpoints"], cache)
     denoiser = functools.partial(
         {"dpm": shortcuts.dpm_solver, "heun": shortcuts.heun_denoiser}[settings["denoiser"]],
         N=settings["steps"],
@@ -251,7 +251,8 @@ def main(path: str) -> None:
         text = str(error).lower()
         memory = isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
         reason = "out_of_memory" if memory else getattr(error, "reason", None)
-        answer |= {"status": "failed", "error": f"{type(error).__name__}: {error}", "reason": reason}
+        said = str(error) if isinstance(error, WorkerError) else f"{type(error).__name__}: {error}"
+        answer |= {"status": "failed", "error": said, "reason": reason}
     answer |= {"versions": versions(), "seconds": round(time.monotonic() - started, 3)}
     partial = Path("result.json.part")
     partial.write_text(json.dumps(answer, indent=1, default=str), encoding="utf-8")
