@@ -9,7 +9,6 @@ from torch import Tensor
 from ebabench.alignment.diffusion import Edm
 from ebabench.alignment.flow import Flow
 from ebabench.alignment.process import Denoise, LogNormal, Process, stratified
-from ebabench.errors import InputError
 
 FLOW = Flow(sigma_data=0.7)
 PROCESSES: list[Process] = [Edm(sigma_data=0.7), FLOW]
@@ -37,10 +36,12 @@ def test_a_gaussian_is_sampled_with_its_mean_and_width(width: float) -> None:
     assert float(x.std()) == pytest.approx(width, rel=0.03)
 
 
-def test_a_flow_has_no_scales_of_a_stochastic_sampler() -> None:
-    for scales in ({"noise_scale": 1.2}, {"step_scale": 1.1}):
-        with pytest.raises(InputError, match="noise_scale and step_scale are 1"):
-            FLOW.sample(_ideal(FLOW, 0.0, 1.0), (1, 1), torch.Generator(), steps=2, **scales)  # type: ignore[arg-type]
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_flow_itself_gives_the_same_without_noise(width: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = FLOW.sample(_ideal(FLOW, 2.0, width), (20000, 1), generator, steps=100, churn=0.0)
+    assert float(x.mean()) == pytest.approx(2.0, abs=4 * width / 20000**0.5 + 0.01)
+    assert float(x.std()) == pytest.approx(width, rel=0.03)
 
 
 @pytest.mark.parametrize("process", PROCESSES)

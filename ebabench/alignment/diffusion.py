@@ -1,19 +1,18 @@
-"""The EDM diffusion process (Karras et al., NeurIPS 2022, arXiv:2206.00364) with AlphaFold 3's sampler settings.
+"""The EDM diffusion process (Karras et al., NeurIPS 2022, arXiv:2206.00364).
 
 Knows tensors only: what a coordinate means is the denoiser's business.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ebabench.alignment.process import Denoise, LogNormal
+from ebabench.alignment.sampler import sample
 
 
 @dataclass(frozen=True)
@@ -68,37 +67,7 @@ class Edm:
         return torch.cat([(high + ramp * (low - high)) ** self.rho, torch.zeros(1)])
 
     def sample(
-        self,
-        denoise: Denoise,
-        shape: tuple[int, ...],
-        generator: torch.Generator,
-        *,
-        steps: int,
-        churn: float = 0.8,
-        noise_scale: float = 1.0,
-        step_scale: float = 1.0,
-        heun: bool = True,
-        on_step: Callable[[], None] | None = None,
+        self, denoise: Denoise, shape: tuple[int, ...], generator: torch.Generator, *, steps: int, **settings: Any
     ) -> Tensor:
-        """Stochastic sampler (Algorithm 2), with AlphaFold 3's noise scale lambda and step scale eta.
-
-        ``denoise(x [S, ...], sigma [S])`` gives the expected clean coordinates. With lambda = eta = 1 the sampled
-        density is the model's own; lambda > 1 or eta < 1 broadens it, eta > 1 sharpens it. ``heun`` adds the
-        second-order correction.
-        """
-        device = generator.device
-        levels = self.schedule(steps).to(device)
-        x = levels[0] * torch.randn(shape, generator=generator, device=device)
-        for now, then in itertools.pairwise(levels):
-            raised = now * (1 + min(churn, 2**0.5 - 1) if 0.05 < float(now) / self.sigma_data < 50 else 1)
-            noise = torch.randn(shape, generator=generator, device=device)
-            x = x + noise_scale * (raised**2 - now**2).clamp(min=0).sqrt() * noise
-            slope = (x - denoise(x, raised.expand(shape[0]))) / raised
-            ahead = x + step_scale * (then - raised) * slope
-            if heun and then > 0:
-                slope = (slope + (ahead - denoise(ahead, then.expand(shape[0]))) / then) / 2
-                ahead = x + step_scale * (then - raised) * slope
-            x = ahead
-            if on_step:
-                on_step()
-        return x
+        """Samples of that shape; ``settings`` are `sampler.sample`'s."""
+        return sample(denoise, self.schedule(steps), shape, generator, sigma_data=self.sigma_data, **settings)

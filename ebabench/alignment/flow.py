@@ -7,16 +7,14 @@ loss an energy in the same units as diffusion's: at equal noise over signal the 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ebabench.alignment.process import Denoise, LogNormal
-from ebabench.errors import InputError
+from ebabench.alignment.sampler import sample
 
 
 @dataclass(frozen=True)
@@ -60,32 +58,20 @@ class Flow:
         spread = self.sigma_data * ((1 - level) ** 2 + level**2).sqrt()
         return torch.ones_like(level), -level * self.sigma_data, 1 / spread, torch.logit(level) / 4
 
-    def sample(
-        self,
-        denoise: Denoise,
-        shape: tuple[int, ...],
-        generator: torch.Generator,
-        *,
-        steps: int,
-        noise_scale: float = 1.0,
-        step_scale: float = 1.0,
-        on_step: Callable[[], None] | None = None,
-    ) -> Tensor:
-        """Integrates the flow from noise to data by Heun's method in even steps of t.
+    def schedule(self, steps: int) -> Tensor:
+        """Noise over signal [steps + 1], falling to 0 in even steps of t."""
+        return self.sigma(torch.linspace(self.latest, 0, steps + 1))
 
-        Raises InputError for a noise or step scale other than one: they belong to a stochastic sampler.
+    def sample(
+        self, denoise: Denoise, shape: tuple[int, ...], generator: torch.Generator, *, steps: int, **settings: Any
+    ) -> Tensor:
+        """Samples of that shape; ``settings`` are `sampler.sample`'s, of which ``churn=0`` follows the flow itself.
+
+        A flow divided by its signal 1 - t is a diffusion with noise sigma, and is sampled as one.
         """
-        if (noise_scale, step_scale) != (1.0, 1.0):
-            raise InputError("a flow is sampled along its velocity alone: its noise_scale and step_scale are 1")
-        times = torch.linspace(self.latest, 0, steps + 1, device=generator.device)
-        x = self.sigma_data * torch.randn(shape, generator=generator, device=generator.device)
-        for now, then in itertools.pairwise(times):
-            slope = (x - denoise(x, now.expand(shape[0]))) / now
-            ahead = x + (then - now) * slope
-            if then > 0:
-                slope = (slope + (ahead - denoise(ahead, then.expand(shape[0]))) / then) / 2
-                ahead = x + (then - now) * slope
-            x = ahead
-            if on_step:
-                on_step()
-        return x
+
+        def seen(x: Tensor, sigma: Tensor) -> Tensor:
+            level = self.level(sigma)
+            return denoise(x * (1 - level).view(-1, *[1] * (x.ndim - 1)), level)
+
+        return sample(seen, self.schedule(steps), shape, generator, sigma_data=self.sigma_data, **settings)

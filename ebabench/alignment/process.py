@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -76,17 +76,9 @@ class Process(Protocol):
         ...
 
     def sample(
-        self,
-        denoise: Denoise,
-        shape: tuple[int, ...],
-        generator: torch.Generator,
-        *,
-        steps: int,
-        noise_scale: float = 1.0,
-        step_scale: float = 1.0,
-        on_step: Callable[[], None] | None = None,
+        self, denoise: Denoise, shape: tuple[int, ...], generator: torch.Generator, *, steps: int, **settings: Any
     ) -> Tensor:
-        """Samples of that shape, the first axis counting them. Raises InputError for scales it has no use for."""
+        """Samples of that shape, the first axis counting them; ``settings`` are `sampler.sample`'s."""
         ...
 
 
