@@ -86,8 +86,13 @@ class Column:
     @property
     def heading(self) -> str:
         """Key, unit, direction."""
-        unit = f" [{self.spec.unit}]" if self.spec.unit else ""
-        return f"{self.spec.key}{unit} {ARROWS[self.spec.better]}"
+        return f"{self.spec.key} {self.units}"
+
+    @property
+    def units(self) -> str:
+        """Unit, direction."""
+        unit = f"[{self.spec.unit}] " if self.spec.unit else ""
+        return unit + ARROWS[self.spec.better]
 
 
 def write_report(board: Board, suite: Suite, folder: Path) -> list[Path]:
@@ -106,7 +111,7 @@ def markdown(board: Board, suite: Suite) -> str:
 
     Quoted figures follow in a table of their own, with a row a source.
     """
-    parts = [f"# {suite.id}: {suite.title}", _legend(suite)]
+    parts = [f"# {suite.id}: {suite.title}", _legend(board, suite)]
     parts.append(_measured(board) if board.lines else NOTHING_MEASURED)
     if notes := _notes(board):
         parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in notes))
@@ -156,7 +161,7 @@ def html(board: Board, suite: Suite) -> str:
     )
     return environment.get_template("leaderboard.html.j2").render(
         suite=suite,
-        legend=_legend(suite),
+        legend=_legend(board, suite),
         lines=board.lines,
         names=[_name(line) for line in board.lines],
         columns=columns_of(board),
@@ -249,9 +254,12 @@ def _name(line: Mapping[str, str]) -> str:
     return line["model"] if line["status"] == OFFICIAL else f"{line['model']} ({line['status']})"
 
 
-def _legend(suite: Suite) -> str:
+def _legend(board: Board, suite: Suite) -> str:
+    asked = f"{len(suite.targets)} targets against {suite.tier}, {suite.samples} samples a target, seed {suite.seed}."
+    if not board.lines:
+        return asked
     return (
-        f"{len(suite.targets)} targets against {suite.tier}, {suite.samples} samples a target, seed {suite.seed}. "
+        f"{asked} "
         "In parentheses the 95 % interval (bootstrap over targets). MD against itself: each replica as the model "
         "against the others, the mean over replicas; what is not above it is noise. Arrows: where better lies; → MD: "
         "nearest MD's own figure, in the column MD. The best official row is bold, whether or not intervals overlap: "

@@ -204,7 +204,7 @@ def test_the_markdown_shows_models_intervals_floor_and_notes(board):
 class Checker(HTMLParser):
     """Every element is closed, and nothing is fetched."""
 
-    void = ("meta", "line", "circle", "br")
+    void = ("meta", "line", "circle", "br", "wbr")
 
     def __init__(self):
         super().__init__()
