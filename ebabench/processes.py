@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -53,16 +54,19 @@ def run(
     """Runs ``command`` in ``folder``, and writes what it says to ``log``: the first and the last mebibyte of it.
 
     When it ends, at the deadline (``timeout`` seconds), when ``stop`` is set or on any exception here, all processes
-    of its group are killed, those that it left behind too.
+    of its group are killed, those that it left behind too. Where there is ``setpriv`` (util-linux), it is also killed
+    when this process is killed outright.
 
     Raises:
         OSError: it cannot be started, or the log cannot be written.
         StoppedError: ``stop`` was set.
     """
     started = time.monotonic()
+    setpriv = shutil.which("setpriv")
+    with_parent = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
     with log.open("wb") as file:
         process = subprocess.Popen(
-            command,
+            [*with_parent, *command],
             cwd=folder,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
