@@ -45,8 +45,8 @@ class Environment(_Strict):
     """Where the model runs.
 
     ``kind``: "in-process", in ebabench's own Python; "worker", a script in an environment of its own, which
-    ``ebabench models install`` makes of ``python`` (its version), ``requirements`` and ``no_deps`` (install exactly
-    these, not what they ask for); or "ensembles", code that its user runs with ``command`` at ``commit`` of
+    ``ebabench models install`` makes of ``python`` (its version), ``requirements`` and, after these, ``no_deps``
+    (packages without what they ask for); or "ensembles", code that its user runs with ``command`` at ``commit`` of
     ``repository``, for ebabench to convert and score what it left.
 
     ``variables`` are set in the worker's environment. ``timeout``: seconds a worker may take for one target.
@@ -55,7 +55,7 @@ class Environment(_Strict):
     kind: Kind = "in-process"
     python: Annotated[str, StringConstraints(pattern=r"^3\.\d+$")] | None = None
     requirements: tuple[_Text, ...] = ()
-    no_deps: bool = False
+    no_deps: tuple[_Text, ...] = ()
     variables: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], str] = Field(default_factory=dict)
     timeout: float = Field(default=21600, gt=0)
     repository: _Url | None = None

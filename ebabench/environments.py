@@ -41,7 +41,7 @@ def folder(card: Card) -> Path:
     asked = card.environment
     lock = lock_file(card)
     locked = lock.read_text(encoding="utf-8") if lock.exists() else ""
-    recipe = json.dumps([asked.python, sorted(asked.requirements), asked.no_deps, locked])
+    recipe = json.dumps([asked.python, sorted(asked.requirements), sorted(asked.no_deps), locked])
     return cache_dir() / "environments" / hashlib.sha256(recipe.encode()).hexdigest()[:16]
 
 
@@ -96,14 +96,17 @@ def _build(card: Card, place: Path) -> None:
     asked, venv = card.environment, place / "venv"
     shutil.rmtree(venv, ignore_errors=True)
     inner, lock = str(venv / "bin" / "python"), lock_file(card)
-    options = ["--no-deps"] * asked.no_deps + ["--constraint", str(lock)] * lock.exists()
+    packages = [[*asked.requirements], ["--no-deps", *asked.no_deps]] if asked.no_deps else [[*asked.requirements]]
+    options = ["--constraint", str(lock)] * lock.exists()
     if uv := shutil.which("uv"):
         _step(card, place, [uv, "venv", "--python", asked.python or sys.executable, str(venv)])
-        _step(card, place, [uv, "pip", "install", "--python", inner, *options, *asked.requirements])
+        for some in packages:
+            _step(card, place, [uv, "pip", "install", "--python", inner, *options, *some])
         freeze = [uv, "pip", "freeze", "--python", inner]
     else:
         _step(card, place, [find_python(card), "-m", "venv", str(venv)])
-        _step(card, place, [inner, "-I", "-m", "pip", "install", *options, *asked.requirements])
+        for some in packages:
+            _step(card, place, [inner, "-I", "-m", "pip", "install", *options, *some])
         freeze = [inner, "-I", "-m", "pip", "freeze"]
     frozen = subprocess.run(freeze, capture_output=True, text=True, check=False)
     version = subprocess.run([inner, "-I", "-V"], capture_output=True, text=True, check=False).stdout.strip()
