@@ -297,3 +297,37 @@ def test_with_a_reference_the_table_reaches_the_reference_tilted_by_the_energies
 def test_eba_takes_its_functions_arguments_as_build_gives_them() -> None:
     seen = _case()
     torch.testing.assert_close(eba(seen, Temperature(7.0, BETA)), _value("eba", seen))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_crossed_draws_that_agree_change_nothing(name: str) -> None:
+    """Where both halves of the draws say the same, neither value nor gradient is moved by crossing them."""
+    seen = _case(draws=1)
+    assert seen.reference is not None
+    losses = seen.losses.repeat(1, 1, 2, 1).requires_grad_()
+    seen = replace(
+        seen, losses=losses, progress=seen.progress.repeat(1, 2), reference=seen.reference.repeat(1, 1, 2, 1)
+    )
+    values = [build(name, alpha_t=7.0, beta=BETA, reference=True, crossed=c).value(seen) for c in (False, True)]
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*(torch.autograd.grad(value, losses)[0] for value in values))
+
+
+def test_noise_in_the_losses_has_no_gradient_when_draws_are_crossed() -> None:
+    """At the Boltzmann solution, EBA on noisy losses asks for less noise; crossed draws do not."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(40_000, 2, 2, 1, generator=generator, dtype=torch.float64)
+    scale = torch.ones((), dtype=torch.float64, requires_grad=True)
+    one = torch.ones(40_000, dtype=torch.float64)
+    seen = Comparison(scale * noise, one, one[:, None].expand(-1, 2), torch.zeros(40_000, 2, dtype=torch.float64))
+    slopes = {}
+    for crossed in (False, True):
+        value = build("eba", alpha_t=1.0, beta=1.0, crossed=crossed).value(seen)
+        slopes[crossed] = float(torch.autograd.grad(value, scale, retain_graph=True)[0])
+    assert slopes[False] > 0.1
+    assert abs(slopes[True]) < 0.01
+
+
+def test_crossed_draws_come_in_pairs() -> None:
+    with pytest.raises(InputError, match="3 is odd"):
+        build("eba", alpha_t=1.0, beta=1.0, crossed=True).value(_case(draws=3))

@@ -7,7 +7,7 @@ that the K conformations share, so that the noise cancels from their differences
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -32,6 +32,26 @@ class Comparison:
     energies: Tensor | None = None
     residue_energies: Tensor | None = None
     reference: Tensor | None = None
+
+    def crossed(self) -> tuple[Comparison, Comparison]:
+        """Two comparisons that have their values from one half of the draws and their gradients from the other.
+
+        A loss known from few draws is noisy, and an objective that is curved in it has a gradient for lowering the
+        noise, which flattens the model. Where the slope and what it multiplies have independent noise, there is none.
+        Raises InputError for an odd number of draws.
+        """
+        if self.losses.shape[2] % 2:
+            raise InputError(f"crossed draws come in pairs; {self.losses.shape[2]} is odd")
+        first, second = (self._draws(half) for half in (slice(0, None, 2), slice(1, None, 2)))
+        return first._sloped(second), second._sloped(first)
+
+    def _draws(self, chosen: slice) -> Comparison:
+        reference = None if self.reference is None else self.reference[:, :, chosen]
+        return replace(self, losses=self.losses[:, :, chosen], progress=self.progress[:, chosen], reference=reference)
+
+    def _sloped(self, other: Comparison) -> Comparison:
+        """The same values with the gradient of another's losses."""
+        return replace(self, losses=self.losses.detach() + other.losses - other.losses.detach())
 
     @property
     def margins(self) -> Tensor:
@@ -179,13 +199,29 @@ _TABLE: dict[str, tuple[Callable[[Comparison, Temperature], Tensor], bool, bool,
 NAMES = tuple(_TABLE)
 
 
-def build(name: str, *, alpha_t: float, beta: float, exponent: float = 0.5, reference: bool = False) -> Objective:
-    """The objective of that name (one of NAMES) at a `Temperature`; ``reference`` gives `eba` a reference network.
+def build(
+    name: str,
+    *,
+    alpha_t: float,
+    beta: float,
+    exponent: float = 0.5,
+    reference: bool = False,
+    crossed: bool = False,
+) -> Objective:
+    """The objective of that name (one of NAMES) at a `Temperature`.
 
-    Raises InputError for another name.
+    ``reference`` gives `eba` a reference network; ``crossed`` evaluates `Comparison.crossed`. Raises InputError for
+    another name.
     """
     if name not in _TABLE:
         raise unknown("objective", name, NAMES)
     value, energies, residues, always = _TABLE[name]
     scale = Temperature(alpha_t, beta, exponent)
-    return Objective(name, energies, residues, always or (reference and name == "eba"), lambda seen: value(seen, scale))
+
+    def of(seen: Comparison) -> Tensor:
+        if not crossed:
+            return value(seen, scale)
+        first, second = seen.crossed()
+        return (value(first, scale) + value(second, scale)) / 2
+
+    return Objective(name, energies, residues, always or (reference and name == "eba"), of)
