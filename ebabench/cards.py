@@ -44,10 +44,10 @@ class Training(_Strict):
 class Environment(_Strict):
     """Where the model runs.
 
-    ``kind``: "in-process", in ebabench's own Python; "worker", a script in an environment of its own, which
-    ``ebabench models install`` makes of ``python`` (its version), ``requirements`` and, after these, ``no_deps``
-    (packages without what they ask for); or "ensembles", code that its user runs with ``command`` at ``commit`` of
-    ``repository``, for ebabench to convert and score what it left.
+    ``kind``: "in-process", in ebabench's own Python, where ``requirements`` must be installed; "worker", a script in an
+    environment of its own, which ``ebabench models install`` makes of ``python`` (its version), ``requirements`` and
+    ``no_deps`` (install exactly these, not what they ask for); or "ensembles", code that its user runs with ``command``
+    at ``commit`` of ``repository``, for ebabench to convert and score what it left.
 
     ``variables`` are set in the worker's environment. ``timeout``: seconds a worker may take for one target.
     """
@@ -64,8 +64,8 @@ class Environment(_Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> Environment:
-        if self.kind == "in-process" and (self.requirements or self.python or self.variables or self.no_deps):
-            raise ValueError("python, requirements, no_deps and variables are of a worker or of ensembles")
+        if self.kind == "in-process" and (self.python or self.variables or self.no_deps):
+            raise ValueError("python, no_deps and variables are of a worker or of ensembles")
         if self.kind == "ensembles" and not (self.repository and self.commit and self.command):
             raise ValueError("ensembles need repository, commit and command")
         if self.kind != "ensembles" and self.command:

@@ -23,6 +23,7 @@ from ebabench import plausibility
 from ebabench.cards import Card, build, code
 from ebabench.contracts import Resources
 from ebabench.conversion import converter
+from ebabench.environments import lock_file
 from ebabench.errors import InputError, RunError
 from ebabench.geometry import superpose
 from ebabench.matching import match
@@ -70,7 +71,7 @@ def conformance(card: Card, device: str = "cpu", random_weights: bool = False) -
         device: where it samples.
         random_weights: do without the checkpoints (workers only): geometry is then not checked.
     """
-    findings = [_of("card", lambda: _card(card)), _of("code", lambda: _code(card))]
+    findings = unstarted(card)
     state = readiness(card)
     if state.by_hand:
         return [*findings, Finding("sampling", "skipped", "its code is run by you", card.environment.command or "")]
@@ -86,6 +87,11 @@ def conformance(card: Card, device: str = "cpu", random_weights: bool = False) -
     return [*findings, *_sampling(card, device, random_weights)]
 
 
+def unstarted(card: Card) -> list[Finding]:
+    """The checks that start nothing: of the card and of the code that it names."""
+    return [_of("card", lambda: _card(card)), _of("code", lambda: _code(card))]
+
+
 def _of(check: str, look: Callable[[], str]) -> Finding:
     """``look`` gives what was seen, or raises what is wrong."""
     try:
@@ -99,8 +105,11 @@ def _of(check: str, look: Callable[[], str]) -> Finding:
 def _card(card: Card) -> str:
     asked = card.environment
     loose = [text for text in asked.requirements if "==" not in text and "@" not in text]
-    if loose:
-        raise InputError(f"environment.requirements: {', '.join(loose)}: not pinned; write NAME==VERSION")
+    if loose and asked.kind != "in-process" and not lock_file(card).exists():
+        raise InputError(
+            f"environment.requirements: {', '.join(loose)}: not pinned; write NAME==VERSION, or keep the lock.txt of an "
+            f"environment that works as {lock_file(card).name} beside the card"
+        )
     if asked.commit and not asked.commit.strip("0"):
         raise InputError("environment.commit: all zeros is no commit")
     texts = (card.title, card.paper, card.licence, card.training.data, card.training.evidence)

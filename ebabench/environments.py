@@ -17,11 +17,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,13 +53,30 @@ def lock_file(card: Card) -> Path:
 
 
 def size(card: Card) -> int | None:
-    """Bytes of a worker's environment; None while it is not installed. One without requirements has none."""
+    """Bytes of a model's environment; None while it is not installed, or lacks a requirement.
+
+    A worker without requirements, as a model in-process, has none of its own.
+    """
+    if card.environment.kind != "worker":
+        return None if absent(card) else 0
     if not card.environment.requirements:
         return 0
     try:
         return int(json.loads((folder(card) / "installed.json").read_text(encoding="utf-8"))["bytes"])
     except (OSError, ValueError, KeyError):
         return None
+
+
+def absent(card: Card) -> list[str]:
+    """The requirements of a model in-process that are not installed beside ebabench; versions are not compared."""
+    found = []
+    for requirement in card.environment.requirements if card.environment.kind == "in-process" else ():
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        try:
+            metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            found.append(requirement)
+    return found
 
 
 def python(card: Card) -> Path:

@@ -49,7 +49,7 @@ class Readiness:
 def readiness(card: Card) -> Readiness:
     """Looks at the disk, and loads nothing."""
     kind = card.environment.kind
-    environment = environments.size(card) if kind == "worker" else 0
+    environment = environments.size(card)
     lacking = tuple(weights.missing(card))
     kept = [weights.place(card, checkpoint) for checkpoint in card.checkpoints if checkpoint not in lacking]
     on_disk = (environment or 0) + sum(path.stat().st_size for path in kept)

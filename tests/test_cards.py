@@ -135,7 +135,7 @@ command = "python sample.py --all"
         (of_kind("worker", 'script = "a.py"', SOURCE), "command is for ensembles"),
         (of_kind("worker", 'script = "a.py"', "timeout = 0"), "environment.timeout"),
         (of_kind("worker", 'script = "a.py"', 'python = "3"'), "environment.python"),
-        (of_kind("in-process", 'entry = "a:b"', 'requirements = ["torch"]'), "are of a worker"),
+        (of_kind("in-process", 'entry = "a:b"', 'python = "3.11"'), "are of a worker"),
         (CARD + "batch_size = 0", "sampling.batch_size"),
         (CARD.replace("name =", 'provides = "side chains"\nname =', 1), "provides"),
     ],

@@ -69,7 +69,11 @@ def install(
     card = load_card(model)
     if card.environment.kind == "ensembles":
         raise InputError(f"{card.name}: its code is run by you, as {card.path} says")
-    if card.environment.requirements:
+    if absent := environments.absent(card):
+        raise InputError(
+            f"{card.name} runs beside ebabench; install what it needs there: pip install {' '.join(absent)}"
+        )
+    if card.environment.kind == "worker" and card.environment.requirements:
         place = environments.install(card)
         print(f"environment: {place} ({readable(environments.size(card))}); versions: {place / 'lock.txt'}")
     for checkpoint in card.checkpoints if weights else ():
