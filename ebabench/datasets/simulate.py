@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ebabench.errors import InputError
+
 if TYPE_CHECKING:
     from openmm import app
 
@@ -104,7 +106,12 @@ def build_peptide(sequence: str, torsions: list[tuple[float, float]]) -> app.Mod
     return modeller
 
 
-def _context(simulation: Simulation, topology: app.Topology) -> Any:
+def langevin_context(simulation: Simulation, topology: app.Topology, platform: str = "Reference") -> Any:
+    """A molecule in the settings of ``simulation``, to step through.
+
+    On OpenMM's Reference platform it has ebabench's kernel, on another OpenMM's own forces. Raises InputError if OpenMM
+    lacks the platform.
+    """
     import openmm
     from openmm import app, unit
 
@@ -120,7 +127,11 @@ def _context(simulation: Simulation, topology: app.Topology) -> Any:
         simulation.temperature_k, simulation.friction_per_ps, simulation.timestep_fs / 1000
     )
     integrator.setRandomNumberSeed(simulation.seed)
-    return openmm.Context(accelerate(system), integrator, openmm.Platform.getPlatformByName("Reference"))
+    try:
+        chosen = openmm.Platform.getPlatformByName(platform)
+        return openmm.Context(accelerate(system) if platform == "Reference" else system, integrator, chosen)
+    except openmm.OpenMMException as error:
+        raise InputError(f"{simulation.name}: OpenMM cannot use its platform {platform} here: {error}") from error
 
 
 def _start(simulation: Simulation) -> tuple[app.Modeller, Any]:
@@ -130,11 +141,11 @@ def _start(simulation: Simulation) -> tuple[app.Modeller, Any]:
     random.seed(simulation.seed)  # OpenMM puts hydrogens at random places before it minimises them
     for attempt in range(_ATTEMPTS):
         modeller = build_peptide(simulation.sequence, start_torsions(simulation, attempt))
-        context = _context(simulation, modeller.topology)
+        context = langevin_context(simulation, modeller.topology)
         context.setPositions(modeller.positions)
         openmm.LocalEnergyMinimizer.minimize(context, 10, 500)
         energy = context.getState(getEnergy=True).getPotentialEnergy()._value
-        if energy < 0 and not inverted_centres(modeller.topology, _positions(context)):
+        if energy < 0 and not inverted_centres(modeller.topology, positions_of(context)):
             return modeller, context
     raise FloatingPointError(f"{simulation.name}: no start without clashes in {_ATTEMPTS} attempts")
 
@@ -161,7 +172,8 @@ def _write_atomic(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def _positions(context: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+def positions_of(context: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """All atoms [N, 3] in nm. Raises FloatingPointError if the simulation has diverged."""
     positions = context.getState(getPositions=True).getPositions(asNumpy=True)._value
     if not np.isfinite(positions).all():
         raise FloatingPointError("the simulation diverged: positions are not finite")
@@ -210,7 +222,7 @@ def simulate(simulation: Simulation, work: Path) -> Path:
         for frame in range(start, min(start + _CHUNK_FRAMES, simulation.frames)):
             if frame:
                 integrator.step(steps)
-            positions.append(_positions(context)[heavy] * 10)
+            positions.append(positions_of(context)[heavy] * 10)
             energies.append(context.getState(getEnergy=True).getPotentialEnergy()._value)
         chunk = io.BytesIO()
         np.savez(
