@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
+from ebabench.cards import load_card
 from ebabench.cli.app import app
 from ebabench.download import UnreachableError
 from ebabench.errors import InputError, RunError
@@ -72,6 +73,34 @@ def atlas(
             f"the others are in {root}, and the same command goes on"
         )
     print(f"{len(chosen)} chains of {kind} are in {root}, verified, and pinned in {root / LOCK}")
+
+
+@fetch.command()
+def ensembles(
+    model: Annotated[str, typer.Argument(help="A model of `ebabench list models`, or the path of a card.")],
+    suite: Annotated[str, typer.Option(help="The suite that they are of.")] = "atlas-test-v1",
+    out: Annotated[Path | None, typer.Option(help="Where they go; data/ensembles/SUITE/MODEL by default.")] = None,
+) -> None:
+    """Fetches the ensembles that a model's authors published, for `ebabench score` to measure."""
+    from ebabench.datasets.ensembles import fetch_ensembles, published
+
+    card, chosen = load_card(model), load_suite(suite)
+    source = published(card, chosen.id)
+    root = out or Path("data") / "ensembles" / chosen.id / card.name
+    sequences = {target.name: target.sequence for target in chosen.targets}
+    print(f"{card.name}: {card.licence}; {card.paper}")
+    found: list[str] = []
+
+    def one(_: str, report: Report) -> None:
+        found.extend(fetch_ensembles(root, source, sequences, report))
+
+    if failed := _all(chosen.id, [card.name], one, jobs=1):
+        raise RunError(f"{failed[card.name]}; what arrived whole is kept, the same command goes on from it")
+    how = f"--model {model}" if card.converter else f"--name {card.name}"
+    print(f"ensembles of {len(found)} of {len(sequences)} targets are in {root}")
+    print(f"ebabench score {how} --ensembles {root} --suite {suite} --data DIR --out runs/{chosen.id}/{card.name}")
+    if lacking := [name for name in sequences if name not in found]:
+        raise RunError(f"{source.url} has no ensemble of {', '.join(lacking)}; the others are in {root}")
 
 
 def _all(title: str, names: Sequence[str], work: Work, jobs: int) -> dict[str, str]:

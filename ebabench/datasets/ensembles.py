@@ -1,0 +1,138 @@
+"""Ensembles that the authors of a model published: fetched, pinned, and laid out for ``ebabench score --ensembles``."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from ebabench.archives import unpack
+from ebabench.atomic import exclusive
+from ebabench.cards import Card, PublishedEnsemble
+from ebabench.download import Pins, Progress, download, sha256
+from ebabench.errors import InputError, RunError
+from ebabench.formats import find_ensembles, read_structure
+from ebabench.matching import align
+
+LOCK = "ensembles.lock.json"
+_STRUCTURE = re.compile(r"\.(pdb|cif)(\.gz)?$")
+
+
+def published(card: Card, suite_id: str) -> PublishedEnsemble:
+    """What the card says is published for a suite. Raises InputError if it names nothing."""
+    for one in card.ensembles:
+        if one.suite == suite_id:
+            return one
+    known = ", ".join(one.suite for one in card.ensembles) or "no suite"
+    raise InputError(f"{card.name}: the card names published ensembles for {known}, not for {suite_id}")
+
+
+def fetch_ensembles(
+    root: Path, source: PublishedEnsemble, sequences: Mapping[str, str], progress: Progress | None = None
+) -> list[str]:
+    """Have the ensembles in ``root``, and give the targets that the archive has.
+
+    An archive holds ``TARGET.pdb`` with many models, or ``TARGET/.../*.cif`` with one each, at any depth. Both are kept
+    as they are, under ``root``; what belongs to no target is left. The archive's SHA-256 is the card's, or is pinned
+    at first sight in ``root/ensembles.lock.json``. What was laid out once is not fetched again.
+
+    Args:
+        root: the folder; it is made.
+        source: where the archive is, its size and SHA-256 if they are known.
+        sequences: of the targets, by name; each ensemble must fit.
+        progress: told of the bytes that have arrived.
+
+    Raises:
+        RunError: the archive cannot be had, is damaged or another one, or an ensemble is of another protein.
+        InputError: what lies in ``root`` is not what was laid out there, or is another archive's.
+    """
+    work = root / ".downloads"
+    work.mkdir(parents=True, exist_ok=True)
+    with exclusive(work):
+        pins = Pins(root / LOCK)
+        _same_source(root, pins, source)
+        if (done := pins.read().get("targets")) is not None:
+            if gone := sorted(set(done["names"]) - find_ensembles(root).keys()):
+                raise InputError(f"{root}: {', '.join(gone)} is gone; remove the folder to fetch it again")
+        else:
+            _obtain(root, work, pins, source, sequences, progress)
+            done = pins.read()["targets"]
+        shutil.rmtree(work, ignore_errors=True)
+    return [str(name) for name in done["names"]]
+
+
+def _same_source(root: Path, pins: Pins, source: PublishedEnsemble) -> None:
+    pinned = pins.read().get("archive")
+    if pinned is not None and pinned["url"] != source.url:
+        raise InputError(f"{root} holds what was at {pinned['url']}: choose another folder")
+
+
+def _obtain(
+    root: Path,
+    work: Path,
+    pins: Pins,
+    source: PublishedEnsemble,
+    sequences: Mapping[str, str],
+    progress: Progress | None,
+) -> None:
+    archive = work / (PurePosixPath(unquote(urlsplit(source.url).path)).name or "archive")
+    if not archive.exists():
+        download(source.url, archive, progress)
+    try:
+        _check(archive, pins, source)
+        folder = _laid_out(work, archive, sequences)
+    except RunError:
+        archive.unlink()
+        raise
+    names = sorted(find_ensembles(folder))
+    for path in folder.iterdir():
+        target = root / path.name
+        if target.exists():  # half of what was interrupted here
+            shutil.rmtree(target) if target.is_dir() else target.unlink()
+        path.rename(target)
+    pins.pin("targets", {"names": names})
+
+
+def _check(archive: Path, pins: Pins, source: PublishedEnsemble) -> None:
+    """The archive against the card, or against what was pinned. It is pinned, if it is new."""
+    facts = {"url": source.url, "size": archive.stat().st_size, "sha256": sha256(archive)}
+    for expected, who in (({"size": source.size, "sha256": source.sha256}, "the card"), (_pinned(pins), "the pin")):
+        for key, value in expected.items():
+            if value not in (None, facts[key]):
+                raise RunError(f"{source.url}: {key} is {facts[key]}, but {who} says {value}")
+    pins.pin("archive", facts)
+
+
+def _pinned(pins: Pins) -> Mapping[str, object]:
+    found: Mapping[str, object] = pins.read().get("archive", {})
+    return found
+
+
+def _laid_out(work: Path, archive: Path, sequences: Mapping[str, str]) -> Path:
+    """The folder that the archive's ensembles were written to; each fits its target."""
+    folder = work / "unpacked"
+    shutil.rmtree(folder, ignore_errors=True)
+    names = {name.lower(): name for name in sequences}
+
+    def place(path: PurePosixPath) -> Path | None:
+        suffix = _STRUCTURE.search(path.name)
+        if suffix is None:
+            return None
+        if (stem := path.name[: suffix.start()].lower()) in names:
+            return folder / f"{names[stem]}{suffix[0]}"
+        for depth, part in enumerate(path.parts[:-1]):
+            if part.lower() in names:
+                return folder.joinpath(names[part.lower()], *path.parts[depth + 1 :])
+        return None
+
+    if not unpack(archive, place):
+        raise RunError(f"{archive.name}: holds no ensemble (TARGET.pdb or TARGET/.../*.cif) of the suite's targets")
+    for name, path in find_ensembles(folder).items():
+        first = next(one for one in sorted(path.rglob("*")) if one.is_file()) if path.is_dir() else path
+        try:
+            align(read_structure(first)[0].sequence, sequences[name])
+        except InputError as error:
+            raise RunError(f"{archive.name}: {name}: {error}") from error
+    return folder
