@@ -32,15 +32,25 @@ class LogNormal:
         u = quantile.clamp(_EDGE, 1 - _EDGE)
         return self.sigma_data * torch.exp(self.log_mean + self.log_std * 2**0.5 * torch.erfinv(2 * u - 1))
 
-    def likelihood_weight(self, sigma: Tensor) -> Tensor:
-        """What makes the squared error summed over coordinates, averaged over training draws, -log p plus a constant.
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Noise drawn for likelihoods: ln(sigma) is uniform, so that no draw counts much more than another."""
+
+    lowest: float = 0.01
+    highest: float = 30.0
+
+    def sigma_at(self, quantile: Tensor) -> Tensor:
+        """Sigma at quantiles in [0, 1]."""
+        return self.lowest * (self.highest / self.lowest) ** quantile
+
+    def weight(self, sigma: Tensor) -> Tensor:
+        """What makes the squared error summed over coordinates, averaged over draws, -log p plus a constant.
 
         -log p(x) = 1/2 integral of |x - D|^2 d(1/sigma^2) + constant, exact for an ideal denoiser (Kong et al.,
-        arXiv:2302.03792, equation 8), so that the weight is 1 / (sigma^2 q(ln sigma)).
+        arXiv:2302.03792, equation 8), so that the weight is 1 / sigma^2 over the density of ln(sigma).
         """
-        z = ((sigma / self.sigma_data).log() - self.log_mean) / self.log_std
-        weight: Tensor = (0.5 * z**2).exp() * self.log_std * (2 * math.pi) ** 0.5 / sigma**2
-        return weight
+        return math.log(self.highest / self.lowest) / sigma**2
 
 
 class Process(Protocol):
