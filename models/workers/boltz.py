@@ -161,7 +161,6 @@ def trained_network(checkpoints: dict[str, str], settings: dict[str, Any]) -> An
         checkpoints["model"],
         strict=True,
         map_location="cpu",
-        weights_only=False,  # it holds its configuration, as objects
         predict_args={},
         ema=False,
         use_kernels=False,

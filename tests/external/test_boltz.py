@@ -1,0 +1,56 @@
+"""Boltz-2 in its own environment: its featuriser and network, with random weights and components made by rdkit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exercise import TARGET, Exercise, call, check_contract, exercise, heavy, run
+
+pytestmark = pytest.mark.external
+
+# A checkpoint as boltz-community/boltz-2 publishes it, of a narrow network as deep as the real one, and an archive of
+# the components that the worker makes for random weights.
+CHECKPOINT = """
+import os, tarfile, torch
+from dataclasses import asdict
+from boltz.main import MSAModuleArgs, PairformerArgsV2
+from boltz.model.models.boltz2 import Boltz2
+from omegaconf import OmegaConf
+from rdkit import Chem
+os.chdir(sys.argv[1])
+small = dict(worker.random_network().hparams)
+small |= {"pairformer_args": asdict(PairformerArgsV2()), "msa_args": asdict(MSAModuleArgs(use_paired_feature=True))}
+training = {"max_lr": 1e-3, "weight_decay": 0.0, "diffusion_multiplicity": 1, "recycling_steps": 0}
+small |= {"training_args": OmegaConf.create(training)}
+network = Boltz2(**small)
+whole = {"state_dict": network.state_dict(), "hyper_parameters": small, "pytorch-lightning_version": "2.5.0"}
+torch.save(whole, "model.ckpt")
+Chem.SetDefaultPickleProperties(Chem.PropertyPickleOptions.AllProps)
+with tarfile.open("mols.tar", "w") as archive:
+    archive.add(worker.random_molecules(), "mols")
+"""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Exercise:
+    return exercise("boltz", tmp_path_factory.mktemp("boltz"))
+
+
+def test_it_samples(done: Exercise) -> None:
+    check_contract(done)
+    assert done.versions["boltz"] == "2.2.1"
+
+
+def test_it_gives_every_heavy_atom(done: Exercise) -> None:
+    assert [names - {"OXT"} for names in done.names] == heavy(TARGET)
+
+
+def test_a_checkpoint_is_loaded(done: Exercise, tmp_path: Path) -> None:
+    run(done.card, CHECKPOINT, tmp_path)
+    request = {
+        "checkpoints": {"model": str(tmp_path / "model.ckpt"), "molecules": str(tmp_path / "mols.tar")},
+        "settings": dict(done.card.sampling) | {"steps": 5, "recycles": 0},
+    }
+    answer = call(done.card, request, tmp_path / "call")
+    assert (answer.samples, answer.random_weights) == (2, False)
+    assert np.isfinite(np.load(tmp_path / "call" / "samples.npz")["positions"]).all()
