@@ -43,13 +43,17 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
 
 def sample(request: dict[str, Any]) -> dict[str, Any]:
     """Draws conformations from the package's sampler and writes them to ``samples.npz``."""
+    import af3_network
     import numpy as np
     import torch
 
-    network, embedded = embedded_target(request)
+    network = prepared_network(request)
+    features, atoms = featurised(request)
     from protenix.model.generator import sample_diffusion
 
     settings, drawn = request["settings"], []
+    embedded = af3_network.embed(network, features, settings["cycles"], request["device"])
+    condition = af3_network.condition(network, embedded)
     schedule = network.inference_noise_scheduler(N_step=settings["steps"], device=torch.device(request["device"]))
     with torch.no_grad():
         for first in range(0, request["samples"], request["batch_size"]):
@@ -60,10 +64,9 @@ def sample(request: dict[str, Any]) -> dict[str, Any]:
                 noise_scale_lambda=settings["noise_scale"],
                 step_scale_eta=settings["step_scale"],
                 gamma0=settings["churn"],
-                **embedded.condition(),
+                **condition,
             )
             drawn.append(batch.float().cpu().numpy())
-    atoms = embedded.atoms
     np.savez(
         "samples.npz",
         positions=np.concatenate(drawn).astype(np.float32),
@@ -76,30 +79,31 @@ def sample(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def finetune(request: dict[str, Any]) -> dict[str, Any]:
-    """Trains the diffusion module with ebabench's own loop."""
+    """Trains the diffusion module with ebabench's own loop, which is found in ``framework``."""
     sys.path.append(request["framework"])
     import af3_training
 
-    network = prepared_network(request)
-    return af3_training.finetune(network, request)
+    def features(name: str, sequence: str) -> tuple[Any, Any]:
+        return featurised(request | {"target": {"name": name, "sequence": sequence}})
+
+    return af3_training.finetune(prepared_network(request), features, request)
 
 
-def embedded_target(request: dict[str, Any]) -> tuple[Any, Any]:
-    """The network, and what its trunk makes of the target."""
+def featurised(request: dict[str, Any]) -> tuple[Any, Any]:
+    """The target's features and heavy atoms. Raises FailureError where its alignment is wanted and missing."""
     import af3_network
 
-    network, target = prepared_network(request), request["target"]
+    name, sequence = request["target"]["name"], request["target"]["sequence"]
     alignment = None
-    if request["settings"]["msa"] != "none":
-        alignment = af3_network.alignment_of(target["sequence"], Path(request["cache"]))
+    if request["settings"]["msa"] != "none" and not request["random_weights"]:
+        alignment = af3_network.alignment_of(sequence, Path(request["cache"]))
         if not alignment.is_file():
             raise FailureError(
                 "alignment",
-                f"no alignment of {target['name']}: put it at {alignment} (A3M, the sequence itself first), or set "
+                f"no alignment of {name}: put it at {alignment} (A3M, the sequence itself first), or set "
                 'msa = "none" in the card',
             )
-    features, atoms = af3_network.featurise(target["name"], target["sequence"], alignment)
-    return network, af3_network.embed(network, features, atoms, request["settings"]["cycles"], request["device"])
+    return af3_network.featurise(name, sequence, alignment)
 
 
 def prepared_network(request: dict[str, Any]) -> Any:

@@ -23,6 +23,11 @@ _SMALL = {
     "model.diffusion_module.transformer.n_blocks": 1, "model.diffusion_module.transformer.n_heads": 4,
     "model.diffusion_module.atom_encoder.n_blocks": 1, "model.diffusion_module.atom_decoder.n_blocks": 1,
 }  # fmt: skip
+# What the diffusion module reads of the features; whatever else it wants follows from these.
+_READ = (
+    "asym_id", "residue_index", "entity_id", "token_index", "sym_id", "atom_to_token_idx",
+    "ref_pos", "ref_charge", "ref_mask", "ref_element", "ref_atom_name_chars", "ref_space_uid",
+)  # fmt: skip
 # The fused kernels need packages and GPUs of their own; these give the same numbers.
 _PLAIN = {
     "triangle_multiplicative": "torch",
@@ -41,25 +46,14 @@ class UnsuitableError(Exception):
 class Embedded:
     """What the trunk gives for one sequence, from which any number of conformations is drawn.
 
-    ``atoms`` is biotite's table of heavy atoms; ``features`` are the package's, ``single_inputs`` [L, c], ``single``
-    [L, c] and ``pair`` [L, L, c] its embeddings.
+    ``features``: those of the package that the diffusion module reads; ``single_inputs`` [L, c], ``single`` [L, c] and
+    ``pair`` [L, L, c]: the embeddings.
     """
 
-    atoms: Any
     features: Mapping[str, Any]
     single_inputs: Any
     single: Any
     pair: Any
-
-    def condition(self) -> dict[str, Any]:
-        """Arguments of the diffusion module, but for coordinates and noise level."""
-        later = {"pair_z": None, "p_lm": None, "c_l": None} if second_line() else {}
-        return {
-            "input_feature_dict": dict(self.features),
-            "s_inputs": self.single_inputs,
-            "s_trunk": self.single,
-            "z_trunk": self.pair,
-        } | later
 
 
 def load(cache: Path) -> None:
@@ -194,19 +188,34 @@ def alignment_of(sequence: str, cache: Path) -> Path:
     return cache / "msa" / f"{hashlib.sha256(sequence.encode()).hexdigest()}.a3m"
 
 
-def embed(network: Any, features: Mapping[str, Any], atoms: Any, cycles: int, device: str) -> Embedded:
-    """Runs the trunk, once: ``cycles`` times through the Pairformer, its own dropout at inference off."""
+def embed(network: Any, features: Mapping[str, Any], cycles: int, device: str) -> Embedded:
+    """Runs the trunk, once: ``cycles`` passes, the package's dropout at inference off."""
     import torch
 
     own = {name: value.to(device) if hasattr(value, "to") else value for name, value in features.items()}
     mixed = torch.autocast("cuda", torch.bfloat16) if device.startswith("cuda") else contextlib.nullcontext()
     with torch.no_grad(), mixed:
-        if second_line():
-            from protenix.model.protenix import update_input_feature_dict
-
-            own = update_input_feature_dict(network.relative_position_encoding.generate_relp(own))
-        single_inputs, single, pair = network.get_pairformer_output(
-            own, N_cycle=cycles, inplace_safe=False, chunk_size=network.configs.infer_setting.chunk_size
+        embeddings = network.get_pairformer_output(
+            _derived(network, own), N_cycle=cycles, chunk_size=network.configs.infer_setting.chunk_size
         )
-    own = {name: value for name, value in own.items() if not name.startswith(("msa", "template_"))}
-    return Embedded(atoms, own, single_inputs.float(), single.float(), pair.float())
+    return Embedded({name: own[name] for name in _READ}, *(embedding.float() for embedding in embeddings))
+
+
+def condition(network: Any, embedded: Embedded) -> dict[str, Any]:
+    """Arguments of the diffusion module, but for coordinates and noise level."""
+    arguments = {
+        "input_feature_dict": _derived(network, embedded.features),
+        "s_inputs": embedded.single_inputs,
+        "s_trunk": embedded.single,
+        "z_trunk": embedded.pair,
+    }
+    return arguments | ({"pair_z": None, "p_lm": None, "c_l": None} if second_line() else {})
+
+
+def _derived(network: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    """With relative positions and the pairs of neighbouring atoms, which the second line wants made beforehand."""
+    if not second_line():
+        return dict(features)
+    from protenix.model.protenix import update_input_feature_dict
+
+    return update_input_feature_dict(network.relative_position_encoding.generate_relp(dict(features)))
