@@ -45,9 +45,9 @@ class Environment(_Strict):
     """Where the model runs.
 
     ``kind``: "in-process", in ebabench's own Python, where ``requirements`` must be installed; "worker", a script in an
-    environment of its own, which ``ebabench models install`` makes of ``python`` (its version), ``requirements`` and
-    ``no_deps`` (install exactly these, not what they ask for); or "ensembles", code that its user runs with ``command``
-    at ``commit`` of ``repository``, for ebabench to convert and score what it left.
+    environment of its own, which ``ebabench models install`` makes of ``python`` (its version), ``requirements`` and,
+    after these, ``no_deps`` (packages without what they ask for); or "ensembles", code that its user runs with
+    ``command`` at ``commit`` of ``repository``, for ebabench to convert and score what it left.
 
     ``variables`` are set in the worker's environment. ``timeout``: seconds a worker may take for one target.
     """

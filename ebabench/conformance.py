@@ -104,10 +104,10 @@ def _of(check: str, look: Callable[[], str]) -> Finding:
 
 def _card(card: Card) -> str:
     asked = card.environment
-    loose = [text for text in asked.requirements if "==" not in text and "@" not in text]
+    loose = [text for text in (*asked.requirements, *asked.no_deps) if "==" not in text and "@" not in text]
     if loose and asked.kind != "in-process" and not lock_file(card).exists():
         raise InputError(
-            f"environment.requirements: {', '.join(loose)}: not pinned; write NAME==VERSION, or keep the lock.txt of an "
+            f"environment.requirements: {', '.join(loose)}: not pinned; write NAME==VERSION, or keep lock.txt of an "
             f"environment that works as {lock_file(card).name} beside the card"
         )
     if asked.commit and not asked.commit.strip("0"):
