@@ -27,7 +27,7 @@ TIMEOUT = (10.0, 60.0)  # seconds to connect, and to wait for the next bytes
 ATTEMPTS = 5
 BACKOFF = 1.0  # seconds before the second attempt, twice as long before each further one
 _BUSY = (429, 500, 502, 503, 504)
-_BLOCK = 1 << 16
+_BLOCK = 1 << 14
 
 
 class NotThereError(RunError):

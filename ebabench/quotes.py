@@ -26,6 +26,7 @@ NOT_COMPARED = {
 """What is quoted under one of our names, or none, and is not the same thing: carried in the file, not shown."""
 
 _COLUMNS = ("model", "variant", "metric", "value", "n_samples", "atoms", "aggregate", "provenance", "source", "note")
+_SHARED = ("atoms", "n_samples", "aggregate", "provenance", "source")
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,14 @@ def quotes(suite_id: str) -> list[Quote]:
         rows = [row for row in reader if row["metric"] not in NOT_COMPARED]
     found: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for row in rows:
-        key = (_name(row), *(row[name] for name in ("atoms", "n_samples", "aggregate", "provenance", "source")))
-        found.setdefault(key, []).append(row)
-    return [
-        Quote(*key, tuple(dict.fromkeys(row["note"] for row in rows if row["note"])), _figures(rows))
-        for key, rows in found.items()
-    ]
+        found.setdefault((_name(row), *(row[name] for name in _SHARED)), []).append(row)
+    return [_quote(rows) for rows in found.values()]
+
+
+def _quote(rows: list[dict[str, str]]) -> Quote:
+    model, atoms, samples, aggregate, provenance, source = (_name(rows[0]), *(rows[0][name] for name in _SHARED))
+    notes = tuple(dict.fromkeys(row["note"] for row in rows if row["note"]))
+    return Quote(model, atoms, samples, aggregate, provenance, source, notes, _figures(rows))
 
 
 def _name(row: Mapping[str, str]) -> str:

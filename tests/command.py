@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+Called = Callable[..., tuple[int, str, str]]
 
 SUITE = """
 id = "tiny-v1"

@@ -1,9 +1,11 @@
 """The tiny suite's molecular dynamics, made once a session."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
-from command import SUITE, Tiny, ebabench
+from command import SUITE, Called, Tiny, ebabench
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,3 +23,19 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, _own_cache: None) -> Tiny:
     done = ebabench(*command, cwd=folder)
     assert done.returncode == 0, done.stderr
     return made
+
+
+@pytest.fixture
+def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Called:
+    """The command line in this process, in an empty folder: exit status, output, errors."""
+    from ebabench.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ebabench", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    return call

@@ -25,7 +25,7 @@ class Server:
     """``files`` by path; ``faults``: what to do instead, once each, in order; ``asked``: path and Range of requests.
 
     A fault is a status; ``("cut", n)``: break off after n bytes; ``("silent", s)``: wait before the answer; ``("slow",
-    s)``: wait after every 32 kB. ``ranges`` and ``tags`` say whether the server knows Range and sends an ETag.
+    s)``: wait after every 8 kB. ``ranges`` and ``tags`` say whether the server knows Range and sends an ETag.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -64,8 +64,8 @@ def serving() -> Iterator[Server]:
             self.end_headers()
             stop = start + amount if kind == "cut" else len(body)
             try:
-                for at in range(start, min(stop, len(body)), 1 << 15):
-                    self.wfile.write(body[at : min(at + (1 << 15), stop)])
+                for at in range(start, min(stop, len(body)), 1 << 13):
+                    self.wfile.write(body[at : min(at + (1 << 13), stop)])
                     time.sleep(amount if kind == "slow" else 0)
             except OSError:
                 return

@@ -6,24 +6,21 @@ import json
 import os
 import re
 import shutil
-import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import SUITE, Tiny
+from command import SUITE, Called, Tiny
 from proteins import build, wobble
 from server import Server, serving, zipped
 
 import ebabench.download as module
-from ebabench.cli import main
 from ebabench.datasets.ensembles import LOCK
 from ebabench.formats import find_ensembles, read_ensemble, write_pdb
 from ebabench.structures import Ensemble
 
-Called = Callable[..., tuple[int, str, str]]
 SEQUENCES = {"AGS": "AGS", "KDE": "KDE", "FAV": "FAV"}
 SAMPLES = 12
 CARD = """
@@ -108,22 +105,8 @@ def server(archives: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Itera
         yield state
 
 
-@pytest.fixture
-def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Called:
-    """The command line in this process, in an empty folder: exit status, output, errors."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny-v1.toml").write_text(SUITE.replace('energy = "amber99sbildn-obc"\n', ""))
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ebabench", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), *capsys.readouterr()
-
-    return call
-
-
 def command(server: Server, path: str, more: str = "") -> list[str]:
+    Path("tiny-v1.toml").write_text(SUITE.replace('energy = "amber99sbildn-obc"\n', ""))
     Path("other.toml").write_text(CARD.format(url=server.url + path) + more)
     return ["fetch", "ensembles", "other.toml", "--suite", "tiny-v1.toml", "--out", "got"]
 

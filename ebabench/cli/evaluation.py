@@ -13,6 +13,7 @@ import typer
 from ebabench.cards import Card, build, load_card
 from ebabench.cli.app import app, progress, show_table
 from ebabench.contracts import Metric, MetricSpec, Resources
+from ebabench.datasets.layout import folder_tier
 from ebabench.datasets.references import read_reference, reference_names
 from ebabench.errors import InputError, RunError
 from ebabench.registry import METRICS
@@ -110,16 +111,18 @@ def score(
     chosen = load_suite(suite) if suite is not None else None
     reader: Reader
     if chosen is not None:
-        reader, known = reference_reader(chosen, data), [target.name for target in chosen.targets]
+        reader, known, tier = reference_reader(chosen, data), [target.name for target in chosen.targets], chosen.tier
     else:
         assert reference is not None
-        reader, known = partial(read_reference, reference, tier="folder"), reference_names(reference)
+        known = reference_names(reference)
+        tier = folder_tier(reference, known)
+        reader = partial(read_reference, reference, tier=tier)
     if files is not None and not (known := [target for target in known if target in files]):
         raise InputError(f"{ensembles}: holds {', '.join(files)}, but the references are of other targets")
     identity = Identity(
         model=card.name if card else str(name),
         suite=chosen.id if chosen else str(reference),
-        tier=chosen.tier if chosen else "folder",
+        tier=tier,
         targets=tuple(known),
         samples=None,
         seed=None,

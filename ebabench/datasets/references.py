@@ -1,4 +1,4 @@
-"""Reads molecular dynamics in the ATLAS layout: ``NAME/NAME.pdb`` and ``NAME/NAME_prod_R{1,2,3}_fit.xtc``."""
+"""Reads molecular dynamics in the layouts of ATLAS (``ebabench.datasets.layout``)."""
 
 from __future__ import annotations
 
