@@ -81,7 +81,7 @@ def tarred(files: dict[str, bytes], *, link: str | None = None) -> bytes:
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The same three ensembles as AlphaFlow's authors and as EBA's publish theirs."""
+    """The same three ensembles as AlphaFlow's authors and as EBA's publish theirs, and in two ways more."""
     folder = tmp_path_factory.mktemp("made")
     pdbs = {f"samples/{name}.pdb": pdb(ensemble(name), folder) for name in SEQUENCES}
     trees = {
@@ -94,7 +94,12 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "__MACOSX/samples/._AGS.pdb": b"\0",
         "samples/9zzz_A.pdb": b"other",
     }
-    return {"/a.zip": zipped(pdbs | junk), "/b.tar.gz": tarred(trees | {"artifacts/AGS/AGS.json": b"{}"})}
+    return {
+        "/a.zip": zipped(pdbs | junk),
+        "/b.tar.gz": tarred(trees | {"artifacts/AGS/AGS.json": b"{}"}),
+        "/numbered": tarred(numbered),
+        "/deep": zipped(deep),
+    }
 
 
 @pytest.fixture
@@ -111,8 +116,8 @@ def command(server: Server, path: str, more: str = "") -> list[str]:
     return ["fetch", "ensembles", "other.toml", "--suite", "tiny-v1.toml", "--out", "got"]
 
 
-@pytest.mark.parametrize("path", ["/a.zip", "/b.tar.gz"])
-def test_both_layouts_become_the_same_ensembles(server: Server, called: Called, path: str) -> None:
+@pytest.mark.parametrize("path", ["/a.zip", "/b.tar.gz", "/numbered", "/deep"])
+def test_all_layouts_become_the_same_ensembles(server: Server, called: Called, path: str) -> None:
     code, said, told = called(*command(server, path))
     assert (code, told) == (0, "")
     assert "other: MIT; arXiv:0000.00000" in said

@@ -18,6 +18,7 @@ from ebabench.matching import align
 
 LOCK = "ensembles.lock.json"
 _STRUCTURE = re.compile(r"\.(pdb|cif)(\.gz)?$")
+_NUMBER = re.compile(r"_\d+$")
 
 
 def published(card: Card, suite_id: str) -> PublishedEnsemble:
@@ -34,8 +35,9 @@ def fetch_ensembles(
 ) -> list[str]:
     """Have the ensembles in ``root``, and give the targets that the archive has.
 
-    An archive holds ``TARGET.pdb`` with many models, or ``TARGET/.../*.cif`` with one each, at any depth. Both are kept
-    as they are, under ``root``; what belongs to no target is left. The archive's SHA-256 is the card's, or is pinned
+    An archive holds ``TARGET.pdb`` with many models, or files of one each, ``TARGET/.../*.cif`` or ``TARGET_3.cif``, at
+    any depth. They are kept as they are, under ``root``; what belongs to no target is left. ``6o2v_A`` may be called
+    ``6O2V_A`` or ``6o2vA`` there, and its folder ``6o2v_A_0``. The archive's SHA-256 is the card's, or is pinned
     at first sight in ``root/ensembles.lock.json``. What was laid out once is not fetched again.
 
     Args:
@@ -114,18 +116,20 @@ def _laid_out(work: Path, archive: Path, sequences: Mapping[str, str]) -> Path:
     """The folder that the archive's ensembles were written to; each fits its target."""
     folder = work / "unpacked"
     shutil.rmtree(folder, ignore_errors=True)
-    names = {name.lower(): name for name in sequences}
+    known = {called: name for name in sequences for called in (name.lower().replace("_", ""), name.lower())}
 
     def place(path: PurePosixPath) -> Path | None:
         suffix = _STRUCTURE.search(path.name)
         if suffix is None:
             return None
-        if (stem := path.name[: suffix.start()].lower()) in names:
-            return folder / f"{names[stem]}{suffix[0]}"
+        stem = path.name[: suffix.start()].lower()
+        if name := known.get(stem):
+            return folder / f"{name}{suffix[0]}"
         for depth, part in enumerate(path.parts[:-1]):
-            if part.lower() in names:
-                return folder.joinpath(names[part.lower()], *path.parts[depth + 1 :])
-        return None
+            if name := known.get(part.lower()) or known.get(_NUMBER.sub("", part.lower())):
+                return folder.joinpath(name, *path.parts[depth + 1 :])
+        name = known.get(_NUMBER.sub("", stem))
+        return folder / name / path.name if name else None
 
     if not unpack(archive, place):
         raise RunError(f"{archive.name}: holds no ensemble (TARGET.pdb or TARGET/.../*.cif) of the suite's targets")
