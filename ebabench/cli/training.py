@@ -38,7 +38,9 @@ def align(
         Path | None, typer.Option(help="Holds DATA/SUITE in the ATLAS layout; what is embedded by default.")
     ] = None,
     start: Annotated[Path | None, typer.Option(help="Checkpoint to go on from; a fresh model without.")] = None,
-    denoiser: Annotated[str | None, typer.Option(help="The kind of model; compact by default.")] = None,
+    denoiser: Annotated[
+        str | None, typer.Option(help="The kind of model, compact by default; or a worker's card, by name or path.")
+    ] = None,
     stride: Annotated[int | None, typer.Option(min=1, help="Every how many frames are used; 1 by default.")] = None,
     forcefield: Annotated[str | None, typer.Option(help="The energy protocol; the suite's by default.")] = None,
     setting: Annotated[
@@ -61,6 +63,7 @@ def align(
         raise InputError(f"give --{'suite' if objective else 'objective'}, or a --config that has it")
     if start is not None and not start.is_file():
         raise InputError(f"--start: no checkpoint at {start}")
+    named = denoiser or given.get("denoiser", "compact")
     if start is not None and model:
         raise InputError("--model is for a fresh model: the shape of this one comes from --start")
     import torch
@@ -70,13 +73,17 @@ def align(
     from ebabench.alignment.data import load
     from ebabench.alignment.settings import configured
     from ebabench.alignment.training import TrainConfig
+    from ebabench.alignment.worker import finetune, worker_card
 
+    card = worker_card(named)
+    if card is not None and (model or devices > 1 or tensorboard):
+        raise InputError(f"{named} trains in its own environment: without --model, --devices and --tensorboard")
     settings = configured(TrainConfig, {**train, "objective": objective})
     needs_energies = settings.build().needs_energies
     if threads:
         torch.set_num_threads(threads)
     stage = Stage(
-        denoiser=denoiser or given.get("denoiser", "compact"),
+        denoiser=named,
         suites=suites,
         stride=stride or given.get("stride", 1),
         start=start,
@@ -87,6 +94,9 @@ def align(
     trajectories = load(suites, data, stage.stride)
     if stage.energy is not None:
         trajectories = _with_energies(trajectories, stage, settings, jobs)
+    if card is not None:
+        print(f"the checkpoint is {finetune(card, trajectories, settings, out, start, device)}")
+        return
     with progress() as bar:
         task = bar.add_task(objective, total=settings.steps)
 

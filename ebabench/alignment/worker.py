@@ -1,0 +1,99 @@
+"""Training a model that lives in another environment: its worker runs the loop, on conformations that it is handed.
+
+The worker answers the verb ``finetune`` (docs/workers.md). Energies are computed here: its environment has no OpenMM.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+import ebabench
+from ebabench import environments
+from ebabench.alignment.data import Conformations, Trajectories
+from ebabench.alignment.training import TrainConfig
+from ebabench.atomic import write_atomic
+from ebabench.cache import cache_dir
+from ebabench.cards import CARDS, Card, load_card
+from ebabench.errors import RunError
+from ebabench.workers import Call
+
+
+def worker_card(name: str) -> Card | None:
+    """The card of that name or path, if it is a worker's."""
+    card = load_card(name) if name in CARDS or name.endswith(".toml") else None
+    return card if card is not None and card.environment.kind == "worker" else None
+
+
+def finetune(
+    card: Card,
+    data: Sequence[Trajectories],
+    config: TrainConfig,
+    out: Path,
+    start: Path | None = None,
+    device: str = "cpu",
+    random_weights: bool = False,
+) -> Path:
+    """Trains the part of a card's model that its worker trains, in ``out``; gives the checkpoint.
+
+    ``start`` stands in for the card's checkpoint ``model``. The same call goes on where one was stopped. The worker's
+    output is in out/worker.log, the losses in out/log.csv.
+
+    Raises:
+        InputError: the environment or the weights are not here.
+        RunError: the worker failed, or has no such verb.
+    """
+    python = environments.python(card)
+    checkpoints: dict[str, Path] = {}
+    if not random_weights:
+        checkpoints = {c.name: card.checkpoint(c.name) for c in card.checkpoints if start is None or c.name != "model"}
+        checkpoints |= {"model": start} if start else {}
+    (out / "data").mkdir(parents=True, exist_ok=True)
+    for one in data:
+        write_atomic(out / "data" / f"{one.name}.npz", _arrays(one.read()))
+    cache = cache_dir() / "workers" / card.name
+    cache.mkdir(parents=True, exist_ok=True)
+    request = {
+        "verb": "finetune",
+        "training": asdict(config),
+        "data": str((out / "data").resolve()),
+        "out": str(out.resolve()),
+        "framework": str(Path(ebabench.__file__).resolve().parents[1]),
+        "seed": config.seed,
+        "checkpoints": {name: str(path.resolve()) for name, path in checkpoints.items()},
+        "random_weights": random_weights,
+        "settings": dict(card.sampling),
+        "cache": str(cache.resolve()),
+    }
+    with tempfile.TemporaryDirectory(prefix="ebabench-", ignore_cleanup_errors=True) as folder:
+        Call(_unhurried(card), python, device, out / "worker.log", threading.Event())(request, None, Path(folder))
+    checkpoint = out / "model.safetensors"
+    if not checkpoint.is_file():
+        raise RunError(f"{card.name}: the worker says ok, but left no {checkpoint}")
+    return checkpoint
+
+
+def _unhurried(card: Card) -> Card:
+    """The card without the deadline, which is meant for the sampling of one target."""
+    environment = card.environment.model_copy(update={"timeout": float("inf")})
+    return card.model_copy(update={"environment": environment})
+
+
+def _arrays(read: Conformations) -> bytes:
+    atoms, buffer = read.target.atoms, BytesIO()
+    energies = {} if read.energies is None else {"energies": read.energies}
+    np.savez(
+        buffer,
+        sequence=np.array(read.target.sequence),
+        positions=read.positions,
+        atom_names=atoms.name,
+        residues=atoms.residue,
+        **energies,
+    )
+    return buffer.getvalue()

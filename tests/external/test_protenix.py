@@ -1,0 +1,190 @@
+"""Protenix in its own environment, and EBA's release on the older one that it fits: sampled, loaded, fine-tuned."""
+
+import csv
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from exercise import TARGET, Exercise, call, check_contract, exercise, heavy, run
+from safetensors.numpy import load_file
+
+import ebabench
+from ebabench.cards import Card
+from ebabench.errors import RunError
+from ebabench.physics.energy import potential_energies
+from ebabench.processes import StoppedError
+from ebabench.suites import load_suite, reference_reader
+
+pytestmark = pytest.mark.external
+
+PEPTIDE = "CGLCHVFGKP"
+# {"model": weights}, the names as distributed training leaves them, of the small network that random weights get.
+CHECKPOINT = """
+import pathlib, sys, torch
+import af3_network
+af3_network.load(pathlib.Path(sys.argv[1]).resolve())
+torch.manual_seed(1)
+weights = af3_network.build(sys.argv[3], small=True).state_dict()
+torch.save({"model": {"module." + name: value for name, value in weights.items()}, "step": 7}, sys.argv[2])
+"""
+LOAD = """
+import pathlib, sys, torch
+import af3_network
+af3_network.load(pathlib.Path(sys.argv[1]).resolve())
+torch.manual_seed(2)
+network = af3_network.build(sys.argv[3], small=True)
+try:
+    af3_network.read_weights(network, pathlib.Path(sys.argv[2]))
+    given = torch.load(sys.argv[2])["model"]
+    said = all(torch.equal(given["module." + name], value) for name, value in network.state_dict().items())
+except af3_network.UnsuitableError as error:
+    said = error
+pathlib.Path(sys.argv[4]).write_text(str(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Exercise:
+    return exercise("protenix", tmp_path_factory.mktemp("protenix"))
+
+
+@pytest.fixture(scope="module")
+def eba(tmp_path_factory: pytest.TempPathFactory) -> Exercise:
+    return exercise("eba-protenix", tmp_path_factory.mktemp("eba-protenix"))
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three frames of molecular dynamics with their energies."""
+    suite = load_suite("peptides-train-v1")
+    reference = reference_reader(suite, None)(PEPTIDE)
+    atoms, replica = reference.target.atoms, reference.replicas[0]
+    positions = replica[[0, len(replica) // 2, -1]]
+    assert suite.energy is not None
+    energies = potential_energies(atoms, positions, suite.energy)
+    folder = tmp_path_factory.mktemp("frames")
+    write(folder, atoms, positions, energies)
+    return folder
+
+
+def write(folder: Path, atoms: Any, positions: Any, energies: Any) -> None:
+    columns = {"atom_names": atoms.name, "residues": atoms.residue, "sequence": np.array(atoms.sequence)}
+    np.savez(folder / f"{PEPTIDE}.npz", positions=positions, energies=energies, **columns)
+
+
+def request(card: Card, frames: Path, out: Path, **training: Any) -> dict[str, Any]:
+    """To train on three conformations at a time under two draws of noise, which the peptide's ten residues fill."""
+    usual = {"objective": "eba", "steps": 12, "conformations": 3, "draws": 2, "batch_residues": 60}
+    usual |= {"learning_rate": 1e-3, "warmup": 5, "checkpoint_every": 4, "beta": 0.4, "precision": "float32"}
+    return {
+        "verb": "finetune",
+        "training": usual | training,
+        "data": str(frames),
+        "out": str(out),
+        "framework": str(Path(ebabench.__file__).parents[1]),
+        "random_weights": True,
+        "settings": dict(card.sampling) | {"cycles": 2},
+    }
+
+
+def losses(out: Path) -> list[float]:
+    with (out / "log.csv").open(newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+def test_it_samples(done: Exercise) -> None:
+    check_contract(done)
+    assert done.versions["protenix"] == "2.0.0"
+
+
+def test_it_gives_every_heavy_atom(done: Exercise) -> None:
+    assert [names - {"OXT"} for names in done.names] == heavy(TARGET)
+
+
+def test_the_older_one_samples_too(eba: Exercise) -> None:
+    check_contract(eba)
+    assert eba.versions["protenix"] == "0.3.9"
+    assert [names - {"OXT"} for names in eba.names] == heavy(TARGET)
+
+
+def test_a_checkpoint_is_loaded_whole_or_not_at_all(done: Exercise, eba: Exercise, tmp_path: Path) -> None:
+    """EBA's release has the parameters of Protenix 0.2, which Protenix 2 must refuse."""
+    said: dict[tuple[str, str], str] = {}
+    cards = {one.card.name: one.card for one in (done, eba)}
+    for card in cards.values():
+        run(card, CHECKPOINT, tmp_path / "cache", tmp_path / f"{card.name}.pt", card.sampling["architecture"])
+    for reader in cards.values():
+        for name in cards:
+            text = tmp_path / "said"
+            run(reader, LOAD, tmp_path / "cache", tmp_path / f"{name}.pt", reader.sampling["architecture"], text)
+            said[reader.name, name] = text.read_text()
+    assert said["protenix", "protenix"] == said["eba-protenix", "eba-protenix"] == "True"
+    assert "is of another architecture" in said["protenix", "eba-protenix"]
+    assert "is of another architecture" in said["eba-protenix", "protenix"]
+
+
+def test_weights_that_are_missing_are_named(done: Exercise, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="the request has no checkpoint model"):
+        call(done.card, {}, tmp_path / "call")
+
+
+@pytest.mark.parametrize("name", ["protenix", "eba-protenix"])
+def test_alignment_lowers_the_loss_of_the_diffusion_module_alone(
+    name: str, done: Exercise, eba: Exercise, frames: Path, tmp_path: Path
+) -> None:
+    card = {"protenix": done, "eba-protenix": eba}[name].card
+    still = request(card, frames, tmp_path / "still", steps=1, learning_rate=0.0, objective="sft", batch_residues=10)
+    call(card, still, tmp_path / "call still")
+    answer = call(card, request(card, frames, tmp_path / "out", steps=40, ema=0.5), tmp_path / "call")
+    assert answer.random_weights
+    found = losses(tmp_path / "out")
+    assert len(found) == 40
+    assert np.mean(found[-10:]) < 0.9 * np.mean(found[:10])
+    before, after = (load_file(tmp_path / folder / "model.safetensors") for folder in ("still", "out"))
+    assert before.keys() == after.keys()
+    changed = {name.split(".")[0] for name in before if not np.array_equal(before[name], after[name])}
+    assert changed == {"diffusion_module"}
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(done: Exercise, frames: Path, tmp_path: Path) -> None:
+    from ebabench import environments, workers
+
+    call(done.card, request(done.card, frames, tmp_path / "whole"), tmp_path / "call whole")
+    stop, folder, out = threading.Event(), tmp_path / "call stopped", tmp_path / "out"
+    folder.mkdir()
+    rest = {"samples": 2, "seed": 7, "checkpoints": {}, "cache": str(folder)}
+    asked = rest | request(done.card, frames, out)
+
+    def once_begun() -> None:
+        while not (out / "state.pt").exists():
+            time.sleep(0.01)
+        stop.set()
+
+    watch = threading.Thread(target=once_begun, daemon=True)
+    watch.start()
+    start = workers.Call(done.card, environments.python(done.card), "cpu", folder / "log.txt", stop)
+    with pytest.raises(StoppedError):
+        start(asked, TARGET, folder)
+    assert not (out / "model.safetensors").exists()
+    call(done.card, request(done.card, frames, out), tmp_path / "call again")
+    assert losses(out) == losses(tmp_path / "whole")
+    weights, undisturbed = load_file(out / "model.safetensors"), load_file(tmp_path / "whole" / "model.safetensors")
+    assert all(np.array_equal(weights[name], undisturbed[name]) for name in undisturbed)
+
+
+def test_a_loss_that_is_not_finite_stops_training(done: Exercise, frames: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=f"not finite at step 1 .targets {PEPTIDE}.; the last good state is kept in"):
+        call(done.card, request(done.card, frames, tmp_path / "out", learning_rate=1e30), tmp_path / "call")
+    assert (tmp_path / "out" / "state.pt").exists()
+
+
+def test_a_frame_that_is_not_finite_is_refused(done: Exercise, frames: Path, tmp_path: Path) -> None:
+    with np.load(frames / f"{PEPTIDE}.npz") as data:
+        arrays = dict(data)
+    arrays["positions"][1, 5, 2] = np.nan
+    np.savez(tmp_path / f"{PEPTIDE}.npz", **arrays)
+    with pytest.raises(RunError, match=f"{PEPTIDE}: frame 2 is not finite"):
+        call(done.card, request(done.card, tmp_path, tmp_path / "out"), tmp_path / "call")
