@@ -89,6 +89,12 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         for name in SEQUENCES
         for file, data in cifs(ensemble(name), folder).items()
     }
+    numbered = {
+        f"run/{name.lower()}_{file.rpartition('_')[2]}": data
+        for name in SEQUENCES
+        for file, data in cifs(ensemble(name), folder).items()
+    }
+    deep = {name.replace("AGS/seed", "ags_0/seed"): data for name, data in trees.items()}
     junk = {
         "samples/readme.txt": os.urandom(300_000),
         "__MACOSX/samples/._AGS.pdb": b"\0",
