@@ -147,6 +147,7 @@ def configuration() -> Any:
 def trained_network(request: dict[str, Any]) -> Any:
     """The network with a checkpoint's weights: the averaged ones, where there are such."""
     from openfold3.core.utils.checkpoint_loading_utils import get_state_dict_from_checkpoint, load_checkpoint
+    from openfold3.entry_points.experiment_runner import skip_random_init
     from openfold3.projects.of3_all_atom.model import OpenFold3
 
     if "model" not in request["checkpoints"]:
@@ -155,7 +156,8 @@ def trained_network(request: dict[str, Any]) -> Any:
     config.architecture.sample_diffusion.update(
         {name: settings[name] for name in ("gamma_0", "noise_scale", "step_scale")}
     )
-    network = OpenFold3(config)
+    with skip_random_init():  # which takes minutes
+        network = OpenFold3(config)
     checkpoint = load_checkpoint(Path(request["checkpoints"]["model"]))
     weights, _ = get_state_dict_from_checkpoint(checkpoint, init_from_ema_weights=True)
     network.load_state_dict({name.removeprefix("model."): value for name, value in weights.items()})
