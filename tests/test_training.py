@@ -1,6 +1,7 @@
 """The training loop: exact resume, refusals, and what a bad loss leaves behind."""
 
 import copy
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,16 @@ def test_every_residue_is_seen_equally_often() -> None:
     generator = torch.Generator().manual_seed(0)
     long = sum(batches.draw(generator).coordinates.shape[2] == 2 for _ in range(400))
     assert 160 < long < 240
+
+
+def test_an_anchor_on_all_levels_is_the_loss_that_the_objective_sees(tmp_path: Path) -> None:
+    """At alpha T 0 the value of EBA is ln K, and the rest is as often the mean loss as the anchor counts."""
+    values = []
+    for anchor in (0.0, 1.0, 3.0):
+        out = tmp_path / str(anchor)
+        config = _config(alpha_t=0.0, steps=1, anchor=anchor, anchor_sigma=0.0, crossed=True)
+        train(Line(), _examples(), config, out, {})
+        values.append(float((out / "log.csv").read_text().splitlines()[1].split(",")[1]))
+    assert values[0] == pytest.approx(math.log(2), rel=1e-4)
+    assert values[1] > values[0] + 0.01
+    assert values[2] - values[0] == pytest.approx(3 * (values[1] - values[0]), rel=1e-3)

@@ -38,7 +38,9 @@ class TrainConfig:
     targets are cut to so many residues (0: none is). ``freeze``: the trunk stays as it is and is evaluated once.
     ``alpha_t`` is b for DPO and its relatives; energies are divided by residues^``exponent``. ``anchor``: weight of a
     plain denoising loss on noise levels below ``anchor_sigma``: it keeps the width of each basin, while the objective
-    moves populations between basins, which are decided at higher noise.
+    moves populations between basins, which are decided at higher noise. ``anchor_sigma`` 0: it is on all levels that
+    the objective sees, at no further cost: right for frames that are Boltzmann-distributed already. ``crossed``: see
+    `ebabench.alignment.objectives.Comparison.crossed`.
     """
 
     objective: str = "sft"
@@ -58,6 +60,7 @@ class TrainConfig:
     beta: float = 0.4009
     exponent: float = 0.5
     reference: bool = False
+    crossed: bool = False
     anchor: float = 0.0
     anchor_sigma: float = 0.2
     precision: str = "bfloat16"
@@ -79,7 +82,12 @@ class TrainConfig:
     def build(self) -> objectives.Objective:
         """The objective. Raises InputError for one that does not exist."""
         return objectives.build(
-            self.objective, alpha_t=self.alpha_t, beta=self.beta, exponent=self.exponent, reference=self.reference
+            self.objective,
+            alpha_t=self.alpha_t,
+            beta=self.beta,
+            exponent=self.exponent,
+            reference=self.reference,
+            crossed=self.crossed,
         )
 
 
@@ -176,7 +184,9 @@ class _Loss:
             losses, batch.residues, process.progress(level), batch.energies, batch.residue_energies, reference
         )
         value = self.objective.value(seen)
-        if config.anchor:
+        if config.anchor and not config.anchor_sigma:
+            value = value + config.anchor * losses.sum(-1).mean()
+        elif config.anchor:
             low = sigma.clamp(max=config.anchor_sigma) * torch.rand(shape, generator=generator).to(self.device)
             quiet = self._losses(batch, process.level(low.clamp(min=_LOWEST_SIGMA)), noise)
             value = value + config.anchor * quiet.sum(-1).mean()
