@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
 from ebabench.contracts import Generator, Provides, Resources
-from ebabench.errors import InputError
+from ebabench.errors import InputError, unknown
 from ebabench.registry import Registry, folder, resolve, toml_files
 from ebabench.weights import pinned, verified
 
@@ -24,6 +25,7 @@ _Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 _Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 _Location = Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")]
 Overlap = Literal["held_out", "weak_holdout", "uncertain", "not_trained"]
+Setting = bool | int | float | str
 Kind = Literal["in-process", "worker", "ensembles"]
 _WORKER = "ebabench.workers:build"
 _CODE = {"in-process": "entry", "worker": "script", "ensembles": "converter"}
@@ -127,8 +129,9 @@ class Card(_Strict):
     environment: Environment = Environment()
     checkpoints: tuple[Checkpoint, ...] = ()
     ensembles: tuple[PublishedEnsemble, ...] = ()
-    sampling: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    sampling: dict[str, Setting] = Field(default_factory=dict)
     _path: Path = PrivateAttr()
+    _changed: tuple[str, ...] = PrivateAttr(default=())
 
     @model_validator(mode="after")
     def _code_of_its_kind(self) -> Card:
@@ -146,9 +149,29 @@ class Card(_Strict):
         """The file that the card was read from."""
         return self._path
 
+    def with_settings(self, changes: Mapping[str, str]) -> Card:
+        """The card with other ``sampling`` settings, given as text. Raises InputError if it has no such setting."""
+        settings = dict(self.sampling)
+        for name, text in changes.items():
+            if name not in settings:
+                raise unknown(f"setting of {self.name}", name, settings)
+            settings[name] = _like(settings[name], text, f"{self.name}: {name}")
+        try:
+            card = Card.model_validate({**self.model_dump(), "sampling": settings})
+        except ValidationError as error:
+            raise InputError(f"{self.name}: {first_fault(error)}") from error
+        card._path = self._path
+        card._changed = tuple(sorted(changes))
+        return card
+
     def facts(self) -> dict[str, Any]:
-        """What the card says as plain data, with the SHA-256 of checkpoints that were pinned at their download."""
+        """What the card says as plain data, with the SHA-256 of checkpoints that were pinned at their download.
+
+        ``changed``: the settings that are not the card's own, if there are any.
+        """
         plain = self.model_dump(mode="json", exclude_defaults=True)
+        if self._changed:
+            plain["changed"] = list(self._changed)
         for one, checkpoint in zip(plain.get("checkpoints", ()), self.checkpoints, strict=True):
             one["sha256"] = pinned(self, checkpoint)
         return plain
@@ -159,6 +182,16 @@ class Card(_Strict):
             if checkpoint.name == name:
                 return verified(self, checkpoint)
         raise InputError(f"{self._path}: no checkpoint {name!r}; the card has {[c.name for c in self.checkpoints]}")
+
+
+def _like(own: Setting, text: str, what: str) -> Setting:
+    """The value that a text stands for, of the type of the card's own."""
+    try:
+        if isinstance(own, bool):
+            return {"true": True, "false": False}[text]
+        return type(own)(text)
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{what}: {text!r} is not of the kind of {own!r}") from error
 
 
 def read_card(path: Path) -> Card:

@@ -251,6 +251,8 @@ def unofficial(identity: Identity, records: Sequence[Record], suite: Suite | Non
         because.append(f"incomplete: not scored: {', '.join(lacking)}")
     if failed:
         because.append(f"incomplete: failed: {', '.join(failed)}")
+    if changed := identity.card.get("changed"):
+        because.append(f"settings other than the card's: {', '.join(changed)}")
     if identity.random_weights or any(record.random_weights for record in records):
         because.append("random weights: made to test the plumbing")
     return because

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import Called
 from proteins import build, bundle
 
 from ebabench.cards import CARDS, Card
@@ -19,6 +20,7 @@ from ebabench.models.files import Files
 from ebabench.models.gaussian import Packed
 from ebabench.models.md import MolecularDynamics
 from ebabench.models.nma import NormalModes
+from ebabench.runs import Run, unofficial
 from ebabench.structures import Ensemble, Reference, Target
 from ebabench.suites import load_suite, reference_reader
 
@@ -216,8 +218,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def files_card(folder: Path) -> Card:
-    card = CARDS.load("files")
-    return card.model_copy(update={"sampling": {"folder": str(folder)}})
+    return CARDS.load("files").with_settings({"folder": str(folder)})
 
 
 def test_files_give_different_conformations_of_the_folder(folder: Path) -> None:
@@ -234,3 +235,40 @@ def test_too_few_files_and_no_folder_are_said(folder: Path) -> None:
         Files(folder).sample(PEPTIDE, 21, 0)
     with pytest.raises(InputError, match="no such folder"):
         build_generator(files_card(folder / "nowhere"), Resources("cpu", no_reference))
+
+
+# Settings of a card, changed for one run.
+
+
+def test_a_changed_setting_takes_the_type_of_the_cards_and_is_a_fact_of_the_run() -> None:
+    card = CARDS.load("md")
+    changed = card.with_settings({"nanoseconds": "2"})
+    assert changed.sampling == {**card.sampling, "nanoseconds": 2.0}
+    assert changed.path == card.path
+    assert changed.facts()["changed"] == ["nanoseconds"]
+    assert "changed" not in card.facts()
+    assert card.with_settings({}).facts() == card.facts()
+
+
+def test_settings_that_are_not_the_cards_are_refused() -> None:
+    with pytest.raises(InputError, match="unknown setting of md 'nanosecond'; did you mean nanoseconds"):
+        CARDS.load("md").with_settings({"nanosecond": "2"})
+    with pytest.raises(InputError, match=r"md: nanoseconds: 'two' is not of the kind of 1\.0"):
+        CARDS.load("md").with_settings({"nanoseconds": "two"})
+
+
+def test_a_run_of_files_from_a_folder_is_whole_and_unofficial(tmp_path: Path, called: Called) -> None:
+    suite = load_suite("peptides-v1")
+    reader = reference_reader(suite)
+    for target in suite.targets:
+        made = Packed(3.0, 7.35).sample(reader(target.name).target, 4, 0)
+        write_pdb(made, tmp_path / f"{target.name}.pdb")
+    status, _, errors = called(
+        "sample", "--model", "files", "--set", f"folder={tmp_path}", "--samples", "3", "--out", "run"
+    )
+    assert status == 0, errors
+    assert len(list(Path("run/ensembles").glob("*.npz"))) == len(suite.targets)
+    assert "settings other than the card's: folder" in unofficial(Run.read(Path("run")).identity, [], suite)
+    status, _, errors = called("sample", "--model", "files", "--set", "folder")
+    assert status == 2
+    assert "--set folder: not of the form KEY=VALUE" in errors

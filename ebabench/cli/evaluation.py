@@ -38,6 +38,10 @@ _Batch = Annotated[int | None, typer.Option(min=1, help="Conformations at once; 
 _Random = Annotated[
     bool, typer.Option("--random-weights", help="Without checkpoints, to test the plumbing: never ranked.")
 ]
+_Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE, in place of the card's setting: the row is then unofficial."),
+]
 _Out = Annotated[Path | None, typer.Option(help="The run folder; runs/SUITE/MODEL-sSEED-nSAMPLES by default.")]
 _Boards = Annotated[Path, typer.Option(help="Where leaderboards are kept.")]
 _BOARDS = Path("leaderboards")
@@ -54,12 +58,14 @@ def run(
     device: _Device = "cpu",
     batch_size: _Batch = None,
     random_weights: _Random = False,
+    settings: _Set = None,
     out: _Out = None,
     leaderboards: _Boards = _BOARDS,
 ) -> None:
     """Samples a suite with a model, scores what it gives, and brings the leaderboard up to date."""
     chosen = load_suite(suite)
-    folder, reader, _ = _sample(load_card(model), chosen, samples, seed, data, device, batch_size, random_weights, out)
+    card = _card(model, settings)
+    folder, reader, _ = _sample(card, chosen, samples, seed, data, device, batch_size, random_weights, out)
     _score(folder, reader, chosen, jobs)
     _place(folder, chosen, leaderboards)
     _complain(folder, _failures(folder))
@@ -75,11 +81,12 @@ def sample(
     device: _Device = "cpu",
     batch_size: _Batch = None,
     random_weights: _Random = False,
+    settings: _Set = None,
     out: _Out = None,
 ) -> None:
     """Samples a suite with a model; `ebabench run` with the same settings goes on from there."""
     folder, _, failed = _sample(
-        load_card(model), load_suite(suite), samples, seed, data, device, batch_size, random_weights, out
+        _card(model, settings), load_suite(suite), samples, seed, data, device, batch_size, random_weights, out
     )
     _complain(folder, failed)
     print(f"ensembles are in {folder.folder / 'ensembles'}")
@@ -142,6 +149,13 @@ def score(
     if chosen is not None:
         _place(folder, chosen, leaderboards)
     _complain(folder, _failures(folder))
+
+
+def _card(model: str, settings: Sequence[str] | None) -> Card:
+    changes = dict(text.partition("=")[::2] for text in settings or ())
+    if wrong := [text for text in settings or () if "=" not in text]:
+        raise InputError(f"--set {wrong[0]}: not of the form KEY=VALUE")
+    return load_card(model).with_settings(changes)
 
 
 def _sample(
