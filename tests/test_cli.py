@@ -327,7 +327,7 @@ def test_energies_as_csv_and_what_has_none(tiny: Tiny, tmp_path: Path) -> None:
     assert row["file"] == "whole.pdb"
     assert float(row["energy_kj_per_mol"]) < 0
     done = ebabench("energy", "whole.pdb", "trace.pdb", *options, "--out", "energies.csv", cwd=tmp_path)
-    refused(done, 1, "1 of 2 structures have no energy, trace.pdb: ")
+    refused(done, 1, "1 of 2 rows have no energy, trace.pdb: ")
     told = rows(tmp_path / "energies.csv")
     assert [bool(row["energy_kj_per_mol"]) for row in told] == [True, False]
     refused(ebabench("energy", "whole.pdb", *options, "--out", "no/e.csv", cwd=tmp_path), 2, "there is no folder no")

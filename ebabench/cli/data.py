@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ebabench.cli.app import app, progress
 from ebabench.errors import InputError, RunError
+from ebabench.structures import Reference
 from ebabench.suites import load_suite
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @app.command()
@@ -56,22 +61,41 @@ def simulate(
 
 @app.command()
 def energy(
-    files: Annotated[list[Path], typer.Argument(help="PDB or mmCIF, plain or gzipped, one or more structures each.")],
-    forcefield: Annotated[str, typer.Option(help="The energy protocol, for instance amber99sbildn-obc.")],
-    minimise: Annotated[
-        bool | None, typer.Option(help="Minimise first; structures are taken as given by default.")
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="PDB or mmCIF, plain or gzipped, one or more structures each.")
     ] = None,
+    forcefield: Annotated[
+        str | None, typer.Option(help="The energy protocol, for instance amber99sbildn-obc; a suite's own by default.")
+    ] = None,
+    minimise: Annotated[
+        bool | None, typer.Option(help="Minimise first. By default files are taken as given, and suites as trained on.")
+    ] = None,
+    decompose: Annotated[bool, typer.Option("--decompose", help="One row a residue, one column a force term.")] = False,
+    suite: Annotated[str | None, typer.Option(help="In place of files: the molecular dynamics of a suite.")] = None,
+    data: Annotated[Path | None, typer.Option(help="With --suite: its references in the ATLAS layout.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="With --suite: only this target; may be repeated.")] = None,
+    stride: Annotated[int, typer.Option(min=1, help="With --suite: every how many frames are computed.")] = 1,
+    jobs: Annotated[int | None, typer.Option(min=1, help="With --suite: processes; one a core by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="The CSV file; to the screen by default.")] = None,
 ) -> None:
-    """Potential energies as CSV: file, energy_kj_per_mol, one row a structure."""
-    for file in files:
+    """Potential energies as CSV, one row a structure. What was computed is kept, and not computed again."""
+    for file in files or ():
         if not file.is_file():
             raise InputError(f"{file}: no such file")
     if out is not None and not out.parent.is_dir():
         raise InputError(f"--out: there is no folder {out.parent}")
-    from ebabench.physics.energy import energy_table
+    if bool(files) == (suite is not None):
+        raise InputError("give either files or --suite")
+    from ebabench.physics.energy import decomposition_table, energy_table
 
-    table = energy_table(files, forcefield, minimise)
+    if suite is not None:
+        if decompose:
+            raise InputError("--decompose is for files")
+        table = _suite_energies(suite, forcefield, minimise, data, target or [], stride, jobs)
+    elif forcefield is None:
+        raise InputError("--forcefield: name the energy protocol")
+    else:
+        table = (decomposition_table if decompose else energy_table)(files or [], forcefield, minimise)
     text = table.to_csv(index=False)
     if out is None:
         print(text, end="")
@@ -79,6 +103,55 @@ def energy(
         from ebabench.atomic import write_atomic
 
         write_atomic(out, text)
-    without = table[table["energy_kj_per_mol"].isna()]
+    without = table[table["reason"] != ""]
     for row in without.itertuples():
-        raise RunError(f"{len(without)} of {len(table)} structures have no energy, {row.file}: {row.reason}")
+        raise RunError(f"{len(without)} of {len(table)} rows have no energy, {row[1]}: {row.reason}")
+
+
+def _suite_energies(
+    name: str,
+    forcefield: str | None,
+    minimise: bool | None,
+    data: Path | None,
+    only: list[str],
+    stride: int,
+    jobs: int | None,
+) -> pd.DataFrame:
+    """One row a frame: target, replica, frame (from 0), energy_kj_per_mol, reason; computed by several processes."""
+    import pandas as pd
+
+    from ebabench.parallel import workers
+    from ebabench.physics.protocols import get_protocol
+    from ebabench.suites import reference_reader
+
+    suite = load_suite(name)
+    protocol = forcefield or suite.energy
+    if protocol is None:
+        raise InputError(f"{suite.id} names no energy protocol: choose one with --forcefield")
+    get_protocol(protocol)
+    read = reference_reader(suite, data)
+    targets = [suite.target(one).name for one in only] or [one.name for one in suite.targets]
+    with workers(jobs) as pool, progress() as bar:
+        task = bar.add_task(f"{suite.id} {protocol}", total=len(targets))
+        futures = [pool.submit(_target_energies, read, one, stride, protocol, minimise) for one in targets]
+        for future in futures:
+            future.add_done_callback(lambda _: bar.advance(task))
+        return pd.concat([future.result() for future in futures], ignore_index=True)
+
+
+def _target_energies(
+    read: Callable[[str], Reference], name: str, stride: int, protocol: str, minimise: bool | None
+) -> pd.DataFrame:
+    import pandas as pd
+
+    from ebabench.physics.energy import prepare_energies
+
+    reference = read(name)
+    tables = []
+    for number, replica in zip(reference.numbers, reference.replicas, strict=True):
+        found = prepare_energies(reference.target.atoms, replica[::stride], protocol, minimise)
+        count = len(found.values)
+        columns = {"target": name, "replica": number, "frame": range(0, stride * count, stride)}
+        reasons = [found.reasons.get(k, "") for k in range(count)]
+        tables.append(pd.DataFrame({**columns, "energy_kj_per_mol": found.values, "reason": reasons}))
+    return pd.concat(tables)

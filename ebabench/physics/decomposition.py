@@ -68,7 +68,7 @@ def residue_energies(atoms: Atoms, positions: Positions, protocol: str) -> Array
     keys, molecule = store.frame_keys(positions), atoms.digest()
     values = store.recall(key, molecule, keys, int(atoms.residue[-1]) + 1)
     missing = np.flatnonzero(np.isnan(values[:, 0]))
-    for portion in store.portions(missing):
+    for portion in store.portions(missing, len(atoms)):
         values[portion] = decompose(atoms, positions[portion], protocol).values.sum(2)
         store.remember(key, molecule, keys[portion], values[portion])
     return values

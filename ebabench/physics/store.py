@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ebabench.cache import cache_dir
 from ebabench.structures import Positions
 
-_PORTION = 500
+_PORTION = 15_000
 
 
 def _row(width: int | None) -> np.dtype[np.void]:
@@ -33,9 +33,10 @@ def frame_keys(positions: Positions) -> npt.NDArray[np.uint64]:
     return np.frombuffer(digests, dtype="<u8")
 
 
-def portions(missing: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+def portions(missing: npt.NDArray[np.int64], atoms: int) -> list[npt.NDArray[np.int64]]:
     """The frames to compute between two writes, so that an interrupted run has kept most of its work."""
-    return [missing[k : k + _PORTION] for k in range(0, len(missing), _PORTION)]
+    size = max(1, _PORTION // atoms)
+    return [missing[k : k + size] for k in range(0, len(missing), size)]
 
 
 def shipped_folder() -> Path:
