@@ -111,7 +111,13 @@ def _session() -> Session:
     from urllib3.util import Retry
 
     retry = Retry(
-        total=ATTEMPTS - 1, backoff_factor=BACKOFF, status_forcelist=_BUSY, raise_on_status=False, connect=0, read=0
+        status=ATTEMPTS - 1,
+        backoff_factor=BACKOFF,
+        status_forcelist=_BUSY,
+        raise_on_status=False,
+        respect_retry_after_header=False,  # who is told to come back in an hour had better end, and say so
+        connect=0,
+        read=0,
     )
     session = requests.Session()
     session.headers["User-Agent"] = "ebabench"

@@ -41,6 +41,14 @@ suite = "tiny-v1"
 url = "{url}"
 """
 
+CODE = """
+[environment]
+kind = "ensembles"
+repository = "https://example.org/other"
+commit = "0000000000000000000000000000000000000000"
+command = "python other.py"
+"""
+
 
 def ensemble(name: str, seed: int = 0) -> Ensemble:
     target = build(SEQUENCES[name])
@@ -128,6 +136,7 @@ def test_all_layouts_become_the_same_ensembles(server: Server, called: Called, p
     assert (code, told) == (0, "")
     assert "other: MIT; arXiv:0000.00000" in said
     assert "ensembles of 3 of 3 targets are in got" in said
+    assert "ebabench score --name other --ensembles got" in said
     files = find_ensembles("got")
     assert set(files) == set(SEQUENCES)
     for name, file in files.items():
@@ -142,15 +151,24 @@ def test_all_layouts_become_the_same_ensembles(server: Server, called: Called, p
 
 
 def test_they_are_scored_into_a_measured_row(server: Server, called: Called, tiny: Tiny) -> None:
-    """By the command that was printed, on a suite that names no energy protocol."""
-    _, said, _ = called(*command(server, "/b.tar.gz"))
+    """By the command that was printed, with the card's converter, on a suite that names no energy protocol."""
+    asked = command(server, "/b.tar.gz")
+    card = (
+        Path("other.toml")
+        .read_text()
+        .replace('entry = "nowhere:build"', 'converter = "ebabench.models.converters:files"')
+    )
+    Path("other.toml").write_text(card + CODE)
+    _, said, _ = called(*asked)
     scoring = said.splitlines()[-1].replace("DIR", str(tiny.data)).split()
+    assert "--model other.toml" in said
     code, said, told = called(*scoring[1:], "--jobs", "1")
     assert code == 0, told
     assert "the leaderboard is leaderboards/tiny-v1.csv" in said
     with Path("leaderboards/tiny-v1.csv").open(newline="") as file:
         line = list(csv.DictReader(file))[-1]
     assert (line["model"], line["status"], line["targets"]) == ("other", "official", "3/3")
+    assert line["overlap"] == "not_trained"
     assert float(line["rmsf"]) > 0
     assert line["energy_w1"] == ""
     assert "energy_w1: 3 of 3 (the suite names no energy protocol)" in line["undefined"]
