@@ -33,7 +33,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 @pytest.fixture
 def server(files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(module, "BACKOFF", 0.01)
-    monkeypatch.setattr(module, "TIMEOUT", (2.0, 0.3))
     with serving() as state:
         state.files = {REST: zipped(files), STATIC: zipped(files)}
         yield state
@@ -61,8 +60,12 @@ def test_a_chain_comes_from_the_rest_interface_and_is_pinned(server: Server, tmp
     assert sorted(path.name for path in tmp_path.rglob("*.zip*")) == []
 
 
-@pytest.mark.parametrize("fault", [404, 500, ("silent", 0.6)])
-def test_the_static_path_is_next(server: Server, tmp_path: Path, fault: object) -> None:
+@pytest.mark.parametrize("fault", [404, 500, ("silent", 1.0)])
+def test_the_static_path_is_next(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: object
+) -> None:
+    if isinstance(fault, tuple):
+        monkeypatch.setattr(module, "TIMEOUT", (10.0, 0.5))
     server.faults[REST] = [fault] * module.ATTEMPTS
     get(server, tmp_path)
     assert server.asked[-1][0] == STATIC
