@@ -1,8 +1,10 @@
 """Which side chains reach the surface: Shrake-Rupley, stopped as soon as the answer is known.
 
 The question is only whether a residue's side chain exposes more than a threshold. So a residue is done at the first few
-free points, and a patch of points that one neighbour covers as a whole is done at once. The answer is exactly that of
-counting all points (Shrake and Rupley, J. Mol. Biol. 79, 351 (1973); the points are a golden-section spiral).
+free points, and a patch of points that one neighbour covers as a whole is done at once. What covered a patch or point
+in the frame before, or the atom elsewhere, is tried first; before a point counts as free, all neighbours were. The
+answer is exactly that of counting all points (Shrake and Rupley, J. Mol. Biol. 79, 351 (1973); the points are a
+golden-section spiral).
 
 Published numbers rest on mdtraj, whose areas of a trajectory are not quite that: to the free points of an atom it adds
 the atom's area in the frame before, in nm^2, before it multiplies by the area of a point. Here every frame is taken for
@@ -28,8 +30,8 @@ RADII = {"C": 1.7, "N": 1.55, "O": 1.52, "S": 1.8}  # angstrom, van der Waals
 BACKBONE = ("N", "CA", "C", "O", "OXT")
 
 _PATCHES = 64
-_NEAR = 0.5
-_MOST_CELLS = 64
+_BLOCK = 16  # spheres tested at once
+_KNOWN = 48  # spheres kept for each atom that covered something of it
 _Array = npt.NDArray[Any]
 
 
@@ -48,11 +50,10 @@ def exposed(atoms: Atoms, positions: Positions) -> npt.NDArray[np.bool_]:
     share = 4 * np.pi * reach**2 / POINTS
     if len(positions) > 1:
         share /= 1 - share / 100
-    side = np.flatnonzero(~np.isin(atoms.name, BACKBONE))
-    side = side[np.argsort(atoms.residue[side], kind="stable")]
-    first = np.searchsorted(atoms.residue[side], np.arange(atoms.residue[-1] + 2))
+    side = ~np.isin(atoms.name, BACKBONE)
+    start = np.searchsorted(atoms.residue, np.arange(atoms.residue[-1] + 2))
     frames = np.ascontiguousarray(positions)
-    found: npt.NDArray[np.bool_] = _exposed(frames, reach, share, side, first, *_sphere(), THRESHOLD)
+    found: npt.NDArray[np.bool_] = _exposed(frames, reach, share, side, start, *_sphere(), THRESHOLD)
     return found
 
 
@@ -82,140 +83,202 @@ def _sphere() -> tuple[_Array, _Array, _Array, _Array]:
     return points, first, centers, np.maximum.reduceat(chords, first[:-1])
 
 
-@numba.njit(cache=True)
-def _cells(xyz: _Array, size: float) -> tuple[_Array, _Array, _Array, _Array]:  # pragma: no cover
-    """Atoms sorted by the cell, of at least ``size``, that they lie in.
-
-    Returns the cell of each atom [N, 3], cells along each axis [3], the first atom of each cell in the sorted order
-    (and one more), and the order [N].
-    """
-    low, side = np.empty(3), np.empty(3, np.int64)
-    for x in range(3):
-        low[x] = xyz[:, x].min()
-        side[x] = min(int((xyz[:, x].max() - low[x]) / size) + 1, _MOST_CELLS)
-    cell = np.empty(xyz.shape, np.int64)
-    first = np.zeros(side[0] * side[1] * side[2] + 1, np.int64)
-    at = np.empty(len(xyz), np.int64)
-    for i in range(len(xyz)):
-        for x in range(3):
-            cell[i, x] = min(int((xyz[i, x] - low[x]) / size), side[x] - 1)
-        at[i] = (cell[i, 0] * side[1] + cell[i, 1]) * side[2] + cell[i, 2]
-        first[at[i] + 1] += 1
-    first = np.cumsum(first)
-    filled = first[:-1].copy()
-    order = np.empty(len(xyz), np.int64)
-    for i in range(len(xyz)):
-        order[filled[at[i]]] = i
-        filled[at[i]] += 1
-    return cell, side, first, order
+@numba.njit(cache=True, error_model="numpy")
+def _bound(spheres: _Array, start: _Array, bounds: _Array) -> None:  # pragma: no cover
+    """A ball round the centers of each residue's atoms: rows x, y, z, radius of ``bounds``."""
+    for r in range(len(start) - 1):
+        x = y = z = most = 0.0
+        count = start[r + 1] - start[r]
+        for k in range(start[r], start[r + 1]):
+            x, y, z = x + spheres[k, 0] / count, y + spheres[k, 1] / count, z + spheres[k, 2] / count
+        for k in range(start[r], start[r + 1]):
+            most = max(most, (spheres[k, 0] - x) ** 2 + (spheres[k, 1] - y) ** 2 + (spheres[k, 2] - z) ** 2)
+        bounds[0, r], bounds[1, r], bounds[2, r], bounds[3, r] = x, y, z, np.sqrt(most)
 
 
-@numba.njit(cache=True)
-def _neighbours(
-    i: int, here: _Array, spheres: _Array, side: _Array, first: _Array, around: _Array, picked: _Array
+@numba.njit(cache=True, error_model="numpy")
+def _residues_near(r: int, bounds: _Array, gap: float, near: _Array) -> int:  # pragma: no cover
+    """Residues with atoms that may be nearer than ``gap`` to one of residue r. Returns their number."""
+    count = np.uint64(0)
+    x, y, z, reach = bounds[0, r], bounds[1, r], bounds[2, r], bounds[3, r] + gap
+    for q in range(bounds.shape[1]):
+        square = (bounds[0, q] - x) ** 2 + (bounds[1, q] - y) ** 2 + (bounds[2, q] - z) ** 2
+        # Without a branch, that would be mispredicted: what is not picked is overwritten.
+        near[count] = q
+        count += np.uint64(square < (bounds[3, q] + reach) ** 2)
+    return np.int64(count)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _spheres_near(
+    i: int,
+    x: float,
+    y: float,
+    z: float,
+    margin: float,
+    widest: float,
+    spheres: _Array,
+    start: _Array,
+    bounds: _Array,
+    near: _Array,
+    picked: _Array,
+    around: _Array,
 ) -> int:  # pragma: no cover
-    """Spheres that cut sphere i: rows (direction, distance, height) of ``around``, those that cover most come first.
+    """Spheres other than i that reach within ``margin`` of a point: all that could cover something there.
 
-    ``spheres`` [4, N]: positions and radii sorted by cell; ``here``: the cell of sphere i. A point of direction u on it
-    lies in the neighbour's sphere if u . direction > height. Returns their number.
+    ``near``: the residues that they may belong to; ``widest``: the largest sphere. They are put into ``around`` [4, .],
+    filled up to whole blocks with spheres of no size, and their numbers into ``picked``. Returns their number, filled
+    up.
     """
-    count = 0
-    x, y, z, radius = spheres[0, i], spheres[1, i], spheres[2, i], spheres[3, i]
-    for a in range(max(here[0] - 1, 0), min(here[0] + 2, side[0])):
-        for b in range(max(here[1] - 1, 0), min(here[1] + 2, side[1])):
-            row = (a * side[1] + b) * side[2]
-            start = first[row + max(here[2] - 1, 0)]
-            stop = first[row + min(here[2] + 2, side[2])]
-            for j in range(start, stop):
-                square = (spheres[0, j] - x) ** 2 + (spheres[1, j] - y) ** 2 + (spheres[2, j] - z) ** 2
-                # Without a branch, that would be mispredicted: what is not picked is overwritten.
-                picked[count] = j
-                count += (square < (radius + spheres[3, j]) ** 2) & (j != i)
-    ahead = 0
-    for k in range(count):
-        j = picked[k]
-        dx, dy, dz = spheres[0, j] - x, spheres[1, j] - y, spheres[2, j] - z
-        square = dx * dx + dy * dy + dz * dz
-        distance = np.sqrt(square)
-        height = (radius * radius + square - spheres[3, j] ** 2) / (2 * radius)
-        row = k
-        if height < _NEAR * distance:
-            around[k] = around[ahead]
-            row = ahead
-            ahead += 1
-        around[row, 0], around[row, 1], around[row, 2] = dx, dy, dz
-        around[row, 3], around[row, 4] = distance, height
-    return count
+    count = np.uint64(0)
+    for q in near:
+        square = (bounds[0, q] - x) ** 2 + (bounds[1, q] - y) ** 2 + (bounds[2, q] - z) ** 2
+        if square >= (bounds[3, q] + margin + widest) ** 2:
+            continue
+        for j in range(start[q], start[q + 1]):
+            square = (spheres[j, 0] - x) ** 2 + (spheres[j, 1] - y) ** 2 + (spheres[j, 2] - z) ** 2
+            picked[count] = j
+            count += np.uint64((square < (margin + spheres[j, 3]) ** 2) & (j != i))
+    found = np.int64(count)
+    _gather(picked, found, spheres, around)
+    filled = (found + _BLOCK - 1) // _BLOCK * _BLOCK
+    around[:, found:filled] = 0.0
+    around[0, found:filled] = 1e9
+    return filled
 
 
-@numba.njit(cache=True)
-def _covering(u: _Array, chord: float, around: _Array, count: int, guess: int) -> int:  # pragma: no cover
-    """A neighbour whose sphere holds every point within ``chord`` of direction u, or -1; the guess is tried first."""
-    x, y, z = u[0], u[1], u[2]
-    n = around[guess]
-    if x * n[0] + y * n[1] + z * n[2] - chord * n[3] > n[4] and count:
-        return guess
+@numba.njit(cache=True, error_model="numpy")
+def _gather(which: _Array, count: int, spheres: _Array, into: _Array) -> bool:  # pragma: no cover
+    """Puts spheres, by their numbers, into the columns of ``into`` [4, .]. Returns that it did."""
     for k in range(count):
-        n = around[k]
-        if x * n[0] + y * n[1] + z * n[2] - chord * n[3] > n[4]:
-            return k
+        j = which[k]
+        into[0, k], into[1, k], into[2, k], into[3, k] = spheres[j, 0], spheres[j, 1], spheres[j, 2], spheres[j, 3]
+    return True
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _holds(sphere: _Array, x: float, y: float, z: float, margin: float) -> bool:  # pragma: no cover
+    """Whether a sphere holds all within ``margin`` of a point."""
+    inner = sphere[3] - margin
+    return (sphere[0] - x) ** 2 + (sphere[1] - y) ** 2 + (sphere[2] - z) ** 2 < inner * inner
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _holder(x: float, y: float, z: float, margin: float, around: _Array, count: int) -> int:  # pragma: no cover
+    """The first sphere of ``around`` that holds all within ``margin`` of a point, or -1."""
+    for block in range(0, count, _BLOCK):
+        hit = np.uint32(0)
+        ax, ay = around[0, block : block + _BLOCK], around[1, block : block + _BLOCK]
+        az, ar = around[2, block : block + _BLOCK], around[3, block : block + _BLOCK]
+        for k in range(_BLOCK):
+            inner = max(ar[k] - margin, 0.0)
+            hit |= np.uint32((ax[k] - x) ** 2 + (ay[k] - y) ** 2 + (az[k] - z) ** 2 < inner * inner)
+        if hit:
+            for k in range(_BLOCK):
+                inner = max(ar[k] - margin, 0.0)
+                if (ax[k] - x) ** 2 + (ay[k] - y) ** 2 + (az[k] - z) ** 2 < inner * inner:
+                    return block + k
     return -1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
+def _free(
+    i: int,
+    directions: _Array,
+    enough: int,
+    spheres: _Array,
+    around: _Array,
+    count: int,
+    picked: _Array,
+    covers: _Array,
+) -> int:  # pragma: no cover
+    """How many of some points of sphere i no sphere of ``around`` covers, counted up to ``enough``."""
+    free, radius = 0, spheres[i, 3]
+    for point in range(len(directions)):
+        x = spheres[i, 0] + radius * directions[point, 0]
+        y = spheres[i, 1] + radius * directions[point, 1]
+        z = spheres[i, 2] + radius * directions[point, 2]
+        if covers[point] != i and _holds(spheres[covers[point]], x, y, z, 0.0):
+            continue
+        k = _holder(x, y, z, 0.0, around, count)
+        if k >= 0:
+            covers[point] = picked[k]
+            continue
+        free += 1
+        if free == enough:
+            break
+    return free
+
+
+@numba.njit(cache=True, error_model="numpy")
 def _exposed(
     positions: _Array,
     reach: _Array,
     share: _Array,
-    side_atoms: _Array,
-    first: _Array,
+    side: _Array,
+    start: _Array,
     points: _Array,
     first_point: _Array,
     centers: _Array,
     chords: _Array,
     threshold: float,
 ) -> _Array:  # pragma: no cover
-    residues, patches = len(first) - 1, len(centers)
+    size, residues, patches = len(reach), len(start) - 1, len(centers)
     result = np.zeros((len(positions), residues), np.bool_)
-    around = np.empty((len(reach), 5))
-    spheres, rank = np.empty((4, len(reach))), np.empty(len(reach), np.int64)
-    picked = np.empty(len(reach) + 1, np.int64)
+    spheres, bounds, widest = np.empty((size, 4)), np.empty((4, residues)), reach.max()
+    spheres[:, 3] = reach
+    near, near_count = np.empty(residues + 1, np.int64), 0
+    around, picked = np.empty((4, size + _BLOCK)), np.empty(size + 1, np.int64)
+    # What covered each patch and point last, and, for each atom, whatever did; at first the atom itself, that does not.
+    itself = np.arange(size).astype(np.int32).reshape(-1, 1)
+    of_patch, of_point = itself + np.zeros(patches, np.int32), itself + np.zeros(len(points), np.int32)
+    known, newest = itself + np.zeros(_KNOWN, np.int32), np.zeros(size, np.int64)
+    these = np.empty((4, _KNOWN))
     # Where a residue was exposed in the frame before, it is likely to be again.
     atom_hint, patch_hint = np.zeros(residues, np.int64), np.zeros(residues, np.int64)
     for frame in range(len(positions)):
-        xyz = positions[frame].astype(np.float64)
-        cell, side, first_in_cell, order = _cells(xyz, 2 * reach.max())
-        for k in range(len(order)):
-            spheres[:3, k] = xyz[order[k]]
-            spheres[3, k] = reach[order[k]]
-            rank[order[k]] = k
+        spheres[:, :3] = positions[frame]
+        _bound(spheres, start, bounds)
         for residue in range(residues):
-            atoms = first[residue + 1] - first[residue]
-            area = 0.0
+            atoms = start[residue + 1] - start[residue]
+            area, near_known = 0.0, False
             for turn in range(atoms):
-                which = (atom_hint[residue] + turn) % atoms
-                i = side_atoms[first[residue] + which]
-                count = _neighbours(rank[i], cell[i], spheres, side, first_in_cell, around, picked)
-                guess = 0
+                i = start[residue] + (atom_hint[residue] + turn) % atoms
+                if not side[i]:
+                    continue
+                radius, gathered = reach[i], False
                 for step in range(patches):
                     patch = (patch_hint[residue] + step) % patches
-                    cover = _covering(centers[patch], chords[patch], around, count, guess)
-                    if cover >= 0:
-                        guess = cover
+                    x = spheres[i, 0] + radius * centers[patch, 0]
+                    y = spheres[i, 1] + radius * centers[patch, 1]
+                    z = spheres[i, 2] + radius * centers[patch, 2]
+                    margin = radius * chords[patch]
+                    if _holds(spheres[of_patch[i, patch]], x, y, z, margin):
                         continue
-                    for point in range(first_point[patch], first_point[patch + 1]):
-                        cover = _covering(points[point], 0.0, around, count, guess)
-                        if cover >= 0:
-                            guess = cover
-                            continue
-                        area += share[i]
-                        if area > threshold:
-                            break
+                    if not gathered:
+                        gathered = _gather(known[i], _KNOWN, spheres, these)
+                    k = _holder(x, y, z, margin, these, _KNOWN)
+                    if k >= 0:
+                        of_patch[i, patch] = known[i, k]
+                        continue
+                    if not near_known:
+                        near_count, near_known = _residues_near(residue, bounds, 2 * widest, near), True
+                    count = _spheres_near(
+                        i, x, y, z, margin, widest, spheres, start, bounds, near[:near_count], picked, around
+                    )
+                    k = _holder(x, y, z, margin, around, count)
+                    if k >= 0:
+                        of_patch[i, patch] = picked[k]
+                        known[i, newest[i]] = picked[k]
+                        newest[i] = (newest[i] + 1) % _KNOWN
+                        continue
+                    here = slice(first_point[patch], first_point[patch + 1])
+                    enough = int((threshold - area) / share[i]) + 1
+                    area += share[i] * _free(i, points[here], enough, spheres, around, count, picked, of_point[i, here])
                     if area > threshold:
-                        patch_hint[residue] = patch
+                        result[frame, residue] = True
+                        atom_hint[residue], patch_hint[residue] = i - start[residue], patch
                         break
-                if area > threshold:
-                    result[frame, residue] = True
-                    atom_hint[residue] = which
+                if result[frame, residue]:
                     break
     return result
