@@ -29,12 +29,12 @@ class FailureError(Exception):
         self.reason = reason
 
 
-def probe(request: dict[str, Any]) -> dict[str, Any]:
+def probe(_request: dict[str, Any]) -> dict[str, Any]:
     """Imports what ``sample`` needs."""
     import af3_network
     import torch
 
-    af3_network.load(Path(request.get("cache", ".")).resolve())
+    af3_network.load(Path.cwd())
     from protenix.model import generator  # noqa: F401
 
     af3_network.second_line()
@@ -103,7 +103,7 @@ def featurised(request: dict[str, Any]) -> tuple[Any, Any]:
                 f"no alignment of {name}: put it at {alignment} (A3M, the sequence itself first), or set "
                 'msa = "none" in the card',
             )
-    return af3_network.featurise(name, sequence, alignment)
+    return af3_network.featurise(name, sequence, alignment, Path(request["cache"]))
 
 
 def prepared_network(request: dict[str, Any]) -> Any:
@@ -117,11 +117,14 @@ def prepared_network(request: dict[str, Any]) -> Any:
     random.seed(request["seed"])
     np.random.seed(request["seed"])
     torch.manual_seed(request["seed"])
-    network = af3_network.build(request["settings"]["architecture"], small=request["random_weights"])
+    weights = None
     if not request["random_weights"]:
         if "model" not in request["checkpoints"]:
             raise FailureError("weights", "the request has no checkpoint model")
-        af3_network.read_weights(network, Path(request["checkpoints"]["model"]))
+        weights = Path(request["checkpoints"]["model"])
+    network = af3_network.build(request["settings"]["architecture"], weights is None, blank=weights is not None)
+    if weights is not None:
+        af3_network.read_weights(network, weights)
     return network.to(request["device"])
 
 

@@ -1,5 +1,6 @@
 """Protenix in its own environment, and EBA's release on the older one that it fits: sampled, loaded, fine-tuned."""
 
+import ast
 import csv
 import threading
 import time
@@ -35,7 +36,7 @@ import pathlib, sys, torch
 import af3_network
 af3_network.load(pathlib.Path(sys.argv[1]).resolve())
 torch.manual_seed(2)
-network = af3_network.build(sys.argv[3], small=True)
+network = af3_network.build(sys.argv[3], small=True, blank=True)
 try:
     af3_network.read_weights(network, pathlib.Path(sys.argv[2]))
     given = torch.load(sys.argv[2])["model"]
@@ -43,6 +44,14 @@ try:
 except af3_network.UnsuitableError as error:
     said = error
 pathlib.Path(sys.argv[4]).write_text(str(said))
+"""
+ALIGN = """
+import pathlib, sys
+import af3_network
+cache, alignment = (pathlib.Path(path).resolve() for path in sys.argv[1:3])
+af3_network.load(cache)
+features, _ = af3_network.featurise("peptide", "GYDPETGTWG", alignment, cache)
+pathlib.Path(sys.argv[3]).write_text(str([features["msa"].tolist(), features["has_deletion"].int().tolist()]))
 """
 
 
@@ -124,6 +133,22 @@ def test_a_checkpoint_is_loaded_whole_or_not_at_all(done: Exercise, eba: Exercis
     assert said["protenix", "protenix"] == said["eba-protenix", "eba-protenix"] == "True"
     assert "is of another architecture" in said["protenix", "eba-protenix"]
     assert "is of another architecture" in said["eba-protenix", "protenix"]
+
+
+def test_an_alignment_is_read_alike_by_both(done: Exercise, eba: Exercise, tmp_path: Path) -> None:
+    alignment = tmp_path / "alignment.a3m"
+    alignment.write_text(">query\nGYDPETGTWG\n>one\nGYDPETGTWF\n>two\n-YDPEaTGTWG\n")
+    said = []
+    for card in (done.card, eba.card):
+        run(card, ALIGN, tmp_path / "cache", alignment, tmp_path / "said")
+        said.append(ast.literal_eval((tmp_path / "said").read_text()))
+    assert said[0] == said[1]
+    rows, deletions = said[0]
+    assert [len(row) for row in rows] == [10, 10, 10]
+    assert rows[1][:9] == rows[0][:9]
+    assert rows[2][1:] == rows[0][1:]
+    assert len({rows[0][0], rows[2][0]}) == len({rows[0][9], rows[1][9]}) == 2
+    assert np.argwhere(deletions).tolist() == [[2, 5]]
 
 
 def test_weights_that_are_missing_are_named(done: Exercise, tmp_path: Path) -> None:

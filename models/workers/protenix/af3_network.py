@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import ccd_files
 
@@ -57,18 +58,17 @@ class Embedded:
 
 
 def load(cache: Path) -> None:
-    """Makes the package importable with its files in ``cache``."""
+    """Makes the package importable, its files to be looked for in ``cache``."""
     os.environ["LAYERNORM_TYPE"] = "torch"  # the default compiles a CUDA extension
     os.environ["PROTENIX_ROOT_DIR"] = str(cache)
-    cif, molecules = ccd_files.components(cache / "common")
     from biotite.structure.io.pdbx import convert
     from configs.configs_data import data_configs
 
     # The first line edits this list while it is imported, for reading mmCIF; biotite has had it only to 1.0.
     convert.PDBX_COVALENT_TYPES = getattr(convert, "PDBX_COVALENT_TYPES", [])
 
-    data_configs["ccd_components_file"] = str(cif)
-    data_configs["ccd_components_rdkit_mol_file"] = str(molecules)
+    data_configs["ccd_components_file"] = str(cache / "common" / ccd_files.CIF)
+    data_configs["ccd_components_rdkit_mol_file"] = str(cache / "common" / ccd_files.MOLECULES)
 
 
 def second_line() -> bool:
@@ -78,8 +78,11 @@ def second_line() -> bool:
     return hasattr(protenix, "update_input_feature_dict")
 
 
-def build(architecture: str, small: bool) -> Any:
-    """The network with fresh weights. Raises UnsuitableError for an architecture that the package does not know."""
+def build(architecture: str, small: bool, blank: bool = False) -> Any:
+    """The network with fresh weights, or ``blank``, for weights that are read afterwards.
+
+    Raises UnsuitableError for an architecture that the package does not know.
+    """
     from configs.configs_base import configs as base
     from configs.configs_data import data_configs
     from configs.configs_inference import inference_configs
@@ -100,7 +103,26 @@ def build(architecture: str, small: bool) -> Any:
     for name, value in _PLAIN.items():
         if name in configs:
             configs[name] = value
-    return Protenix(configs).eval()
+    with _undrawn() if blank else contextlib.nullcontext():
+        return Protenix(configs).eval()
+
+
+@contextlib.contextmanager
+def _undrawn() -> Iterator[None]:
+    """Initial weights are not drawn: of 368 million of them scipy makes a minute or more."""
+    import numpy as np
+    from scipy.stats import truncnorm
+    from torch.nn import init
+
+    changes = (
+        mock.patch.object(truncnorm, "rvs", lambda *_, size, **__: np.zeros(size)),
+        mock.patch.object(truncnorm, "std", return_value=1.0),
+        mock.patch.object(init, "kaiming_uniform_", lambda tensor, *_, **__: tensor),
+    )
+    with contextlib.ExitStack() as stack:
+        for change in changes:
+            stack.enter_context(change)
+        yield
 
 
 def _merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,11 +159,12 @@ def read_weights(network: Any, path: Path) -> None:
     network.load_state_dict(weights)
 
 
-def featurise(name: str, sequence: str, alignment: Path | None) -> tuple[dict[str, Any], Any]:
+def featurise(name: str, sequence: str, alignment: Path | None, cache: Path) -> tuple[dict[str, Any], Any]:
     """The package's features of a single chain without templates, and its heavy atoms.
 
-    Without an ``alignment`` (A3M) the sequence stands alone.
+    Without an ``alignment`` (A3M) the sequence stands alone. ``cache`` is what ``load`` was told.
     """
+    ccd_files.components(cache / "common")
     import torch
     from protenix.data.utils import data_type_transform, make_dummy_feature
 

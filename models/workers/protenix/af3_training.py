@@ -99,17 +99,17 @@ def turned(coordinates: Tensor, weight: Tensor, noise: Tensor) -> Tensor:
 
 def finetune(protenix: Any, featurise: Featurise, request: Mapping[str, Any]) -> dict[str, Any]:
     """Answers the verb: ``data`` holds NAME.npz, ``out`` is the run's folder, ``training`` has the loop's settings."""
-    config = configured(TrainConfig, {"precision": "float32", **request["training"]})
+    config = configured(TrainConfig, request["training"])
     out, device = Path(request["out"]), request["device"]
     if config.crop:
         raise InputError("crop: Protenix's chains are trained whole")
     out.mkdir(parents=True, exist_ok=True)
-    protenix.requires_grad_(False)
+    for name, parameter in protenix.named_parameters():  # the module has constants among its own
+        parameter.requires_grad = parameter.requires_grad and name.startswith("diffusion_module.")
     paths = sorted(Path(request["data"]).glob("*.npz"))
     if not paths:
         raise InputError(f"{request['data']} has no NAME.npz")
     examples = [_example(protenix, featurise, path, request, out / "prepared") for path in paths]
-    protenix.diffusion_module.requires_grad_(True)
     provenance = {
         "architecture": request["settings"]["architecture"],
         "random_weights": request["random_weights"],
