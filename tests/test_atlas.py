@@ -106,7 +106,7 @@ def test_a_chain_is_scored_on_the_suite_and_the_rest_is_called_missing(
     code, _, told = called("run", "--model", "static", *on)
     assert (code, told.count("\n")) == (2, 1)
     assert "no molecular dynamics of" in told
-    assert "`ebabench fetch atlas --split test --tier protein`" in told
+    assert f"1 of 82 chains are there (`ebabench fetch atlas --split test --tier protein --data {protein}`)" in told
 
 
 def test_tiers_do_not_meet_in_a_table(analysis: Path, model: Path, called: Called) -> None:

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ebabench.cards import first_fault
-from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_REPLICAS
+from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_REPLICAS, replica_files
 from ebabench.datasets.references import read_reference
 from ebabench.datasets.simulate import Simulation
 from ebabench.errors import InputError, unknown
@@ -164,7 +164,9 @@ def reference_reader(suite: Suite, data: Path | None = None) -> Callable[[str], 
     """
     embedded = folder("ebabench.datasets") / "peptides" / suite.id
     if data is None and suite.tier in ATLAS_FRAMES:
-        raise InputError(f"the references of {suite.id} are not shipped: give --data, a folder of {_fetch(suite)}")
+        raise InputError(
+            f"the references of {suite.id} are not shipped: give --data, a folder that `{_fetch(suite)}` has filled"
+        )
     return partial(_read_reference, suite, data or embedded)
 
 
@@ -173,7 +175,12 @@ def _read_reference(suite: Suite, root: Path, name: str) -> Reference:
     try:
         reference = read_reference(root, name, suite.tier)
     except InputError as error:
-        raise InputError(f"{error} (`{_fetch(suite)}`)" if suite.tier in ATLAS_FRAMES else str(error)) from error
+        if suite.tier not in ATLAS_FRAMES or replica_files(root, name, suite.tier):
+            raise
+        here = sum(bool(replica_files(root, target.name, suite.tier)) for target in suite.targets)
+        raise InputError(
+            f"{error}; {here} of {len(suite.targets)} chains are there (`{_fetch(suite)} --data {root}`)"
+        ) from error
     if reference.target.sequence != sequence:
         raise InputError(f"{root / name}: holds {reference.target.sequence}, but {suite.id} says {sequence}")
     found = {number: len(frames) for number, frames in zip(reference.numbers, reference.replicas, strict=True)}
