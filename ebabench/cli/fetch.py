@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ebabench.cards import load_card
 from ebabench.cli.app import app
@@ -107,7 +107,7 @@ def _all(title: str, names: Sequence[str], work: Work, jobs: int) -> dict[str, s
     """Do the work for every name, some at a time; why it failed, by name."""
     failed: dict[str, str] = {}
     with _progress() as bar, _threads(jobs) as (pool, stop):
-        overall = bar.add_task(title, total=None, state=f"0 of {len(names)}")
+        overall = bar.add_task(title, total=len(names), state=f"0 of {len(names)}")
 
         def one(name: str) -> None:
             stop.check()
@@ -125,12 +125,17 @@ def _all(title: str, names: Sequence[str], work: Work, jobs: int) -> dict[str, s
                 raise RunError(f"{error}; what was finished is kept, the same command goes on from it") from error
             except RunError as error:
                 failed[futures[future]] = str(error)
-            bar.update(overall, state=f"{done} of {len(names)}" + f", {len(failed)} failed" * bool(failed))
+            state = f"{done} of {len(names)}" + f", {len(failed)} failed" * bool(failed)
+            bar.update(overall, completed=done, state=state)
     return {name: failed[name] for name in names if name in failed}
 
 
 def _teller(bar: Progress, task: TaskID) -> Report:
-    return lambda here, total: bar.update(task, completed=here, total=total)
+    def tell(here: int, total: int | None) -> None:
+        of = f" of {total / 1e6:.0f}" if total else ""
+        bar.update(task, completed=here, total=total, state=f"{here / 1e6:.0f}{of} MB")
+
+    return tell
 
 
 class _Stop:
@@ -168,7 +173,7 @@ def _threads(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, _Stop]]:
 
 
 def _progress() -> Progress:
-    """Bytes and their speed, on the error stream; silent where that is not a terminal."""
+    """A bar for everything and one for each download, on the error stream; silent where that is not a terminal."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    return Progress(*columns, TextColumn("{task.fields[state]}"), console=console, disable=not console.is_terminal)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal)
