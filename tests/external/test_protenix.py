@@ -46,12 +46,13 @@ except af3_network.UnsuitableError as error:
 pathlib.Path(sys.argv[4]).write_text(str(said))
 """
 ALIGN = """
-import pathlib, sys
+import os, pathlib, sys
 import af3_network
-cache, alignment = (pathlib.Path(path).resolve() for path in sys.argv[1:3])
+cache, alignment, said = (pathlib.Path(path).resolve() for path in sys.argv[1:4])
+os.chdir(said.parent)
 af3_network.load(cache)
 features, _ = af3_network.featurise("peptide", "GYDPETGTWG", alignment, cache)
-pathlib.Path(sys.argv[3]).write_text(str([features["msa"].tolist(), features["has_deletion"].int().tolist()]))
+said.write_text(str([features["msa"].tolist(), features["has_deletion"].int().tolist()]))
 """
 
 
