@@ -11,6 +11,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import os
 import sys
 import tarfile
 import time
@@ -48,6 +49,8 @@ def sample(request: dict[str, Any]) -> dict[str, Any]:
     from bioemu.sample import generate_batch
 
     settings, wanted, random = request["settings"], request["samples"], request["random_weights"]
+    if settings["side_chains"] and "HPACKER_PYTHONBIN" not in os.environ:  # the package would install it
+        raise WorkerError("unsupported", "side chains need hpacker: set HPACKER_PYTHONBIN to the Python that has it")
     sequence, cache = request["target"]["sequence"], Path(request["cache"])
     embeddings = random_embeddings(sequence) if random else trained_embeddings(request, cache)
     network, sdes = random_network(request["seed"]) if random else trained_network(request["checkpoints"], cache)

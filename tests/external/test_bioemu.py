@@ -8,6 +8,7 @@ import pytest
 from exercise import TARGET, Exercise, call, check_contract, exercise, run
 
 from ebabench.errors import RunError
+from ebabench.workers import read_samples
 
 pytestmark = pytest.mark.external
 
@@ -79,3 +80,18 @@ def test_unphysical_conformations_are_counted_not_kept(done: Exercise, tmp_path:
     np.save(embeddings / f"{digest}_pair.npy", np.zeros((length, length, 128), np.float32))
     with pytest.raises(RunError, match="0 of 4 conformations are physical; 2 were asked for"):
         call(done.card, request, tmp_path / "call")
+
+
+def test_side_chains_come_of_hpacker(done: Exercise, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BioEmu hands every backbone to another program; this one gives the native structure back."""
+    packer = tmp_path / "python"
+    packer.write_text('#!/bin/sh\ncp native.pdb "$3"\n')
+    packer.chmod(0o755)
+    request = {"random_weights": True, "settings": dict(done.card.sampling) | {"side_chains": True}}
+    monkeypatch.delenv("HPACKER_PYTHONBIN", raising=False)
+    with pytest.raises(RunError, match="set HPACKER_PYTHONBIN"):
+        call(done.card, request, tmp_path / "without")
+    monkeypatch.setenv("HPACKER_PYTHONBIN", str(packer))
+    call(done.card, request, tmp_path / "with")
+    ensemble = read_samples(tmp_path / "with" / "samples.npz", TARGET)
+    np.testing.assert_allclose(ensemble.positions, [TARGET.native, TARGET.native], atol=2e-3)
