@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from command import Tiny, ebabench
 
+from ebabench.cards import CARDS
 from ebabench.registry import METRICS
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -48,3 +49,14 @@ def test_every_metric_is_defined_in_the_docs() -> None:
     text = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text()
     keys = [spec.key for family in METRICS for spec in METRICS.load(family).specs]
     assert [key for key in keys if f"`{key}`" not in text and not key.startswith("md_")] == []
+
+
+def test_every_model_is_in_the_docs_with_the_commit_of_its_card() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "models.md").read_text()
+    cards = [CARDS.load(name) for name in CARDS]
+    assert [card.name for card in cards if f"`{card.name}`" not in text] == []
+    for card in cards:
+        if card.environment.commit and card.environment.repository:
+            source = f"{card.environment.repository.removeprefix('https://github.com/')} {card.environment.commit[:7]}"
+            (row,) = (line for line in text.splitlines() if line.startswith("|") and f"`{card.name}`" in line)
+            assert source in row
