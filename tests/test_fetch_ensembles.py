@@ -257,3 +257,20 @@ def test_a_card_without_published_ensembles_says_so(called: Called) -> None:
     code, _, told = called("fetch", "ensembles", "static")
     assert code == 2
     assert "static: the card names published ensembles for no suite, not for atlas-test-v1" in told
+
+
+def test_a_broken_archive_is_not_pinned(server: Server, archives: dict[str, bytes], called: Called) -> None:
+    server.files["/a.zip"] = archives["/a.zip"][:-3000]
+    assert called(*command(server, "/a.zip"))[0] == 1
+    server.files["/a.zip"] = archives["/a.zip"]
+    assert called(*command(server, "/a.zip"))[0] == 0
+
+
+def test_what_a_user_keeps_is_left_alone(server: Server, called: Called) -> None:
+    Path("got").mkdir()
+    Path("got/AGS.pdb").write_text("mine")
+    code, _, told = called(*command(server, "/a.zip"))
+    assert (code, told.count("\n")) == (2, 1)
+    assert "got is not empty" in told
+    assert Path("got/AGS.pdb").read_text() == "mine"
+    assert server.asked == []

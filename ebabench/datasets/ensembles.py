@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ebabench.archives import unpack
@@ -54,21 +55,23 @@ def fetch_ensembles(
     work.mkdir(parents=True, exist_ok=True)
     with exclusive(work):
         pins = Pins(root / LOCK)
-        _same_source(root, pins, source)
-        if (done := pins.read().get("targets")) is not None:
-            if gone := sorted(set(done["names"]) - find_ensembles(root).keys()):
-                raise InputError(f"{root}: {', '.join(gone)} is gone; remove the folder to fetch it again")
-        else:
+        pinned = pins.read()
+        _owned(root, pinned, source)
+        if "targets" not in pinned:
             _obtain(root, work, pins, source, sequences, progress)
-            done = pins.read()["targets"]
+        names: list[str] = pins.read()["targets"]["names"]
+        if gone := sorted(set(names) - find_ensembles(root).keys()):
+            raise InputError(f"{root}: {', '.join(gone)} is gone; remove the folder to fetch it again")
         shutil.rmtree(work, ignore_errors=True)
-    return [str(name) for name in done["names"]]
+    return names
 
 
-def _same_source(root: Path, pins: Pins, source: PublishedEnsemble) -> None:
-    pinned = pins.read().get("archive")
-    if pinned is not None and pinned["url"] != source.url:
-        raise InputError(f"{root} holds what was at {pinned['url']}: choose another folder")
+def _owned(root: Path, pinned: Mapping[str, Any], source: PublishedEnsemble) -> None:
+    """Refuse a folder with anything that was not fetched from there: it would be mixed with, or overwritten."""
+    if not pinned and any(root.glob("[!.]*")):
+        raise InputError(f"{root} is not empty, and not a folder of fetched ensembles: choose another")
+    if pinned and pinned["archive"]["url"] != source.url:
+        raise InputError(f"{root} holds what was at {pinned['archive']['url']}: choose another folder")
 
 
 def _obtain(
@@ -83,33 +86,27 @@ def _obtain(
     if not archive.exists():
         download(source.url, archive, progress)
     try:
-        _check(archive, pins, source)
+        facts = {"url": source.url, "size": archive.stat().st_size, "sha256": sha256(archive)}
+        _same(facts, {"size": source.size, "sha256": source.sha256}, "the card")
+        _same(facts, pins.read().get("archive", {}), "the pin")
         folder = _laid_out(work, archive, sequences)
     except RunError:
         archive.unlink()
         raise
+    pins.pin("archive", facts)
     names = sorted(find_ensembles(folder))
     for path in folder.iterdir():
         target = root / path.name
-        if target.exists():  # half of what was interrupted here
+        if target.exists():  # from when this was interrupted
             shutil.rmtree(target) if target.is_dir() else target.unlink()
         path.rename(target)
     pins.pin("targets", {"names": names})
 
 
-def _check(archive: Path, pins: Pins, source: PublishedEnsemble) -> None:
-    """The archive against the card, or against what was pinned. It is pinned, if it is new."""
-    facts = {"url": source.url, "size": archive.stat().st_size, "sha256": sha256(archive)}
-    for expected, who in (({"size": source.size, "sha256": source.sha256}, "the card"), (_pinned(pins), "the pin")):
-        for key, value in expected.items():
-            if value not in (None, facts[key]):
-                raise RunError(f"{source.url}: {key} is {facts[key]}, but {who} says {value}")
-    pins.pin("archive", facts)
-
-
-def _pinned(pins: Pins) -> Mapping[str, object]:
-    found: Mapping[str, object] = pins.read().get("archive", {})
-    return found
+def _same(facts: Mapping[str, Any], expected: Mapping[str, Any], who: str) -> None:
+    for key, value in expected.items():
+        if value not in (None, facts[key]):
+            raise RunError(f"{facts['url']}: {key} is {facts[key]}, but {who} says {value}")
 
 
 def _laid_out(work: Path, archive: Path, sequences: Mapping[str, str]) -> Path:
