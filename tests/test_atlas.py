@@ -145,3 +145,23 @@ def test_a_reference_of_the_wrong_length_is_refused(protein: Path, tmp_path: Pat
     placed(tmp_path / "data", SHORTEST.name, files)
     with pytest.raises(InputError, match=r"frames of each replica are .*1001.*atlas-test-v1 says .*10001"):
         reference_reader(TEST, tmp_path / "data")(SHORTEST.name)
+
+
+def test_a_model_runs_on_chains_of_atlas(protein: Path, called: Called, tmp_path: Path) -> None:
+    """A suite of one's own, of one chain: sampling and scoring read what fetching leaves."""
+    text = (
+        'id = "one-v1"\ntitle = "One chain"\nsplit = "test"\nfamily = "atlas"\ntier = "atlas-protein"\n'
+        f'protocol = "corrected"\nsamples = 20\nseed = 1\n[[targets]]\nname = "{SHORTEST.name}"\n'
+        f'sequence = "{SHORTEST.sequence}"\nreleased = 2021-01-01\n'
+    )
+    (tmp_path / "one-v1.toml").write_text(text)
+    code, _, told = called(
+        "run", "--model", "md-replica", "--suite", "one-v1.toml", "--data", str(protein), "--jobs", "1"
+    )
+    assert code == 0, told
+    run = Path("runs", "one-v1", "md-replica-s1-n20")
+    # One replica is the model, the two others are what it is judged against.
+    assert (record(run)["tier"], record(run)["n_reference_frames"]) == ("atlas-protein", 20_002)
+    assert json.loads((run / "manifest.json").read_text())["identity"]["energy"] is None
+    with Path("leaderboards", "one-v1.csv").open(newline="") as file:
+        assert [line["model"] for line in csv.DictReader(file)] == ["(floor)", "md-replica"]
