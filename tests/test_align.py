@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import ebabench
+from command import Called, ebabench
+from safetensors.torch import load_file
 
 from ebabench.alignment.data import load
 from ebabench.errors import InputError
@@ -59,6 +60,46 @@ def test_a_model_is_trained_then_aligned(suite: Path) -> None:
     assert np.isfinite(samples).all()
 
 
+def test_a_run_is_made_again_from_its_own_settings(suite: Path, called: Called) -> None:
+    more = ("--model", "width=32", "--model", "placement=frames", "--set", "crop=8", "--set", "seed=4")
+    common = ("--suite", str(suite), "--data", str(suite.parent / "data"), "--stride", "120", *STEPS)
+    status, _, errors = called("align", "--objective", "sft", *common, "--out", "small", *more)
+    assert status == 0, errors
+    assert not Path("small/prepared").exists()
+    again = ("align", "--config", "small/config.json", "--data", str(suite.parent / "data"), "--threads", "1")
+    status, _, errors = called(*again, "--out", "again")
+    assert status == 0, errors
+    first, second = (load_file(f"{name}/model.safetensors") for name in ("small", "again"))
+    assert first.keys() == second.keys()
+    assert all(bool((first[name] == second[name]).all()) for name in first)
+    model = InternalDenoiser.load(Path("again/model.safetensors"))
+    assert (model.config.width, model.config.placement) == (32, "frames")
+    moving = ("--set", "ema=0", "--set", "learning_rate=0.05", "--set", "warmup=0", "--set", "freeze=true")
+    frozen = ("--objective", "abdpo", *common, "--start", "small/model.safetensors", *moving)
+    status, _, errors = called("align", *frozen, "--out", "frozen")
+    assert status == 0, errors
+    after = load_file("frozen/model.safetensors")
+    moved = {name.split(".")[1] for name in first if not bool((after[name] == first[name]).all())}
+    assert moved >= {"coordinates", "blocks", "last"}
+    assert not moved & {"types", "ends", "native", "separation", "distance"}
+
+
+def test_a_settings_file_is_checked(called: Called) -> None:
+    for text, message in (
+        ("[train]\nobjective = 'sft'\n", "give --suite"),
+        ("stride = 'all'\n", "stride: expected one of train, model"),
+        ("what = 3\n", "what: expected one of train, model"),
+        ("train = {", "--config wrong.toml: "),
+        ("suites = ['peptides-train-v1']\ntrain = {objective = 'sft', steps = 2.5}\n", "steps is a int, not 2.5"),
+        ("suites = ['peptides-train-v1']\nmodel = {depht = 2}\ntrain = {objective = 'sft'}\n", "did you mean depth?"),
+    ):
+        Path("wrong.toml").write_text(text)
+        status, _, errors = called("align", "--config", "wrong.toml", "--out", "out")
+        assert status == 2
+        assert message in errors
+        assert not Path("out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -96,3 +137,36 @@ def test_every_amino_acid_is_trained_at_every_position() -> None:
     assert len(four) >= 100
     for position in range(4):
         assert {sequence[position] for sequence in four} == set("ACDEFGHIKLMNPQRSTVWY")
+
+
+def test_a_trained_model_is_sampled_by_its_card_and_aligned_on_its_own_samples(suite: Path) -> None:
+    start = _align(suite, "sft", "own")
+    again = ("--suite", str(suite), "--data", "data/few-v1", "--samples", "4", "--out", "run")
+    done = ebabench("sample", "--model", "own/own.toml", *again, cwd=suite.parent)
+    assert done.returncode == 0, done.stderr
+    aligned = _align(
+        suite,
+        "eba",
+        "tilted",
+        "--start",
+        str(start),
+        "--stride",
+        "1",
+        "--samples",
+        "run/ensembles",
+        "--set",
+        "reference=true",
+    )
+    assert aligned.is_file()
+    assert [
+        len(one.read().positions)
+        for one in load([str(suite)], suite.parent / "data", 1, suite.parent / "run/ensembles")
+    ] == [4] * 7
+
+
+def test_samples_of_other_targets_are_refused(suite: Path) -> None:
+    root = suite.parent / "strangers"
+    root.mkdir()
+    (root / "XYZ.pdb").write_text("")
+    with pytest.raises(InputError, match="no ensembles of the targets"):
+        load([str(suite)], suite.parent / "data", 1, root)

@@ -1,0 +1,133 @@
+"""Energies for training: of a suite's frames, of residues, kept, and with what has none left out."""
+
+import csv
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import Called
+from proteins import STRAND, build
+
+from ebabench.alignment.data import Conformations, Trajectories, load, with_energies
+from ebabench.physics import decomposition
+from ebabench.physics.decomposition import residue_energies
+from ebabench.physics.energy import potential_energies
+from ebabench.structures import Reference
+
+PROTOCOL = "amber99sbildn-obc"
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EBABENCH_CACHE", str(tmp_path / "cache"))
+
+
+def _trajectories() -> Trajectories:
+    """Four frames of a tripeptide, of which the second has no energy."""
+    target = build("GAS", STRAND)
+    noise = 0.02 * np.random.default_rng(0).standard_normal((4, *target.native.shape))
+    frames = (target.native + noise).astype(np.float32)
+    frames[1, 3] = np.nan
+    return Trajectories("GAS", (lambda _name: Reference(target, (frames,), "md-implicit"),), 1)
+
+
+def _computed(residues: bool) -> tuple[Trajectories, Conformations]:
+    with ThreadPoolExecutor(1) as pool:
+        (found,) = with_energies([_trajectories()], PROTOCOL, pool, lambda: None, residues)
+    return found, found.read()
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_frames_without_an_energy_are_left_out() -> None:
+    found, read = _computed(residues=False)
+    assert found.energies is not None
+    assert np.isnan(found.energies).tolist() == [False, True, False, False]
+    assert read.energies is not None
+    assert len(read.positions) == len(read.energies) == 3
+    assert np.isfinite(read.energies).all()
+    assert read.residue_energies is None
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_energies_of_residues_add_up_and_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, read = _computed(residues=True)
+    assert read.residue_energies is not None
+    assert read.residue_energies.shape == (3, 3)
+    expected = potential_energies(read.target.atoms, read.positions, PROTOCOL)
+    np.testing.assert_allclose(read.residue_energies.sum(1), expected, atol=1e-6)
+    assert read.energies is not None
+    np.testing.assert_allclose(read.energies, expected, atol=1e-6)
+
+    def again(*_: object) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(decomposition, "decompose", again)
+    np.testing.assert_array_equal(residue_energies(read.target.atoms, read.positions, PROTOCOL), read.residue_energies)
+
+
+def test_what_training_reads_enters_its_digest() -> None:
+    one = _trajectories().read()
+    finite = replace(one, positions=np.nan_to_num(one.positions))
+    moved = replace(finite, positions=finite.positions + np.float32(1e-3))
+    digests = {c.digest() for c in (one, finite, moved, replace(finite, energies=np.zeros(4)))}
+    assert len(digests) == 4
+
+
+def test_frames_are_read_every_so_often() -> None:
+    (every,) = (one for one in load(["peptides-train-v1"], None, 1) if one.name == "WANLGLAK")
+    strided = replace(every, stride=100).read()
+    np.testing.assert_array_equal(strided.positions, every.read().positions[::100])
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_energies_of_a_suite(called: Called) -> None:
+    command = ("energy", "--suite", "peptides-val-v1", "--target", "LGYS", "--stride", "900", "--jobs", "1")
+    assert called(*command, "--out", "energies.csv")[0] == 0
+    with Path("energies.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["target"] for row in rows} == {"LGYS"}
+    assert {row["replica"] for row in rows} == {"1", "2"}
+    assert {int(row["frame"]) % 900 for row in rows} == {0}
+    assert all(np.isfinite(float(row["energy_kj_per_mol"])) and not row["reason"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give either files or --suite"),
+        (("--suite", "peptides-val-v1", "--target", "GGGG"), "unknown target of peptides-val-v1"),
+        (("--suite", "peptides-val-v1", "--forcefield", "amber"), "unknown energy protocol 'amber'"),
+        (("--suite", "atlas-train-v1"), "atlas-train-v1 names no energy protocol: choose one with --forcefield"),
+        (("--suite", "peptides-val-v1", "--decompose"), "--decompose is for files"),
+    ],
+)
+def test_wrong_usage(called: Called, arguments: tuple[str, ...], message: str) -> None:
+    status, _, errors = called("energy", *arguments)
+    assert status == 2
+    assert message in errors
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_shares_of_residues_and_terms_as_csv(called: Called) -> None:
+    target = build("GA", STRAND)
+    lines = [
+        f"ATOM  {k + 1:5} {name:^4} {residue:3} A{number + 1:4}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00{name[0]:>12}"
+        for k, (name, residue, number, (x, y, z)) in enumerate(
+            zip(target.atoms.name, target.atoms.residue_name, target.atoms.residue, target.native, strict=True)
+        )
+    ]
+    Path("two.pdb").write_text(
+        "\n".join(["MODEL        1", *lines, "ENDMDL", "MODEL        2", *lines, "ENDMDL", "END\n"])
+    )
+    status, output, _ = called("energy", "two.pdb", "--forcefield", PROTOCOL, "--decompose")
+    assert status == 0
+    shares = list(csv.DictReader(output.splitlines()))
+    assert [(s["structure"], s["residue"], s["residue_name"]) for s in shares] == [
+        (structure, *residue) for structure in "12" for residue in (("1", "GLY"), ("2", "ALA"))
+    ]
+    status, output, _ = called("energy", "two.pdb", "--forcefield", PROTOCOL)
+    whole = [float(row["energy_kj_per_mol"]) for row in csv.DictReader(output.splitlines())]
+    total = [sum(float(s[term]) for term in decomposition.TERMS for s in shares if s["structure"] == n) for n in "12"]
+    np.testing.assert_allclose(total, whole, rtol=1e-6)
