@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +20,18 @@ from ebabench.alignment.data import FloatArray, Trajectories
 from ebabench.alignment.denoiser import Denoiser, Prepared
 from ebabench.alignment.team import assemble
 from ebabench.alignment.training import TrainConfig, claim, train
-from ebabench.registry import Registry, resolve
+from ebabench.atomic import write_atomic
+from ebabench.registry import Registry, folder, resolve
 
 
 class DenoiserKind(Protocol):
-    """How a kind of denoiser comes into being: fresh, or from a checkpoint."""
+    """How a kind of denoiser comes into being: fresh, or from a checkpoint; and how a checkpoint is sampled.
+
+    ``entry`` and ``sampling`` are what a card of a checkpoint says.
+    """
+
+    entry: str
+    sampling: Mapping[str, float]
 
     def fresh(self, seed: int, settings: Mapping[str, Any]) -> Denoiser:
         """An untrained model; ``settings`` go before its defaults. Raises InputError for one that it does not have."""
@@ -77,7 +85,7 @@ def align(
     devices: int = 1,
     tensorboard: bool = False,
 ) -> Path:
-    """Trains one stage; returns the checkpoint. Raises what `train` raises.
+    """Trains one stage; returns the checkpoint, beside which lies a card of it. Raises what `train` raises.
 
     What the model makes of the conformations, the embeddings of a frozen trunk among it, is kept in out/prepared until
     training has ended, and read from there as needed.
@@ -105,7 +113,28 @@ def align(
     checkpoint = train(denoiser, examples, config, out, provenance, on_step, team, tensorboard)
     if team.rank == 0:
         shutil.rmtree(out / "prepared", ignore_errors=True)
+        _write_card(kind, stage, config.objective, checkpoint)
     return checkpoint
+
+
+def _write_card(kind: DenoiserKind, stage: Stage, objective: str, checkpoint: Path) -> None:
+    """``OUT/OUT.toml``, by which the checkpoint can be sampled and scored as any model."""
+    from jinja2 import Environment, StrictUndefined
+
+    name = re.sub(r"[^a-z0-9_.-]", "-", checkpoint.resolve().parent.name.lower()).lstrip("_.-") or "trained"
+    source = (folder("ebabench") / "templates" / "trained.toml.j2").read_text(encoding="utf-8")
+    template = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False).from_string(source)
+    text = template.render(
+        name=name,
+        denoiser=stage.denoiser,
+        objective=objective,
+        entry=kind.entry,
+        data=", ".join(stage.suites),
+        size=checkpoint.stat().st_size,
+        sha256=hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        sampling=kind.sampling,
+    )
+    write_atomic(checkpoint.with_name(f"{name}.toml"), text)
 
 
 def _example(denoiser: Denoiser, one: Trajectories, folder: Path) -> Example:

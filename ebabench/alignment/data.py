@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ebabench.errors import InputError
+from ebabench.formats import find_ensembles, read_ensemble
+from ebabench.sampling import matched
 from ebabench.structures import Positions, Reference, Target
 from ebabench.suites import load_suite, reference_reader
 
@@ -66,20 +69,36 @@ class Trajectories:
         return values if values is None or self.energies is None else values[np.isfinite(self.energies)]
 
 
-def load(suite_ids: Sequence[str], data: Path | None, stride: int) -> list[Trajectories]:
+def load(suite_ids: Sequence[str], data: Path | None, stride: int, samples: Path | None = None) -> list[Trajectories]:
     """The targets of the suites; one that several share (at two temperatures, say) becomes one.
 
-    ``data/SUITE`` is in the ATLAS layout; without ``data`` the embedded references are read. Raises InputError for a
-    suite that is not for training.
+    ``data/SUITE`` is in the ATLAS layout; without ``data`` the embedded references are read. ``samples`` is a folder of
+    ensembles of the targets (of a model, by ``ebabench sample``): these are trained on in place of the MD, and targets
+    that it lacks are left out. Raises InputError for a suite that is not for training, and if there are no samples.
     """
     readers: dict[str, list[Callable[[str], Reference]]] = {}
+    found = None if samples is None else find_ensembles(samples)
     for suite in map(load_suite, suite_ids):
         if suite.split != "train":
             raise InputError(f"{suite.id} is a {suite.split} suite: a model must not be trained on it")
         read = reference_reader(suite, data and data / suite.id)
         for target in suite.targets:
-            readers.setdefault(target.name, []).append(read)
-    return [Trajectories(name, tuple(found), stride) for name, found in readers.items()]
+            if found is None:
+                readers.setdefault(target.name, []).append(read)
+            elif target.name in found:
+                readers[target.name] = [partial(_samples, read, found[target.name])]
+    if not readers:
+        raise InputError(f"{samples}: no ensembles of the targets of {', '.join(suite_ids)}")
+    return [Trajectories(name, tuple(of_target), stride) for name, of_target in readers.items()]
+
+
+def _samples(read: Callable[[str], Reference], path: Path, name: str) -> Reference:
+    """An ensemble in the place of a target's replicas. Raises InputError unless it has all the target's atoms."""
+    reference = read(name)
+    ensemble = matched(read_ensemble(path, name), reference.target)
+    if len(ensemble.atoms) != len(reference.target.atoms):
+        raise InputError(f"{path}: has {len(ensemble.atoms)} of the {len(reference.target.atoms)} atoms of {name}")
+    return replace(reference, replicas=(ensemble.positions,), numbers=(1,))
 
 
 def with_energies(

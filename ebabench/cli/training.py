@@ -37,6 +37,9 @@ def align(
     data: Annotated[
         Path | None, typer.Option(help="Holds DATA/SUITE in the ATLAS layout; what is embedded by default.")
     ] = None,
+    samples: Annotated[
+        Path | None, typer.Option(help="Ensembles of the suite's targets, a model's own, say, in place of its MD.")
+    ] = None,
     start: Annotated[Path | None, typer.Option(help="Checkpoint to go on from; a fresh model without.")] = None,
     denoiser: Annotated[
         str | None, typer.Option(help="The kind of model, compact by default; or a worker's card, by name or path.")
@@ -91,7 +94,7 @@ def align(
         model=model,
         energy=_protocol(suites, forcefield or given.get("energy")) if needs_energies else None,
     )
-    trajectories = load(suites, data, stage.stride)
+    trajectories = load(suites, data, stage.stride, samples)
     if stage.energy is not None:
         trajectories = _with_energies(trajectories, stage, settings, jobs)
     if card is not None:

@@ -61,6 +61,9 @@ class Config:
 class InternalDenoiser:
     """Implements `ebabench.alignment.denoiser.Denoiser`, and samples."""
 
+    entry = "ebabench.models.eba.generator:build"
+    sampling: Mapping[str, float] = {"steps": 20, "noise_scale": 1.0, "step_scale": 1.0}
+
     def __init__(self, config: Config, process: Edm | Flow, geometry: Geometry | None = None, seed: int = 0) -> None:
         self.config = config
         self.process = process
