@@ -175,6 +175,14 @@ def test_alignment_lowers_the_loss_of_the_diffusion_module_alone(
     assert changed == {"diffusion_module"}
 
 
+def test_chains_are_cropped_for_plain_denoising(done: Exercise, frames: Path, tmp_path: Path) -> None:
+    crops = {"objective": "sft", "crop": 4, "accumulate": 2, "steps": 3}
+    call(done.card, request(done.card, frames, tmp_path / "out", batch_residues=4, **crops), tmp_path / "call")
+    assert len(losses(tmp_path / "out")) == 3
+    with pytest.raises(RunError, match="crops differ in atoms: one a batch"):
+        call(done.card, request(done.card, frames, tmp_path / "two", batch_residues=8, **crops), tmp_path / "call two")
+
+
 def test_a_stopped_run_goes_on_to_the_same_weights(done: Exercise, frames: Path, tmp_path: Path) -> None:
     from ebabench import environments, workers
 

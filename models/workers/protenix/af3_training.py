@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,17 @@ class DiffusionModule:
         shares = denoising_loss(predicted, truth, weights, self.process.weight(sigma))
         return of_residues(shares, condition["atom_to_token_idx"], len(condition["single"]))
 
+    def crop(
+        self, coordinates: Tensor, condition: Mapping[str, Tensor], residues: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Coordinates [K, atoms, 3] and condition of some residues, which keep their places in the chain."""
+        token = condition["atom_to_token_idx"]
+        atoms = torch.isin(token, residues).nonzero()[:, 0]
+        own = {name: value[atoms if len(value) == len(token) else residues] for name, value in condition.items()}
+        own["pair"] = own["pair"][:, residues]
+        own["atom_to_token_idx"] = torch.searchsorted(residues, token[atoms])
+        return coordinates[:, atoms], own
+
     def save(self, path: Path, provenance: Mapping[str, Any]) -> None:
         """Writes the whole network, as `af3_network.read_weights` reads it."""
         self.protenix.diffusion_module = self.network
@@ -101,8 +113,8 @@ def finetune(protenix: Any, featurise: Featurise, request: Mapping[str, Any]) ->
     """Answers the verb: ``data`` holds NAME.npz, ``out`` is the run's folder, ``training`` has the loop's settings."""
     config = configured(TrainConfig, request["training"])
     out, device = Path(request["out"]), request["device"]
-    if config.crop:
-        raise InputError("crop: Protenix's chains are trained whole")
+    if config.crop and config.batch_residues >= 2 * config.crop:
+        raise InputError("crops differ in atoms: one a batch (batch_residues below twice the crop), several a step")
     out.mkdir(parents=True, exist_ok=True)
     for name, parameter in protenix.named_parameters():  # the module has constants among its own
         parameter.requires_grad = parameter.requires_grad and name.startswith("diffusion_module.")
@@ -120,6 +132,7 @@ def finetune(protenix: Any, featurise: Featurise, request: Mapping[str, Any]) ->
     checkpoint = train(
         DiffusionModule(protenix), examples, config, out, provenance, lambda _, loss: losses.append(loss), Alone(device)
     )
+    shutil.rmtree(out / "prepared")
     return {"checkpoint": str(checkpoint.resolve()), "steps": len(losses), "loss": losses[-1] if losses else None}
 
 
@@ -141,19 +154,18 @@ def _example(protenix: Any, featurise: Featurise, path: Path, request: Mapping[s
             coordinates, weight = in_order(path.stem, atoms, data)
             condition = {**embedded.features, **{name: getattr(embedded, name) for name in _EMBEDDINGS}}
             tensors = {name: value[None] for name, value in {**condition, "weight": weight}.items()}
+            tensors |= {"coordinates": coordinates, "places": coordinates[0, np.flatnonzero(atoms.atom_name == "CA")]}
             folder.mkdir(exist_ok=True)
             partial = kept.with_suffix(".part")
-            save_file({k: v.contiguous().cpu() for k, v in {**tensors, "coordinates": coordinates}.items()}, partial)
+            save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, partial)
             partial.replace(kept)
         energies = torch.from_numpy(data["energies"]).float() if "energies" in data else None
     with safe_open(kept, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    coordinates = tensors.pop("coordinates")
+    coordinates, places = tensors.pop("coordinates"), tensors.pop("places")
     if energies is not None and energies.shape != coordinates.shape[:1]:
         raise InputError(f"{path.stem}: {len(energies)} energies of {len(coordinates)} frames")
-    # One place a residue: the loop counts residues by them.
-    first = torch.unique_consecutive(tensors["atom_to_token_idx"][0], return_counts=True)[1].cumsum(0)
-    return Example(Prepared(path.stem, coordinates, tensors, coordinates[0, first - 1]), energies)
+    return Example(Prepared(path.stem, coordinates, tensors, places), energies)
 
 
 def in_order(name: str, atoms: Any, data: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
