@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -136,8 +137,9 @@ def _code(card: Card) -> str:
     except (SyntaxError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from error
     for node in ast.walk(tree):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
         if any(name.split(".")[0] == "ebabench" for name in names):
             raise InputError(f"{path}, line {node.lineno}: imports ebabench, which is not in its environment")
     return f"{path.name} can be read, and stands alone"
@@ -195,7 +197,7 @@ def _sampling(card: Card, device: str, random_weights: bool) -> list[Finding]:
     for name, check in form.items():
         if findings[-1].outcome == "failed":
             return findings
-        findings.append(_of(name, lambda check=check: check() or ""))
+        findings.append(_of(name, partial(_silent, check)))
     if findings[-1].outcome == "failed":
         return findings
 
@@ -209,8 +211,13 @@ def _sampling(card: Card, device: str, random_weights: bool) -> list[Finding]:
     }
     for name, check in geometry.items():
         unseen = Finding(name, "skipped", "random weights")
-        findings.append(unseen if random_weights else _of(name, lambda check=check: check() or ""))
+        findings.append(unseen if random_weights else _of(name, partial(_silent, check)))
     return [*findings, _of("deterministic", lambda: _again(draw, drawn)), _offline(card, asked)]
+
+
+def _silent(check: Callable[[], None]) -> str:
+    check()
+    return ""
 
 
 def _again(draw: Callable[[], str], drawn: list[Ensemble]) -> str:

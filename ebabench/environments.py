@@ -57,14 +57,18 @@ def size(card: Card) -> int | None:
 
     A worker without requirements, as a model in-process, has none of its own.
     """
-    if card.environment.kind != "worker":
+    if not isolated(card):
         return None if absent(card) else 0
-    if not card.environment.requirements:
-        return 0
     try:
         return int(json.loads((folder(card) / "installed.json").read_text(encoding="utf-8"))["bytes"])
     except (OSError, ValueError, KeyError):
         return None
+
+
+def isolated(card: Card) -> bool:
+    """Whether the model runs in an environment of its own: it is a worker, and asks for packages."""
+    asked = card.environment
+    return asked.kind == "worker" and bool(asked.requirements or asked.no_deps)
 
 
 def absent(card: Card) -> list[str]:
@@ -84,7 +88,7 @@ def python(card: Card) -> Path:
 
     Raises InputError if the environment is not installed.
     """
-    if not card.environment.requirements:
+    if not isolated(card):
         return Path(sys.executable)
     if size(card) is None:
         raise InputError(f"{card.name} needs install: `ebabench models install {card.name}`")
@@ -115,7 +119,8 @@ def _build(card: Card, place: Path) -> None:
     asked, venv = card.environment, place / "venv"
     shutil.rmtree(venv, ignore_errors=True)
     inner, lock = str(venv / "bin" / "python"), lock_file(card)
-    packages = [[*asked.requirements], ["--no-deps", *asked.no_deps]] if asked.no_deps else [[*asked.requirements]]
+    packages = [[*asked.requirements]] * bool(asked.requirements)
+    packages += [["--no-deps", *asked.no_deps]] * bool(asked.no_deps)
     options = ["--constraint", str(lock)] * lock.exists()
     if uv := shutil.which("uv"):
         _step(card, place, [uv, "venv", "--python", asked.python or sys.executable, str(venv)])

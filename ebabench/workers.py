@@ -100,13 +100,8 @@ class Call:
 
     def _environment(self) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
-        _, _, number = self.device.partition(":")
-        gpu = (
-            {"CUDA_VISIBLE_DEVICES": ""} if self.device == "cpu" else {"CUDA_VISIBLE_DEVICES": number} if number else {}
-        )
-        return (
-            own | _OFFLINE | {"PYTHONNOUSERSITE": "1", "PYTHONUNBUFFERED": "1"} | gpu | self.card.environment.variables
-        )
+        offline = _OFFLINE | {"PYTHONNOUSERSITE": "1", "PYTHONUNBUFFERED": "1"}
+        return own | offline | _visible(self.device) | self.card.environment.variables
 
     def _answer(self, path: Path, end: End) -> Answer:
         try:
@@ -177,6 +172,17 @@ def probe(card: Card, device: str, log: Path) -> Answer:
     with tempfile.TemporaryDirectory(prefix="ebabench-", ignore_cleanup_errors=True) as name:
         call = Call(card, environments.python(card), device, log, threading.Event())
         return call(_request(card, "probe"), None, Path(name))
+
+
+def _visible(device: str) -> dict[str, str]:
+    """What makes ``device`` the only GPU that a worker sees, counted among those that this process may see."""
+    if device == "cpu":
+        return {"CUDA_VISIBLE_DEVICES": ""}
+    _, _, number = device.partition(":")
+    if not number:
+        return {}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return {"CUDA_VISIBLE_DEVICES": visible[int(number)] if int(number) < len(visible) > 1 else number}
 
 
 def _request(card: Card, verb: str) -> dict[str, Any]:

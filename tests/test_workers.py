@@ -16,7 +16,7 @@ import pytest
 from command import ebabench
 from proteins import build as protein
 
-from ebabench.cards import Card, build, load_card
+from ebabench.cards import CARDS, Card, build, load_card
 from ebabench.contracts import Resources
 from ebabench.errors import InputError, RunError
 from ebabench.memory import halving
@@ -163,6 +163,39 @@ def test_half_the_batch_when_memory_runs_out(tmp_path: Path, peptide: Target) ->
     asked = drawn(card(tmp_path / "model", ""), peptide, tmp_path / "logs", batch_size=3)
     assert asked.error is None
     assert json.loads((tmp_path / "logs" / "synthetic.json").read_text())["batch_size"] == 3
+
+
+def test_the_compact_model_takes_as_many_at_once_as_memory_allows(peptide: Target) -> None:
+    import torch
+
+    card = CARDS.load("sft")
+    whole = build(card, Resources("cpu", lambda name: None, batch_size=2)).sample(peptide, 4, 1)
+    generator = build(card, Resources("cpu", lambda name: None))
+    inner, seen = generator.denoiser.sample, []
+
+    def scarce(*arguments: object, batch_residues: int, **settings: object) -> np.ndarray:
+        seen.append(batch_residues // len(peptide.sequence))
+        if seen[-1] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return inner(*arguments, batch_residues=batch_residues, **settings)
+
+    generator.denoiser.sample = scarce
+    assert np.array_equal(generator.sample(peptide, 4, 1).positions, whole.positions)
+    assert seen == [4, 2]
+
+
+def test_a_gpu_is_counted_among_those_that_are_visible(
+    tmp_path: Path, peptide: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = card(tmp_path / "model")
+    (tmp_path / "model" / "faulty_worker.py").write_text(
+        "import json, os\nprint(os.environ.get('CUDA_VISIBLE_DEVICES'), json.load(open('request.json'))['device'])\n"
+    )
+    for visible, device, said in (("4,5", "cuda:1", "5"), ("", "cuda:1", "1"), ("7", "cuda", "7"), ("7", "cpu", "")):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        generator = build(model, Resources(device, lambda name: None, logs=tmp_path))
+        with pytest.raises(RunError, match=f"last line: ?{said} {'cpu' if device == 'cpu' else 'cuda:0'}"):
+            generator.sample(peptide, 2, 1)
 
 
 def test_halving_is_for_want_of_memory_only() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -185,7 +186,7 @@ def _sample(
     name = f"{card.name}-s{identity.seed}-n{identity.samples}" + "-random-weights" * random_weights
     out = out or Path("runs") / suite.id / name
     generators = [
-        build(card, Resources(one, reader, batch_size, out / "logs", random_weights)) for one in device.split(",")
+        build(card, Resources(one, reader, batch_size, out / "logs", random_weights)) for one in devices(device)
     ]
     folder = Run.open(out, identity)
     outcomes = sample_all(
@@ -198,6 +199,15 @@ def _sample(
         card.provides,
     )
     return folder, reader, _keep(folder, reader, targets, outcomes, "sampling")
+
+
+def devices(text: str) -> list[str]:
+    """The devices in ``cuda:0,cuda:1``. Raises InputError for what is none."""
+    found = text.split(",")
+    for one in found:
+        if not re.fullmatch(r"cpu|cuda(:\d+)?|mps", one):
+            raise InputError(f"--device {text}: {one!r} is none of cpu, cuda, cuda:0, cuda:1, ..., mps")
+    return found
 
 
 def _keep(

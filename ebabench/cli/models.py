@@ -11,6 +11,7 @@ from rich.progress import Progress, TaskID
 
 from ebabench.cards import Kind, load_card
 from ebabench.cli.app import app, progress, show
+from ebabench.cli.evaluation import devices
 from ebabench.errors import InputError, RunError
 from ebabench.readiness import readable, readiness
 
@@ -34,7 +35,7 @@ def new(
     kinds: dict[Kind, bool] = {"in-process": in_process, "worker": worker, "ensembles": ensembles}
     if sum(kinds.values()) > 1:
         raise InputError("give one of --in-process, --worker and --ensembles")
-    kind = next((kind for kind, chosen in kinds.items() if chosen), "in-process")
+    kind: Kind = next((kind for kind, chosen in kinds.items() if chosen), "in-process")
     card, *others = scaffold(name, kind, out)
     print(f"wrote {', '.join(map(str, (card, *others)))}; now `ebabench models check {card}`")
 
@@ -49,7 +50,7 @@ def check(
     from ebabench.conformance import conformance
 
     card = load_card(model)
-    findings = conformance(card, device, random_weights)
+    findings = conformance(card, devices(device)[0], random_weights)
     rows = [(finding.check, finding.outcome, finding.detail, finding.mend) for finding in findings]
     show(f"{card.name} ({card.environment.kind}): {readiness(card)}", ("check", "outcome", "seen", "what to do"), rows)
     failed = [finding for finding in findings if finding.outcome == "failed"]
@@ -73,7 +74,7 @@ def install(
         raise InputError(
             f"{card.name} runs beside ebabench; install what it needs there: pip install {' '.join(absent)}"
         )
-    if card.environment.kind == "worker" and card.environment.requirements:
+    if environments.isolated(card):
         place = environments.install(card)
         print(f"environment: {place} ({readable(environments.size(card))}); versions: {place / 'lock.txt'}")
     for checkpoint in card.checkpoints if weights else ():

@@ -4,35 +4,45 @@ from __future__ import annotations
 
 from ebabench.cards import Card
 from ebabench.contracts import Generator, Resources
-from ebabench.structures import Ensemble, Target
+from ebabench.memory import halving
+from ebabench.structures import Ensemble, Positions, Target
+
+_RESIDUES = 4096  # at once, where the user does not say how many conformations
 
 
 class Compact:
-    """Samples one checkpoint of the compact model. ``settings`` are `InternalDenoiser.sample`'s."""
+    """Samples one checkpoint of the compact model, on as many conformations at once as memory allows."""
 
-    def __init__(self, card: Card, device: str) -> None:
+    def __init__(self, card: Card, device: str, batch_size: int | None) -> None:
         from ebabench.models.eba.denoiser import InternalDenoiser
 
         self.denoiser = InternalDenoiser.load(card.checkpoint("model"))
         self.device = device
+        self.batch_size = batch_size
         self.steps = int(card.sampling["steps"])
         self.noise_scale = float(card.sampling["noise_scale"])
         self.step_scale = float(card.sampling["step_scale"])
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
         """Conformations over the target's atoms. Raises ValueError for residues or atoms the model does not know."""
-        positions = self.denoiser.sample(
-            target,
-            samples,
-            seed,
-            steps=self.steps,
-            noise_scale=self.noise_scale,
-            step_scale=self.step_scale,
-            device=self.device,
-        )
+        length = len(target.sequence)
+
+        def draw(size: int) -> Positions:
+            return self.denoiser.sample(
+                target,
+                samples,
+                seed,
+                steps=self.steps,
+                noise_scale=self.noise_scale,
+                step_scale=self.step_scale,
+                batch_residues=size * length,
+                device=self.device,
+            )
+
+        positions = halving(min(samples, self.batch_size or max(1, _RESIDUES // length)), draw)
         return Ensemble(target.name, target.atoms, positions)
 
 
 def build(card: Card, resources: Resources) -> Generator:
     """The generator of the cards ``pretrained``, ``sft``, ``eba-dpo`` and ``eba``."""
-    return Compact(card, resources.device)
+    return Compact(card, resources.device, resources.batch_size)
