@@ -12,13 +12,18 @@ from ebabench.sampling import Outcome, check, matched, outcome
 from ebabench.structures import Ensemble, Target
 
 Converter = Callable[[Path, Target], Ensemble]
+_AS_FETCHED = "ebabench.models.converters:files"
 
 
 def converter(card: Card) -> Converter:
-    """The function ``(folder, target) -> Ensemble`` of a card of the kind ``ensembles``. Raises InputError."""
-    if card.converter is None:
+    """The function ``(folder, target) -> Ensemble`` that a card names.
+
+    A card without one, but with published ensembles, has those read as ``ebabench fetch ensembles`` leaves them. Raises
+    InputError if it has neither.
+    """
+    if card.converter is None and not card.ensembles:
         raise InputError(f"{card.name}: has no converter; ensembles of such models are scored with --name")
-    found: Converter = code(card, card.converter)
+    found: Converter = code(card, card.converter or _AS_FETCHED)
     return found
 
 

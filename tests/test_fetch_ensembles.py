@@ -41,14 +41,6 @@ suite = "tiny-v1"
 url = "{url}"
 """
 
-CODE = """
-[environment]
-kind = "ensembles"
-repository = "https://example.org/other"
-commit = "0000000000000000000000000000000000000000"
-command = "python other.py"
-"""
-
 
 def ensemble(name: str, seed: int = 0) -> Ensemble:
     target = build(SEQUENCES[name])
@@ -136,7 +128,7 @@ def test_all_layouts_become_the_same_ensembles(server: Server, called: Called, p
     assert (code, told) == (0, "")
     assert "other: MIT; arXiv:0000.00000" in said
     assert "ensembles of 3 of 3 targets are in got" in said
-    assert "ebabench score --name other --ensembles got" in said
+    assert "ebabench score --model other.toml --ensembles got" in said
     files = find_ensembles("got")
     assert set(files) == set(SEQUENCES)
     for name, file in files.items():
@@ -151,17 +143,9 @@ def test_all_layouts_become_the_same_ensembles(server: Server, called: Called, p
 
 
 def test_they_are_scored_into_a_measured_row(server: Server, called: Called, tiny: Tiny) -> None:
-    """By the command that was printed, with the card's converter, on a suite that names no energy protocol."""
-    asked = command(server, "/b.tar.gz")
-    card = (
-        Path("other.toml")
-        .read_text()
-        .replace('entry = "nowhere:build"', 'converter = "ebabench.models.converters:files"')
-    )
-    Path("other.toml").write_text(card + CODE)
-    _, said, _ = called(*asked)
+    """By the command that was printed, with what the card says, on a suite that names no energy protocol."""
+    _, said, _ = called(*command(server, "/b.tar.gz"))
     scoring = said.splitlines()[-1].replace("DIR", str(tiny.data)).split()
-    assert "--model other.toml" in said
     code, said, told = called(*scoring[1:], "--jobs", "1")
     assert code == 0, told
     assert "the leaderboard is leaderboards/tiny-v1.csv" in said

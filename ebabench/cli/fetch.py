@@ -96,9 +96,9 @@ def ensembles(
 
     if failed := _all(chosen.id, [card.name], one, jobs=1):
         raise RunError(f"{failed[card.name]}; what arrived whole is kept, the same command goes on from it")
-    how = f"--model {model}" if card.converter else f"--name {card.name}"
     print(f"ensembles of {len(found)} of {len(sequences)} targets are in {root}")
-    print(f"ebabench score {how} --ensembles {root} --suite {suite} --data DIR --out runs/{chosen.id}/{card.name}")
+    where = f"--ensembles {root} --suite {suite} --data DIR --out runs/{chosen.id}/{card.name}-published"
+    print(f"ebabench score --model {model} {where}")
     if lacking := [name for name in sequences if name not in found]:
         raise RunError(f"{source.url} has no ensemble of {', '.join(lacking)}; the others are in {root}")
 
