@@ -4,6 +4,7 @@ import ast
 import csv
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from exercise import TARGET, Exercise, call, check_contract, exercise, heavy, ru
 from safetensors.numpy import load_file
 
 import ebabench
+from ebabench import environments, workers
+from ebabench.alignment.data import Trajectories
+from ebabench.alignment.training import TrainConfig
+from ebabench.alignment.worker import finetune
 from ebabench.cards import Card
 from ebabench.errors import RunError
 from ebabench.physics.energy import potential_energies
@@ -22,6 +27,9 @@ from ebabench.suites import load_suite, reference_reader
 pytestmark = pytest.mark.external
 
 PEPTIDE = "CGLCHVFGKP"
+# Three conformations at a time under two draws of noise: what the peptide's ten residues make of a batch.
+TRAINING = {"objective": "eba", "steps": 12, "conformations": 3, "draws": 2, "batch_residues": 60, "beta": 0.4}
+TRAINING |= {"learning_rate": 1e-3, "warmup": 5, "checkpoint_every": 4, "precision": "float32"}
 # {"model": weights}, the names as distributed training leaves them, of the small network that random weights get.
 CHECKPOINT = """
 import pathlib, sys, torch
@@ -67,31 +75,33 @@ def eba(tmp_path_factory: pytest.TempPathFactory) -> Exercise:
 
 
 @pytest.fixture(scope="module")
-def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def three() -> Trajectories:
     """Three frames of molecular dynamics with their energies."""
     suite = load_suite("peptides-train-v1")
-    reference = reference_reader(suite, None)(PEPTIDE)
-    atoms, replica = reference.target.atoms, reference.replicas[0]
-    positions = replica[[0, len(replica) // 2, -1]]
     assert suite.energy is not None
-    energies = potential_energies(atoms, positions, suite.energy)
-    folder = tmp_path_factory.mktemp("frames")
-    write(folder, atoms, positions, energies)
+    read = reference_reader(suite, None)
+    stride = -(-len(read(PEPTIDE).replicas[0]) // 3)
+    one = Trajectories(PEPTIDE, (read,), stride)
+    seen = one.read()
+    assert len(seen.positions) == 3
+    return replace(one, energies=potential_energies(seen.target.atoms, seen.positions, suite.energy))
+
+
+@pytest.fixture(scope="module")
+def frames(three: Trajectories, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, as a worker is handed them."""
+    folder, seen = tmp_path_factory.mktemp("frames"), three.read()
+    atoms = seen.target.atoms
+    columns = {"atom_names": atoms.name, "residues": atoms.residue, "sequence": np.array(atoms.sequence)}
+    np.savez(folder / f"{PEPTIDE}.npz", positions=seen.positions, energies=seen.energies, **columns)
     return folder
 
 
-def write(folder: Path, atoms: Any, positions: Any, energies: Any) -> None:
-    columns = {"atom_names": atoms.name, "residues": atoms.residue, "sequence": np.array(atoms.sequence)}
-    np.savez(folder / f"{PEPTIDE}.npz", positions=positions, energies=energies, **columns)
-
-
 def request(card: Card, frames: Path, out: Path, **training: Any) -> dict[str, Any]:
-    """To train on three conformations at a time under two draws of noise, which the peptide's ten residues fill."""
-    usual = {"objective": "eba", "steps": 12, "conformations": 3, "draws": 2, "batch_residues": 60}
-    usual |= {"learning_rate": 1e-3, "warmup": 5, "checkpoint_every": 4, "beta": 0.4, "precision": "float32"}
+    """To train the random small network."""
     return {
         "verb": "finetune",
-        "training": usual | training,
+        "training": TRAINING | training,
         "data": str(frames),
         "out": str(out),
         "framework": str(Path(ebabench.__file__).parents[1]),
@@ -159,13 +169,13 @@ def test_weights_that_are_missing_are_named(done: Exercise, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["protenix", "eba-protenix"])
 def test_alignment_lowers_the_loss_of_the_diffusion_module_alone(
-    name: str, done: Exercise, eba: Exercise, frames: Path, tmp_path: Path
+    name: str, done: Exercise, eba: Exercise, three: Trajectories, tmp_path: Path
 ) -> None:
     card = {"protenix": done, "eba-protenix": eba}[name].card
-    still = request(card, frames, tmp_path / "still", steps=1, learning_rate=0.0, objective="sft", batch_residues=10)
-    call(card, still, tmp_path / "call still")
-    answer = call(card, request(card, frames, tmp_path / "out", steps=40, ema=0.5), tmp_path / "call")
-    assert answer.random_weights
+    still = TRAINING | {"steps": 1, "learning_rate": 0.0}
+    aligned = TRAINING | {"steps": 40, "ema": 0.5}
+    for folder, training in (("still", still), ("out", aligned)):
+        finetune(card, [three], TrainConfig(**training), tmp_path / folder, random_weights=True)
     found = losses(tmp_path / "out")
     assert len(found) == 40
     assert np.mean(found[-10:]) < 0.9 * np.mean(found[:10])
@@ -184,8 +194,6 @@ def test_chains_are_cropped_for_plain_denoising(done: Exercise, frames: Path, tm
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(done: Exercise, frames: Path, tmp_path: Path) -> None:
-    from ebabench import environments, workers
-
     call(done.card, request(done.card, frames, tmp_path / "whole"), tmp_path / "call whole")
     stop, folder, out = threading.Event(), tmp_path / "call stopped", tmp_path / "out"
     folder.mkdir()
