@@ -73,9 +73,22 @@ def squared_distances(a: FloatArray, b: FloatArray) -> npt.NDArray[np.float64]:
 
 def distances(positions: FloatArray, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> FloatArray:
     """Distances [S, K] between atoms first[k] and second[k] of positions [S, N, 3]."""
-    difference = positions[:, first] - positions[:, second]
-    length: FloatArray = np.sqrt(np.einsum("skx,skx->sk", difference, difference))
+    axes = by_axis(positions)
+    squares = sum((axis[:, first] - axis[:, second]) ** 2 for axis in axes)
+    length: FloatArray = np.sqrt(squares)
     return length
+
+
+def by_axis(positions: FloatArray) -> FloatArray:
+    """Positions [S, N, 3] as [3, S, N]: sums over x, y and z then run along memory, several times as fast."""
+    return np.ascontiguousarray(positions.transpose(2, 0, 1))
+
+
+def squares_from(axes: FloatArray, atom: int, far: int) -> FloatArray:
+    """Squared distances [S, N - far] of an atom from all that come from ``far`` on; axes [3, S, N] as ``by_axis``."""
+    x, y, z = (axis[:, far:] - axis[:, atom : atom + 1] for axis in axes)
+    squares: FloatArray = x * x + y * y + z * z
+    return squares
 
 
 def dihedral(positions: FloatArray, quartets: npt.NDArray[np.int64]) -> FloatArray:

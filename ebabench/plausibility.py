@@ -29,8 +29,7 @@ def check(who: str, atoms: Atoms, place: IndexArray, positions: Positions) -> No
     if not np.isfinite(positions).all():
         frame = int(np.flatnonzero(~np.isfinite(positions).all((1, 2)))[0])
         raise InputError(f"{who}: NaN or infinite positions in frame {frame + 1}")
-    zero = (positions == 0).all(2).sum(1)
-    if (zero > 1).any():
+    if np.count_nonzero(positions) <= positions.size - 6 and ((zero := (positions == 0).all(2).sum(1)) > 1).any():
         frame = int(np.flatnonzero(zero > 1)[0])
         raise InputError(
             f"{who}: {zero[frame]} atoms lie at the origin in frame {frame + 1}: missing atoms were padded"
@@ -52,7 +51,8 @@ def check(who: str, atoms: Atoms, place: IndexArray, positions: Positions) -> No
         )
     own = np.full(len(place), -1)
     own[atoms.residue[ca]] = ca
-    reach = np.linalg.norm(positions - positions[:, own[atoms.residue]], axis=2)
+    away = positions - positions[:, own[atoms.residue]]
+    reach = np.sqrt(np.einsum("snx,snx->sn", away, away))
     reach[:, own[atoms.residue] < 0] = 0
     if reach.max() > _REACH:
         frame, atom = divmod(int(reach.argmax()), reach.shape[1])
@@ -99,7 +99,8 @@ def check_twins(who: str, superposed: Positions, native: Positions) -> None:
 
     Superposed on one structure, twins lie equally far from it: only neighbours in that distance are compared.
     """
-    away = np.sqrt(((superposed - native) ** 2).sum(2).mean(1))
+    away = superposed - native
+    away = np.sqrt(np.einsum("snx,snx->s", away, away) / len(native))
     order = np.argsort(away, kind="stable")
     for apart in range(1, len(order)):
         near = np.flatnonzero(away[order[apart:]] - away[order[:-apart]] < _TWIN_RMSD)

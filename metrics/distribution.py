@@ -23,16 +23,17 @@ _spec = partial(
     depends_on_samples=True,
 )  # fmt: skip
 
+_BLOCK = 128
+
 
 def wasserstein2(first: FloatArray, second: FloatArray) -> float:
     """2-Wasserstein distance of two point clouds [n, d] and [n, d], each uniformly weighted; exact.
 
     As many points on either side: the optimal transport is an assignment.
     """
-    from scipy.optimize import linear_sum_assignment
+    from ebabench.metrics.assignment import least_mean_cost
 
-    cost = squared_distances(first, second)
-    return float(np.sqrt(cost[linear_sum_assignment(cost)].mean()))
+    return float(np.sqrt(least_mean_cost(squared_distances(first, second))))
 
 
 def pca_w2(first: Positions, second: Positions, axes: tuple[FloatArray, FloatArray]) -> float:
@@ -60,8 +61,11 @@ def rmwd(model: Positions, md: Positions) -> tuple[float, float]:
 def _gaussians(frames: Positions) -> tuple[FloatArray, FloatArray]:
     """Mean [N, 3] and population covariance [N, 3, 3] of every atom of frames [S, N, 3]."""
     mean = frames.mean(0, dtype=np.float64)
-    away = (frames - mean).transpose(1, 2, 0)
-    return mean, away @ away.transpose(0, 2, 1) / len(frames)
+    covariance = np.zeros((*mean.shape, 3))
+    for start in range(0, len(frames), _BLOCK):
+        away = np.ascontiguousarray((frames[start : start + _BLOCK] - mean).transpose(1, 2, 0))
+        covariance += away @ away.transpose(0, 2, 1)
+    return mean, covariance / len(frames)
 
 
 def compute(pair: Pair) -> Mapping[str, Value]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ebabench.contracts import FloatArray, Metric, MetricSpec, NotAvailable, Value
-from ebabench.geometry import dihedral
+from ebabench.geometry import by_axis, dihedral, squares_from
 
 if TYPE_CHECKING:
     from ebabench.pairing import IndexArray, Pair
@@ -66,14 +66,14 @@ def torsions(atoms: Atoms, place: IndexArray, positions: Positions) -> tuple[Ind
 
 def torus_w2(model: FloatArray, md: FloatArray) -> float:
     """2-Wasserstein distance, in degrees, of angles [n, d] and [n, d] in radians on the torus; exact."""
-    from scipy.optimize import linear_sum_assignment
+    from ebabench.metrics.assignment import least_mean_cost
 
     turn = 2 * np.pi
     cost = np.zeros((len(model), len(md)))
     for k in range(model.shape[1]):
         away = np.abs(np.subtract.outer(model[:, k] % turn, md[:, k] % turn))
         cost += np.minimum(away, turn - away) ** 2
-    return float(np.degrees(np.sqrt(cost[linear_sum_assignment(cost)].mean())))
+    return float(np.degrees(np.sqrt(least_mean_cost(cost))))
 
 
 def radius_of_gyration(ca: Positions) -> FloatArray:
@@ -127,12 +127,13 @@ def _ramachandran(pair: Pair) -> Value:
 
 def _pairwise_distance(pair: Pair, md: Positions) -> Value:
     along = pair.place[pair.atoms.residue[pair.ca]]
+    axes = by_axis(pair.model_ca), by_axis(md)
     found = []
     for k, place in enumerate(along):
         far = int(np.searchsorted(along, place + _APART))
         if far < len(along):
-            sides = (np.linalg.norm(side[:, far:] - side[:, k : k + 1], axis=2) for side in (pair.model_ca, md))
-            found.append(js_distance(*sides))
+            model, reference = (np.sqrt(squares_from(side, k, far)) for side in axes)
+            found.append(js_distance(model, reference))
     if not found:
         return NotAvailable("no two C-alphas are three residues apart")
     return float(np.concatenate(found).mean())

@@ -24,32 +24,43 @@ def lddt(models: Positions, references: Positions) -> FloatArray:
     return found
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _lddt(
     models: npt.NDArray[Any], references: npt.NDArray[Any], inclusion: float
 ) -> npt.NDArray[Any]:  # pragma: no cover
     size = references.shape[1]
-    result = np.empty((len(models), len(references)))
-    first, second = np.empty(size * size, np.int64), np.empty(size * size, np.int64)
-    true = np.empty(size * size)
+    result = np.full((len(models), len(references)), np.nan)
+    of_model = np.empty((len(models), size * (size - 1) // 2), np.float32)
+    for m in range(len(models)):
+        _distances(models[m], of_model[m])
+    distances = np.empty(of_model.shape[1], np.float32)
     for r in range(len(references)):
-        count = 0
-        for i in range(size):
-            for j in range(i):
-                square = 0.0
-                for x in range(3):
-                    square += (references[r, i, x] - references[r, j, x]) ** 2
-                if square < inclusion**2:
-                    first[count], second[count], true[count] = i, j, np.sqrt(square)
-                    count += 1
-        for m in range(len(models)):
-            kept = 0
-            for k in range(count):
-                i, j = first[k], second[k]
-                x = models[m, i, 0] - models[m, j, 0]
-                y = models[m, i, 1] - models[m, j, 1]
-                z = models[m, i, 2] - models[m, j, 2]
-                error = abs(np.sqrt(x * x + y * y + z * z) - true[k])
-                kept += (error < 0.5) + (error < 1.0) + (error < 2.0) + (error < 4.0)
-            result[m, r] = kept / (4 * count) if count else np.nan
+        _distances(references[r], distances)
+        near = np.flatnonzero(distances < inclusion)
+        true = distances[near]
+        for m in range(len(models) if len(near) else 0):
+            result[m, r] = _kept(of_model[m], near, true) / (4 * len(near))
     return result
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _kept(distances: npt.NDArray[Any], near: npt.NDArray[Any], true: npt.NDArray[Any]) -> int:  # pragma: no cover
+    """How many distances are right, counted once for each of the four tolerances."""
+    kept = 0
+    for k in range(len(near)):
+        error = abs(distances[near[k]] - true[k])
+        kept += (error < 0.5) + (error < 1.0) + (error < 2.0) + (error < 4.0)
+    return kept
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _distances(positions: npt.NDArray[Any], found: npt.NDArray[Any]) -> None:  # pragma: no cover
+    """Distances of all pairs of points, one row of pairs after the other."""
+    start = 0
+    for i in range(1, len(positions)):
+        for j in range(i):
+            x = positions[i, 0] - positions[j, 0]
+            y = positions[i, 1] - positions[j, 1]
+            z = positions[i, 2] - positions[j, 2]
+            found[start + j] = np.sqrt(x * x + y * y + z * z)
+        start += i

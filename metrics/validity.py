@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ebabench.contracts import Metric, MetricSpec, NotAvailable, Value
-from ebabench.geometry import chiral_centers, distances, signed_volume
+from ebabench.geometry import by_axis, chiral_centers, distances, signed_volume, squares_from
 
 if TYPE_CHECKING:
     from ebabench.pairing import IndexArray, Pair
@@ -27,11 +27,13 @@ _md_spec = partial(_spec, better="reference")
 def ca_clash_percent(ca: Positions, place: IndexArray) -> float:
     """Percentage of frames [S, C, 3] with two C-alphas, not neighbours along the chain, closer than 3 angstrom."""
     clash = np.zeros(len(ca), bool)
+    axes = by_axis(ca)
     any_pair = False
     for k in range(ca.shape[1]):
         far = int(np.searchsorted(place, place[k] + 2))
         any_pair |= far < ca.shape[1]
-        clash |= (((ca[:, far:] - ca[:, k : k + 1]) ** 2).sum(2) < CLASH**2).any(1)
+        if far < ca.shape[1]:
+            clash |= squares_from(axes, k, far).min(1) < CLASH**2
     return 100 * float(clash.mean()) if any_pair else float("nan")
 
 
