@@ -136,7 +136,7 @@ def features(request: dict[str, Any], molecules: Path, device: Any) -> tuple[dic
 def alignment(request: dict[str, Any]) -> str:
     """What Boltz is told of the alignment: the path of an A3M file, or "empty" for the sequence alone."""
     target = request["target"]
-    if request["settings"]["msa"] == "none" or request["random_weights"]:
+    if request["settings"]["msa"] == "none":
         return "empty"
     path = Path(request["cache"]) / "msa" / f"{hashlib.sha256(target['sequence'].encode()).hexdigest()}.a3m"
     if not path.is_file():

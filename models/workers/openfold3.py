@@ -119,7 +119,7 @@ def featurised(request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 def alignment(request: dict[str, Any]) -> Path:
     """The alignment, under the name by which OpenFold3 knows how many rows to read of it."""
     target = request["target"]
-    if request["settings"]["msa"] == "none" or request["random_weights"]:
+    if request["settings"]["msa"] == "none":
         text = f">query\n{target['sequence']}\n"
     else:
         path = Path(request["cache"]) / "msa" / f"{hashlib.sha256(target['sequence'].encode()).hexdigest()}.a3m"

@@ -1,10 +1,13 @@
 """Boltz-2 in its own environment: its featuriser and network, with random weights and components made by rdkit."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from exercise import TARGET, Exercise, call, check_contract, exercise, heavy, run
+
+from ebabench.errors import RunError
 
 pytestmark = pytest.mark.external
 
@@ -54,3 +57,17 @@ def test_a_checkpoint_is_loaded(done: Exercise, tmp_path: Path) -> None:
     answer = call(done.card, request, tmp_path / "call")
     assert (answer.samples, answer.random_weights) == (2, False)
     assert np.isfinite(np.load(tmp_path / "call" / "samples.npz")["positions"]).all()
+
+
+def test_an_alignment_is_read_or_missed(done: Exercise, tmp_path: Path) -> None:
+    settings = dict(done.card.sampling) | {"steps": 5, "recycles": 0, "msa": "a3m"}
+    request = {"random_weights": True, "settings": settings, "cache": str(tmp_path)}
+    digest = hashlib.sha256(TARGET.sequence.encode()).hexdigest()
+    with pytest.raises(RunError, match=f"no alignment of synthetic: put it at .*{digest}.a3m"):
+        call(done.card, request, tmp_path / "without")
+    (tmp_path / "msa").mkdir()
+    rows = (TARGET.sequence, "GYDPaETGT-G", "-YNPETGTWG")
+    (tmp_path / "msa" / f"{digest}.a3m").write_text("".join(f">{k}\n{row}\n" for k, row in enumerate(rows)))
+    assert call(done.card, request, tmp_path / "with").samples == 2
+    (made,) = (tmp_path / "with" / "boltz" / "processed" / "msa").glob("*.npz")
+    assert len(np.load(made)["sequences"]) == len(rows)
