@@ -11,7 +11,7 @@ from ebabench.errors import RunError
 
 pytestmark = pytest.mark.external
 
-# What the network is given of an alignment: one row of residue types for each sequence.
+# What the network is given of an alignment: residue types, the target's own on top and then the alignment's rows.
 FEATURES = """
 import os, numpy
 os.chdir(sys.argv[1])
@@ -43,4 +43,4 @@ def test_an_alignment_is_read_or_missed(done: Exercise, tmp_path: Path) -> None:
     rows = (TARGET.sequence, "GYDPaETGT-G", "-YNPETGTWG")
     (tmp_path / "msa" / f"{digest}.a3m").write_text("".join(f">{k}\n{row}\n" for k, row in enumerate(rows)))
     run(done.card, FEATURES, tmp_path, TARGET.sequence)
-    assert np.load(tmp_path / "msa.npy").shape[:3] == (1, len(rows), len(TARGET.sequence))
+    assert np.load(tmp_path / "msa.npy").shape[:3] == (1, 1 + len(rows), len(TARGET.sequence))
