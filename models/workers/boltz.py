@@ -63,7 +63,8 @@ def sample(request: dict[str, Any]) -> dict[str, Any]:
     device = torch.device(request["device"])
     molecules = random_molecules() if random else trained_molecules(request["checkpoints"], Path(request["cache"]))
     table, batch = features(request, molecules, device)
-    network = (random_network() if random else trained_network(request["checkpoints"], settings)).to(device).eval()
+    network = (random_network() if random else trained_network(request["checkpoints"])).to(device).eval()
+    network.structure_module.step_scale = settings["step_scale"]
     network.structure_module.sample = in_batches(network.structure_module.sample, request["batch_size"])
     half = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
     with torch.no_grad(), half:
@@ -148,15 +149,13 @@ def alignment(request: dict[str, Any]) -> str:
     return str(path)
 
 
-def trained_network(checkpoints: dict[str, str], settings: dict[str, Any]) -> Any:
+def trained_network(checkpoints: dict[str, str]) -> Any:
     """Boltz-2 as its command line builds it, less the heads for confidence."""
     from boltz.main import Boltz2DiffusionParams, MSAModuleArgs, PairformerArgsV2
     from boltz.model.models.boltz2 import Boltz2
 
     if "model" not in checkpoints:
         raise WorkerError("weights", "the request has no checkpoint model")
-    diffusion = Boltz2DiffusionParams()
-    diffusion.step_scale = settings["step_scale"]
     network = Boltz2.load_from_checkpoint(
         checkpoints["model"],
         strict=True,
@@ -164,7 +163,7 @@ def trained_network(checkpoints: dict[str, str], settings: dict[str, Any]) -> An
         predict_args={},
         ema=False,
         use_kernels=False,
-        diffusion_process_args=asdict(diffusion),
+        diffusion_process_args=asdict(Boltz2DiffusionParams()),
         pairformer_args=asdict(PairformerArgsV2()),
         msa_args=asdict(MSAModuleArgs(use_paired_feature=True)),
         steering_args=STEERING,

@@ -44,12 +44,14 @@ def sample(request: dict[str, Any]) -> dict[str, Any]:
     from openfold3.core.utils.tensor_utils import tensor_tree_map
     from pytorch_lightning import seed_everything
 
-    settings, wanted = request["settings"], request["samples"]
+    settings, wanted, random = request["settings"], request["samples"], request["random_weights"]
     device = torch.device(request["device"])
     # Reference conformers are drawn at random, and so are the network's weights if they are.
     seed_everything(request["seed"])
     atoms, features = featurised(request)
-    network = (random_network() if request["random_weights"] else trained_network(request)).to(device).eval()
+    network = (random_network() if random else trained_network(request["checkpoints"])).to(device).eval()
+    for name in ("gamma_0", "noise_scale", "step_scale"):
+        setattr(network.sample_diffusion, name, settings[name])
     # The sampler has one axis more than the trunk, for the conformations.
     batch = tensor_tree_map(lambda feature: feature.to(device), features)
     expanded = tensor_tree_map(lambda feature: feature.unsqueeze(1), batch)
@@ -144,21 +146,17 @@ def configuration() -> Any:
     return config
 
 
-def trained_network(request: dict[str, Any]) -> Any:
+def trained_network(checkpoints: dict[str, str]) -> Any:
     """The network with a checkpoint's weights: the averaged ones, where there are such."""
     from openfold3.core.utils.checkpoint_loading_utils import get_state_dict_from_checkpoint, load_checkpoint
     from openfold3.entry_points.experiment_runner import skip_random_init
     from openfold3.projects.of3_all_atom.model import OpenFold3
 
-    if "model" not in request["checkpoints"]:
+    if "model" not in checkpoints:
         raise WorkerError("weights", "the request has no checkpoint model")
-    config, settings = configuration(), request["settings"]
-    config.architecture.sample_diffusion.update(
-        {name: settings[name] for name in ("gamma_0", "noise_scale", "step_scale")}
-    )
     with skip_random_init():  # which takes minutes
-        network = OpenFold3(config)
-    checkpoint = load_checkpoint(Path(request["checkpoints"]["model"]))
+        network = OpenFold3(configuration())
+    checkpoint = load_checkpoint(Path(checkpoints["model"]))
     weights, _ = get_state_dict_from_checkpoint(checkpoint, init_from_ema_weights=True)
     network.load_state_dict({name.removeprefix("model."): value for name, value in weights.items()})
     return network
