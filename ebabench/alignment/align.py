@@ -21,6 +21,7 @@ from ebabench.alignment.denoiser import Denoiser, Prepared
 from ebabench.alignment.team import assemble
 from ebabench.alignment.training import TrainConfig, claim, train
 from ebabench.atomic import write_atomic
+from ebabench.errors import InputError
 from ebabench.registry import Registry, folder, resolve
 
 
@@ -95,7 +96,10 @@ def align(
     if config.freeze:
         denoiser.freeze()
     if config.objective == "sft":
-        denoiser.adopt_geometry((read.target, read.positions) for read in (one.read() for one in data))
+        try:
+            denoiser.adopt_geometry((read.target, read.positions) for read in (one.read() for one in data))
+        except ValueError as error:
+            raise InputError(f"these conformations do not suffice: {error}") from error
     digests = [one.read().digest() for one in data]
     provenance: dict[str, Any] = {
         "denoiser": stage.denoiser,

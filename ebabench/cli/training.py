@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.progress import Progress
 
 from ebabench.cli.app import app, progress
 from ebabench.errors import InputError
@@ -100,7 +101,7 @@ def align(
     if card is not None:
         print(f"the checkpoint is {finetune(card, trajectories, settings, out, start, device)}")
         return
-    with progress() as bar:
+    with _bar() as bar:
         task = bar.add_task(objective, total=settings.steps)
 
         def on_step(step: int, loss: float) -> None:
@@ -116,6 +117,13 @@ def _leads() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
+def _bar() -> Progress:
+    """One bar, whatever the number of processes."""
+    bar = progress()
+    bar.disable = bar.disable or not _leads()
+    return bar
+
+
 def _with_energies(
     trajectories: list[Trajectories], stage: Stage, settings: TrainConfig, jobs: int | None
 ) -> list[Trajectories]:
@@ -124,7 +132,7 @@ def _with_energies(
 
     assert stage.energy is not None
     residues = settings.build().needs_residue_energies
-    with progress() as bar, workers(jobs) as pool:
+    with _bar() as bar, workers(jobs) as pool:
         task = bar.add_task("energies", total=len(trajectories))
         return with_energies(trajectories, stage.energy, pool, lambda: bar.advance(task), residues)
 
