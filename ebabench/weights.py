@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from ebabench.atomic import exclusive
 from ebabench.cache import cache_dir
 from ebabench.download import Pins, Progress, download, sha256
 from ebabench.errors import InputError
@@ -62,13 +63,19 @@ def fetch(card: Card, checkpoint: Checkpoint, progress: Progress | None = None) 
         InputError: it is another file than the one on the card, or than the one that was first downloaded.
     """
     path = place(card, checkpoint)
-    if checkpoint.url is None or path.exists():
+    if checkpoint.url is None:
         return verified(card, checkpoint)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(path.parent):
+        return verified(card, checkpoint) if path.exists() else _arrive(card, checkpoint, path, progress)
+
+
+def _arrive(card: Card, checkpoint: Checkpoint, path: Path, progress: Progress | None) -> Path:
     arrived = path.with_name(f".{path.name}.unverified")
-    download(checkpoint.url, arrived, progress)
+    download(str(checkpoint.url), arrived, progress)
     size = arrived.stat().st_size
     if pinned(card, checkpoint) is None and checkpoint.size in (size, None):
-        _pins(card).pin(checkpoint.url, {"sha256": sha256(arrived), "size": size})
+        _pins(card).pin(str(checkpoint.url), {"sha256": sha256(arrived), "size": size})
     try:
         _check(card, checkpoint, arrived)
     except InputError:

@@ -1,15 +1,18 @@
 """The compact model: internal coordinates are invariant and invertible, geometry is right by construction."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from ebabench.alignment.cartesian import denoising_loss, of_residues
 from ebabench.alignment.diffusion import Edm
+from ebabench.alignment.flow import Flow
 from ebabench.errors import InputError
-from ebabench.models.eba.denoiser import Config, InternalDenoiser
+from ebabench.models.eba.denoiser import Config, FlowDenoiser, InternalDenoiser
 from ebabench.models.eba.internal import (
     TORSION_CHANNELS,
     Geometry,
@@ -144,8 +147,8 @@ def _target(sequence: str) -> tuple[Target, Positions]:
     return Target(sequence, sequence, atoms_of(sequence), positions[0]), positions
 
 
-def _untrained(**settings: str) -> InternalDenoiser:
-    return InternalDenoiser(Config(width=32, depth=1, heads=2, pair=4, **settings), Edm(), GEOMETRY, seed=3)  # type: ignore[arg-type]
+def _untrained(**settings: Any) -> InternalDenoiser:
+    return InternalDenoiser(Config(width=32, depth=1, heads=2, pair=4, **settings), Edm(), GEOMETRY, seed=3)
 
 
 def test_samples_of_an_untrained_model_have_right_bonds_and_chirality() -> None:
@@ -201,6 +204,56 @@ def test_a_checkpoint_holds_the_model(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         loaded.sample(target, 2, seed=0, steps=3), model.sample(target, 2, seed=0, steps=3), atol=0.05
     )
+
+
+def test_a_flow_is_trained_sampled_and_kept_like_a_diffusion(tmp_path: Path) -> None:
+    target, positions = _target("GAVLI")
+    flow = FlowDenoiser.fresh(3, {"width": 32, "depth": 1, "heads": 2, "pair": 4})
+    flow.geometry = GEOMETRY
+    prepared = flow.prepare(target, positions)
+    level, noise = torch.rand(5), torch.randn(prepared.coordinates.shape)
+    condition = {name: value[:1] for name, value in prepared.condition.items()}
+    flow.loss(prepared.coordinates, condition, level, noise).sum().backward()
+    assert any(p.grad is not None and bool(p.grad.abs().max() > 0) for p in flow.network.parameters())
+    flow.save(tmp_path / "flow.safetensors", {})
+    loaded = FlowDenoiser.load(tmp_path / "flow.safetensors")
+    assert loaded.process == Flow()
+    assert np.isfinite(loaded.sample(target, 2, seed=0, steps=3)).all()
+    _untrained().save(tmp_path / "diffusion.safetensors", {})
+    with pytest.raises(InputError, match="is a diffusion model, not a flow"):
+        FlowDenoiser.load(tmp_path / "diffusion.safetensors")
+
+
+def test_atoms_positions_add_to_the_loss_residue_by_residue() -> None:
+    target, positions = _target("GAVLI")
+    plain, atoms = _untrained(), _untrained(atoms=0.5)
+    prepared = plain.prepare(target, positions)
+    condition = {name: value[:1] for name, value in prepared.condition.items()}
+    level, noise = torch.full((5,), 0.3), torch.randn(prepared.coordinates.shape)
+    added = atoms.loss(prepared.coordinates, condition, level, noise) - plain.loss(
+        prepared.coordinates, condition, level, noise
+    )
+    assert added.shape == (5, 5)
+    clean = plain.denoise(
+        plain.process.noised(prepared.coordinates, noise, level[:, None, None]) * condition["mask"], level, condition
+    )
+    layout = Layout.of(target.atoms)
+    backbone = [GEOMETRY.chain(decode_angles(x), layout)[:, :, :3].flatten(1, 2) for x in (clean, prepared.coordinates)]
+    by_hand = denoising_loss(*backbone, torch.ones(5, 15), plain.process.weight(level) / 9)
+    torch.testing.assert_close(added, 0.5 * of_residues(by_hand, torch.arange(15) // 3, 5), atol=1e-4, rtol=1e-4)
+    added.sum().backward()
+    assert all(bool(torch.isfinite(p.grad).all()) for p in atoms.network.parameters() if p.grad is not None)
+
+
+def test_atoms_are_trained_where_torsions_place_them() -> None:
+    with pytest.raises(InputError, match="placed by torsions"):
+        _untrained(atoms=1.0, placement="frames")
+    model = InternalDenoiser(Config(width=32, depth=1, heads=2, pair=4, atoms=1.0), Edm())
+    target, positions = _target("GA")
+    prepared = model.prepare(target, positions)
+    condition = {name: value[:1] for name, value in prepared.condition.items()}
+    with pytest.raises(InputError, match="needs its geometry"):
+        model.loss(prepared.coordinates, condition, torch.ones(5), torch.zeros_like(prepared.coordinates))
 
 
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:

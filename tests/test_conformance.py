@@ -58,7 +58,7 @@ def failed(findings: list[Finding]) -> dict[str, str]:
 def test_a_sound_model_passes_all_checks(tmp_path: Path) -> None:
     findings = odd(tmp_path)
     assert [finding.outcome for finding in findings] == ["ok"] * len(findings)
-    assert {"count", "atoms", "finite", "unit", "chirality", "deterministic", "offline", "card"} <= {
+    assert {"count", "atoms", "finite", "unit", "chirality", "deterministic", "timeout", "offline", "card"} <= {
         finding.check for finding in findings
     }
 
@@ -138,6 +138,18 @@ def test_a_worker_that_is_not_installed_is_told_truly(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", list(CARDS))
 def test_every_card_of_the_project_is_complete_and_its_code_there(name: str) -> None:
     assert failed(unstarted(CARDS.load(name))) == {}
+
+
+def test_a_deadline_that_is_too_near_is_told(tmp_path: Path) -> None:
+    from ebabench.scaffold import scaffold
+
+    path = scaffold("slow", "worker", tmp_path)[0]
+    path.write_text(path.read_text().replace("timeout = 3600", "timeout = 30"))
+    script = tmp_path / "slow_worker.py"
+    script.write_text(script.read_text().replace("def main():", "time.sleep(4)\n\n\ndef main():"))
+    found = failed(conformance(load_card(str(path))))
+    assert list(found) == ["timeout"]
+    assert "a whole target may take no more than 30 s" in found["timeout"]
 
 
 def test_a_lock_beside_the_card_pins_its_requirements(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ class _Trainer:
 
     def __init__(self, model: Model, decay: float = 0.998) -> None:
         self.average = copy.deepcopy(model)
-        self._model, self._decay = model, decay
+        self._model, self._decay, self._steps = model, decay, 0
         self._optimiser = torch.optim.Adam(model.network.parameters(), fused=True)
 
     def descend(self, loss: Tensor, rate: float) -> None:
@@ -253,7 +253,9 @@ class _Trainer:
         loss.backward()
         nn.utils.clip_grad_norm_(self._model.network.parameters(), 1.0)
         self._optimiser.step()
+        self._steps += 1
+        decay = min(self._decay, self._steps / (10 + self._steps))
         with torch.no_grad():
             pairs = zip(self.average.network.parameters(), self._model.network.parameters(), strict=True)
             for mean, live in pairs:
-                mean.lerp_(live, 1 - self._decay)
+                mean.lerp_(live, 1 - decay)

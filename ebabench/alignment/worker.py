@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -87,13 +88,13 @@ def _unhurried(card: Card) -> Card:
 
 def _arrays(read: Conformations) -> bytes:
     atoms, buffer = read.target.atoms, BytesIO()
-    energies = {} if read.energies is None else {"energies": read.energies}
-    np.savez(
-        buffer,
-        sequence=np.array(read.target.sequence),
-        positions=read.positions,
-        atom_names=atoms.name,
-        residues=atoms.residue,
-        **energies,
-    )
+    arrays: dict[str, Any] = {
+        "sequence": np.array(read.target.sequence),
+        "positions": read.positions,
+        "atom_names": atoms.name,
+        "residues": atoms.residue,
+    }
+    if read.energies is not None:
+        arrays["energies"] = read.energies
+    np.savez(buffer, **arrays)
     return buffer.getvalue()

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ebabench.alignment.cartesian import denoising_loss
 from ebabench.alignment.denoiser import Condition, Prepared
 from ebabench.alignment.diffusion import Edm
 from ebabench.alignment.flow import Flow
@@ -34,6 +35,7 @@ from ebabench.models.eba.network import Network
 from ebabench.structures import Positions, Target
 
 _PROCESSES: tuple[type[Edm] | type[Flow], ...] = (Edm, Flow)
+_ANGSTROM = 3.0  # what an error of one unit of the coordinates makes of positions, so that both losses compare
 _ALTERNATIVES = 32  # how many frames stand in for the native while training
 
 
@@ -41,7 +43,9 @@ _ALTERNATIVES = 32  # how many frames stand in for the native while training
 class Config:
     """Shape of the model. ``native_from``: the shortest sequence that is told its native structure.
 
-    A tetrapeptide has no native structure; telling the model one would only let it memorise a start.
+    A tetrapeptide has no native structure; telling the model one would only let it memorise a start. ``atoms``: what
+    the loss of positions (`ebabench.alignment.cartesian`) of the backbone atoms that the torsions make counts beside
+    that of the coordinates.
     """
 
     width: int = 128
@@ -50,10 +54,13 @@ class Config:
     pair: int = 32
     placement: Literal["chain", "frames"] = "chain"
     native_from: int = 8
+    atoms: float = 0.0
 
     def __post_init__(self) -> None:
         if self.placement not in ("chain", "frames"):
             raise InputError(f"placement {self.placement!r}: chain or frames")
+        if self.atoms and self.placement != "chain":
+            raise InputError("atoms: their positions are trained where they are placed by torsions, not by frames")
         if self.width % self.heads:
             raise InputError(f"width {self.width} is no multiple of heads {self.heads}")
 
@@ -121,7 +128,7 @@ class InternalDenoiser:
         if "pair" in condition:
             return condition
         single, pair = self.network.embed(**{name: value for name, value in condition.items() if name != "mask"})
-        return {"mask": condition["mask"], "single": single, "pair": pair}
+        return {"mask": condition["mask"], "types": condition["types"], "single": single, "pair": pair}
 
     def freeze(self) -> None:
         """Fixes the embeddings of sequence and native, which `prepare` gives from now on."""
@@ -138,7 +145,8 @@ class InternalDenoiser:
     def denoise(self, noisy: Tensor, level: Tensor, condition: Condition) -> Tensor:
         """Expected clean coordinates [B, L, 23] of noisy ones at noise levels [B], under a condition of B / R rows."""
         skip, out, scale, told = self.process.precondition(level[:, None, None])
-        inner = self.network(scale * noisy, told[:, 0, 0], **self._embedded(condition))
+        known = self._embedded(condition)
+        inner = self.network(scale * noisy, told[:, 0, 0], known["mask"], known["single"], known["pair"])
         clean: Tensor = (skip * noisy + out * inner) * _repeated(condition["mask"], noisy)
         return clean
 
@@ -146,8 +154,25 @@ class InternalDenoiser:
         """Residues' shares [B, L] in the weighted mean squared error over the coordinates that exist."""
         mask = _repeated(condition["mask"], coordinates)
         noisy = self.process.noised(coordinates, noise, level[:, None, None]) * mask
-        error = (self.denoise(noisy, level, condition) - coordinates) * mask
-        return self.process.weight(level)[:, None] * (error**2).sum(2) / mask.sum((1, 2))[:, None]
+        clean = self.denoise(noisy, level, condition)
+        squared = (((clean - coordinates) * mask) ** 2).sum(2)
+        shares = self.process.weight(level)[:, None] * squared / mask.sum((1, 2))[:, None]
+        if self.config.atoms:
+            shares = shares + self.config.atoms * self._atoms_loss(clean, coordinates, condition["types"], level)
+        return shares
+
+    def _atoms_loss(self, clean: Tensor, coordinates: Tensor, types: Tensor, level: Tensor) -> Tensor:
+        """Residues' shares [B, L] in the loss of the backbone atoms' positions."""
+        if self.geometry is None:
+            raise InputError("atoms: a model needs its geometry before their positions can be trained")
+        kinds = _repeated(types, coordinates)
+        with torch.autocast(coordinates.device.type, enabled=False):
+            predicted, truth = (
+                self.geometry.backbone(decode_angles(x.float()), kinds).flatten(1, 2) for x in (clean, coordinates)
+            )
+            weight = torch.ones_like(truth[..., 0])
+            shares = denoising_loss(predicted, truth, weight, self.process.weight(level) / _ANGSTROM**2)
+        return shares.unflatten(1, (-1, 3)).sum(2)
 
     def adopt_geometry(self, data: Iterable[tuple[Target, Positions]]) -> None:
         """Ideal bond lengths and angles: means over the training conformations."""
@@ -242,6 +267,14 @@ class FlowDenoiser(InternalDenoiser):
     def fresh(cls, seed: int, settings: Mapping[str, Any]) -> InternalDenoiser:
         """An untrained flow; ``settings`` are those of `Config`."""
         return InternalDenoiser(configured(Config, settings), Flow(), seed=seed)
+
+    @classmethod
+    def load(cls, path: Path) -> InternalDenoiser:
+        """Reads a checkpoint. Raises InputError for one of a diffusion model, or for no checkpoint."""
+        model = InternalDenoiser.load(path)
+        if not isinstance(model.process, Flow):
+            raise InputError(f"{path} is a diffusion model, not a flow: train it on as --denoiser compact")
+        return model
 
 
 def _repeated(values: Tensor, rows: Tensor) -> Tensor:

@@ -206,10 +206,11 @@ class Geometry:
             atoms[slot] = place(a, b, c, length, angle, turn + self.offset[kinds, slot])
         return torch.stack(atoms, 2) * layout.present[..., None]
 
-    def chain(self, angles: Tensor, layout: Layout) -> Tensor:
-        """Padded atoms [F, L, WIDTH, 3] from torsions [F, L, 7], backbone grown from the first residue."""
+    def backbone(self, angles: Tensor, types: Tensor) -> Tensor:
+        """N, CA and C [F, L, 3, 3] from torsions [F, L, 7], grown from the first residue; types are [L] or [F, L]."""
         count, length = angles.shape[:2]
-        n_ca, ca_c, c_n, n_ca_c, ca_c_n, c_n_ca = (v.expand(count, length) for v in self.link[layout.types].unbind(-1))
+        link = self.link.to(angles.device)[types]
+        n_ca, ca_c, c_n, n_ca_c, ca_c_n, c_n_ca = (v.expand(count, length) for v in link.unbind(-1))
         backbone: list[Tensor] = []
         for i in range(length):
             if i == 0:
@@ -225,8 +226,12 @@ class Geometry:
                 ca = place(ca0, c0, n, n_ca[:, i], c_n_ca[:, i], angles[:, i, OMEGA])
                 c = place(c0, n, ca, ca_c[:, i], n_ca_c[:, i], angles[:, i, PHI])
             backbone += [n, ca, c]
-        padded = angles.new_zeros(count, length, WIDTH, 3)
-        padded[:, :, :3] = torch.stack(backbone, 1).unflatten(1, (length, 3))
+        return torch.stack(backbone, 1).unflatten(1, (length, 3))
+
+    def chain(self, angles: Tensor, layout: Layout) -> Tensor:
+        """Padded atoms [F, L, WIDTH, 3] from torsions [F, L, 7], on the backbone that they make."""
+        padded = angles.new_zeros(*angles.shape[:2], WIDTH, 3)
+        padded[:, :, :3] = self.backbone(angles, layout.types)
         return self.side_atoms(padded, angles, layout)
 
     def on_frames(self, rotation: Tensor, origin: Tensor, angles: Tensor, layout: Layout) -> Tensor:
