@@ -99,7 +99,7 @@ def test_assignment(benchmark, capsys):
     cost = ((a[:, None] - b) ** 2).sum(2)
     report(
         benchmark, capsys, "assignment of 250 points, SciPy",
-        lambda: least_mean_cost(cost), lambda: cost[linear_sum_assignment(cost)].mean(),
+        lambda: least_mean_cost(cost), lambda: cost[linear_sum_assignment(cost)].mean(),  # noqa: PLW0108
     )  # fmt: skip
 
 
