@@ -149,8 +149,8 @@ def _slow_motion(pair: Pair) -> Value:
     mean, components = pair.md_components
     axes = components[:count].T.astype(np.float32)
     md, model = (side.reshape(len(side), -1) @ axes - (mean @ axes) for side in (pair.md_ca, pair.model_ca))
-    axes = slow_axes(md, pair.replica_lengths, lag, _SLOW)
-    return float(js_distance(model @ axes, md[pair.a] @ axes).mean())
+    slow = slow_axes(md, pair.replica_lengths, lag, _SLOW)
+    return float(js_distance(model @ slow, md[pair.a] @ slow).mean())
 
 
 DIVERGENCE = Metric(

@@ -106,7 +106,7 @@ def _residues_near(r: int, bounds: _Array, gap: float, near: _Array) -> int:  # 
         # Without a branch, that would be mispredicted: what is not picked is overwritten.
         near[count] = q
         count += np.uint64(square < (bounds[3, q] + reach) ** 2)
-    return np.int64(count)
+    return np.int64(count)  # type: ignore[return-value]  # numba's integer
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -140,11 +140,11 @@ def _spheres_near(
             picked[count] = j
             count += np.uint64((square < (margin + spheres[j, 3]) ** 2) & (j != i))
     found = np.int64(count)
-    _gather(picked, found, spheres, around)
+    _gather(picked, found, spheres, around)  # type: ignore[arg-type]
     filled = (found + _BLOCK - 1) // _BLOCK * _BLOCK
     around[:, found:filled] = 0.0
     around[0, found:filled] = 1e9
-    return filled
+    return filled  # type: ignore[return-value]
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -160,7 +160,7 @@ def _gather(which: _Array, count: int, spheres: _Array, into: _Array) -> bool:  
 def _holds(sphere: _Array, x: float, y: float, z: float, margin: float) -> bool:  # pragma: no cover
     """Whether a sphere holds all within ``margin`` of a point."""
     inner = sphere[3] - margin
-    return (sphere[0] - x) ** 2 + (sphere[1] - y) ** 2 + (sphere[2] - z) ** 2 < inner * inner
+    return (sphere[0] - x) ** 2 + (sphere[1] - y) ** 2 + (sphere[2] - z) ** 2 < inner * inner  # type: ignore[no-any-return]
 
 
 @numba.njit(cache=True, error_model="numpy")

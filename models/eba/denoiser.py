@@ -172,7 +172,8 @@ class InternalDenoiser:
             )
             weight = torch.ones_like(truth[..., 0])
             shares = denoising_loss(predicted, truth, weight, self.process.weight(level) / _ANGSTROM**2)
-        return shares.unflatten(1, (-1, 3)).sum(2)
+        of_residues: Tensor = shares.unflatten(1, (-1, 3)).sum(2)
+        return of_residues
 
     def adopt_geometry(self, data: Iterable[tuple[Target, Positions]]) -> None:
         """Ideal bond lengths and angles: means over the training conformations."""

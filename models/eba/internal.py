@@ -226,7 +226,8 @@ class Geometry:
                 ca = place(ca0, c0, n, n_ca[:, i], c_n_ca[:, i], angles[:, i, OMEGA])
                 c = place(c0, n, ca, ca_c[:, i], n_ca_c[:, i], angles[:, i, PHI])
             backbone += [n, ca, c]
-        return torch.stack(backbone, 1).unflatten(1, (length, 3))
+        placed: Tensor = torch.stack(backbone, 1).unflatten(1, (length, 3))
+        return placed
 
     def chain(self, angles: Tensor, layout: Layout) -> Tensor:
         """Padded atoms [F, L, WIDTH, 3] from torsions [F, L, 7], on the backbone that they make."""
