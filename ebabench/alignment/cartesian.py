@@ -23,7 +23,8 @@ def superposed(mobile: Tensor, fixed: Tensor, weight: Tensor) -> Tensor:
         share = (weight / weight.sum(-1, keepdim=True))[..., None].to(mobile.dtype)
         mobile_centre, fixed_centre = ((share * x).sum(-2, keepdim=True) for x in (mobile, fixed))
         covariance = (share * (mobile - mobile_centre)).transpose(-1, -2) @ (fixed - fixed_centre)
-        u, _, vt = torch.linalg.svd(covariance)
+        # A prediction that is not finite must come out as a loss that is not, for the loop to name the batch.
+        u, _, vt = torch.linalg.svd(covariance.nan_to_num(0.0, 0.0, 0.0))
         sign = torch.ones_like(covariance[..., 0])
         sign[..., -1] = torch.det(u @ vt).sign()
         rotation = u * sign[..., None, :] @ vt
