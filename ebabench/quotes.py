@@ -48,7 +48,7 @@ def quotes(suite_id: str) -> list[Quote]:
 
     Raises InputError if the file is not what it should be.
     """
-    path = folder("ebabench.published") / f"{suite_id.rpartition('-v')[0] or suite_id}.csv"
+    path = folder("ebabench.leaderboards") / "published" / f"{suite_id.rpartition('-v')[0] or suite_id}.csv"
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:

@@ -14,7 +14,7 @@ PACKAGES = {
     "ebabench": "ebabench",
     "models": "ebabench/models",
     "metrics": "ebabench/metrics",
-    "leaderboards/published": "ebabench/published",
+    "leaderboards": "ebabench/leaderboards",
 }
 
 

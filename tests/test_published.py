@@ -142,7 +142,8 @@ def test_the_leaderboard_that_is_published_has_the_figures_of_today() -> None:
 def test_a_broken_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, said: str) -> None:
     head = "model,variant,metric,value,n_samples,atoms,aggregate,provenance,source,note\n"
     row = "A,,rmsf,{},250,ca,median,paper,x,\n"
-    (tmp_path / "some.csv").write_text(text or head + row.format(1) + row.format(2))
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published" / "some.csv").write_text(text or head + row.format(1) + row.format(2))
     monkeypatch.setattr("ebabench.quotes.folder", lambda package: tmp_path)
     with pytest.raises(InputError, match=said):
         quotes("some-v1")

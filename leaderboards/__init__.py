@@ -1,0 +1,1 @@
+"""Published leaderboards, and figures quoted from papers (``published/``). Installed as ``ebabench.leaderboards``."""

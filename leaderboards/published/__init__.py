@@ -1,1 +1,0 @@
-"""Figures quoted from papers, with their sources: never measured here, never ranked."""
