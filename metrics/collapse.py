@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ebabench.contracts import FloatArray, Metric, MetricSpec, Value
 from ebabench.metrics.flexibility import pairwise_rmsd
+from ebabench.scoring.contracts import FloatArray, Metric, MetricSpec, Value
 
 if TYPE_CHECKING:
-    from ebabench.pairing import Pair
+    from ebabench.scoring.pair import Pair
     from ebabench.structures import Positions
 
 _spec = partial(

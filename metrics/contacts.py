@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.contracts import FloatArray
+from ebabench.scoring.contracts import FloatArray
 from ebabench.structures import Positions
 
 

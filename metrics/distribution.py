@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ebabench.contracts import FloatArray, Metric, MetricSpec, Value
-from ebabench.geometry import principal_components, squared_distances
+from ebabench.scoring.contracts import FloatArray, Metric, MetricSpec, Value
+from ebabench.structures.geometry import principal_components, squared_distances
 
 if TYPE_CHECKING:
-    from ebabench.kept import Arrays
-    from ebabench.pairing import Pair
+    from ebabench.scoring.pair import Pair
+    from ebabench.scoring.reference_cache import Arrays
     from ebabench.structures import Positions
 
 _spec = partial(

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.contracts import FloatArray, Metric, MetricSpec, NotAvailable, Value
-from ebabench.geometry import by_axis, squares_from, torsions
+from ebabench.scoring.contracts import FloatArray, Metric, MetricSpec, NotAvailable, Value
+from ebabench.structures.geometry import by_axis, squares_from, torsions
 
 if TYPE_CHECKING:
-    from ebabench.pairing import Pair
+    from ebabench.scoring.pair import Pair
     from ebabench.structures import Positions
 
 _spec = partial(MetricSpec, version=1, unit="", better="lower", aggregate="median", needs="ca", depends_on_samples=True)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ebabench.contracts import Metric, MetricSpec, NotAvailable, Value
 from ebabench.metrics.divergence import js_distance
-from ebabench.nomenclature import canonical
+from ebabench.scoring.contracts import Metric, MetricSpec, NotAvailable, Value
+from ebabench.structures.nomenclature import canonical
 
 if TYPE_CHECKING:
-    from ebabench.pairing import Pair
+    from ebabench.scoring.pair import Pair
 
 _MOST_FAILED = 0.5
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.contracts import FloatArray, Metric, MetricSpec, NotAvailable, Value
 from ebabench.metrics.flexibility import pearson
+from ebabench.scoring.contracts import FloatArray, Metric, MetricSpec, NotAvailable, Value
 from ebabench.structures import Atoms
 
 if TYPE_CHECKING:
-    from ebabench.pairing import Pair
+    from ebabench.scoring.pair import Pair
     from ebabench.structures import Positions
 
 CONTACT = 8.0  # angstrom, between C-alphas

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ebabench.contracts import Metric, MetricSpec, NotAvailable, Value
+from ebabench.scoring.contracts import Metric, MetricSpec, NotAvailable, Value
 
 if TYPE_CHECKING:
-    from ebabench.kept import Arrays
-    from ebabench.pairing import IndexArray, Pair
+    from ebabench.scoring.pair import IndexArray, Pair
+    from ebabench.scoring.reference_cache import Arrays
     from ebabench.structures import Positions
 
 _MOST = 100

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ebabench.contracts import Metric, MetricSpec, NotAvailable, Value
-from ebabench.geometry import by_axis, chiral_centers, distances, signed_volume, squares_from
+from ebabench.scoring.contracts import Metric, MetricSpec, NotAvailable, Value
+from ebabench.structures.geometry import by_axis, chiral_centers, distances, signed_volume, squares_from
 
 if TYPE_CHECKING:
-    from ebabench.kept import Arrays
-    from ebabench.pairing import IndexArray, Pair
+    from ebabench.scoring.pair import IndexArray, Pair
+    from ebabench.scoring.reference_cache import Arrays
     from ebabench.structures import Positions
 
 CLASH = 3.0  # angstrom: twice the van der Waals radius of carbon less 0.4 (Lu et al., Str2Str)

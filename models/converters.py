@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ebabench.errors import InputError
-from ebabench.formats import find_ensembles, read_ensemble, read_topology
+from ebabench.io.structure_files import find_ensembles, read_ensemble, read_topology
+from ebabench.io.xtc import read_xtc
 from ebabench.structures import Ensemble, Positions, Target
-from ebabench.trajectories import read_xtc
 
 
 def files(folder: Path, target: Target) -> Ensemble:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ebabench.cards import Card
-from ebabench.contracts import Generator, Resources
 from ebabench.errors import InputError
+from ebabench.generators.cards import Card
+from ebabench.generators.sampling import matched
 from ebabench.models.converters import files
-from ebabench.sampling import matched
+from ebabench.scoring.contracts import Generator, Resources
 from ebabench.structures import Ensemble, Target
 
 

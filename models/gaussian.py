@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ebabench.cards import Card
-from ebabench.contracts import FloatArray, Generator, Resources
+from ebabench.generators.cards import Card
+from ebabench.scoring.contracts import FloatArray, Generator, Resources
 from ebabench.structures import Ensemble, Target
 
 

@@ -1,6 +1,6 @@
 """A short molecular dynamics simulation from the native structure: what a few CPU minutes of physics earn.
 
-Force field, solvent, integrator and time step are those of the suite's references (`ebabench.datasets.simulate`), its
+Force field, solvent, integrator and time step are those of the suite's references (`ebabench.datasets.simulation`), its
 start is the native structure alone. On the CPU it runs on OpenMM's Reference platform with ebabench's kernel, on a GPU
 on OpenMM's CUDA platform; the two differ in rounding, and so in trajectory.
 """
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ebabench.cards import Card
-from ebabench.contracts import Generator, Resources
 from ebabench.errors import InputError
+from ebabench.generators.cards import Card
+from ebabench.scoring.contracts import Generator, Resources
 from ebabench.structures import Ensemble, Target
 
 _SEEDS = 2**31 - 1  # OpenMM takes 32 bits, and takes 0 to mean any
@@ -30,7 +30,7 @@ class MolecularDynamics:
         """``samples`` frames. Raises InputError if the force field lacks an atom or residue, or there are too many."""
         import openmm
 
-        from ebabench.datasets.simulate import Simulation, langevin_context, positions_of
+        from ebabench.datasets.simulation import Simulation, langevin_context, positions_of
         from ebabench.physics.preparation import CannotPrepare, build_template, disulfides
         from ebabench.physics.protocols import get_protocol
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ebabench.cards import Card
-from ebabench.contracts import Generator, Resources
 from ebabench.errors import InputError
+from ebabench.generators.cards import Card
+from ebabench.scoring.contracts import Generator, Resources
 from ebabench.structures import Ensemble, Reference, Target
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ebabench.cards import Card
-from ebabench.contracts import FloatArray, Generator, Resources
 from ebabench.errors import InputError
+from ebabench.generators.cards import Card
+from ebabench.scoring.contracts import FloatArray, Generator, Resources
 from ebabench.structures import Ensemble, Target
 
 _STILL = 1e-6  # below, an eigenvalue is that of a motion that no spring opposes

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ebabench.cards import Card
-from ebabench.contracts import Generator, Resources
+from ebabench.generators.cards import Card
+from ebabench.scoring.contracts import Generator, Resources
 from ebabench.structures import Ensemble, Target
 
 

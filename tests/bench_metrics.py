@@ -9,15 +9,15 @@ from proteins import bundle, wobble
 from scipy.optimize import linear_sum_assignment
 from sklearn.decomposition import PCA
 
-from ebabench.formats import read_ensemble, write_pdb
-from ebabench.geometry import principal_components, superpose
+from ebabench.io.structure_files import read_ensemble, write_pdb
 from ebabench.metrics import FAMILIES
 from ebabench.metrics.assignment import least_mean_cost
 from ebabench.metrics.observables import contact_frequency
 from ebabench.metrics.surface import BACKBONE, exposed
-from ebabench.registry import METRICS
-from ebabench.scoring import score_target
+from ebabench.scoring.score import score_target
 from ebabench.structures import Ensemble, Reference
+from ebabench.structures.geometry import principal_components, superpose
+from ebabench.system.registry import METRICS
 
 SEQUENCE = "GSLMKNFVIVDLLASMKVLFWEKLLAHIVDAFSLGKLIVTRQYPEWKHLA"
 

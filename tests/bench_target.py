@@ -22,10 +22,10 @@ import numpy as np
 from proteins import bundle, wobble
 
 from ebabench.datasets.references import read_reference
-from ebabench.formats import read_ensemble, write_pdb
-from ebabench.pairing import make_pair
-from ebabench.registry import METRICS
+from ebabench.io.structure_files import read_ensemble, write_pdb
+from ebabench.scoring.pair import make_pair
 from ebabench.structures import Ensemble
+from ebabench.system.registry import METRICS
 
 SEQUENCE = "GSLMKNFVIVDLLASMKVLFWEKLLAHIVDAFSLGKLIVTRQYPEWKHLA"
 NAME, REST = "synthetic", ("MD-vs-MD floor", "start, tables")

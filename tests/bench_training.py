@@ -11,12 +11,12 @@ import pytest
 import torch
 from proteins import build
 
-from ebabench.alignment.batches import Example
-from ebabench.alignment.diffusion import Edm
-from ebabench.alignment.training import TrainConfig, train
 from ebabench.models.eba.denoiser import Config, InternalDenoiser
 from ebabench.models.eba.internal import Geometry
 from ebabench.models.eba.zmatrix import AMINO_ACIDS, SLOTS
+from ebabench.training.batches import Example
+from ebabench.training.diffusion import Edm
+from ebabench.training.loop import TrainConfig, train
 
 FRAMES = 20
 SIZES = {  # sequence, placement, structures a step, draws of noise

@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "experiments"))
+
 from command import SUITE, Called, Tiny, ebabench
 
 

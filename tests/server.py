@@ -16,7 +16,7 @@ from pathlib import Path
 
 from proteins import build, wobble
 
-from ebabench.formats import write_pdb
+from ebabench.io.structure_files import write_pdb
 from ebabench.structures import Ensemble, Target
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ebabench.contracts import Metric, MetricSpec, NotAvailable, Value
-from ebabench.pairing import Pair
-from ebabench.runs import Identity, Run
-from ebabench.scoring import score_target
+from ebabench.datasets.suites import Suite, SuiteTarget
+from ebabench.results.runs import Identity, Run
+from ebabench.scoring.contracts import Metric, MetricSpec, NotAvailable, Value
+from ebabench.scoring.pair import Pair
+from ebabench.scoring.score import score_target
 from ebabench.structures import ONE_TO_THREE, Atoms, Ensemble, Reference, Target
-from ebabench.suites import Suite, SuiteTarget
 
 SEQUENCES = {"one": "AGSTVL", "two": "KLEDFW", "three": "MIHCNQ", "four": "YQRPAG", "five": "VVTSKL"}
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ebabench.cli.app import app, progress
+from ebabench.datasets.suites import load_suite
 from ebabench.errors import InputError, RunError
 from ebabench.structures import Reference
-from ebabench.suites import load_suite
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ebabench.alignment.data import Trajectories
+    from ebabench.training.data import Trajectories
 
 
 @app.command()
@@ -30,10 +30,10 @@ def simulate(
     """Runs a suite's molecular dynamics, or goes on with it, and writes it in the ATLAS layout."""
     from concurrent.futures import as_completed
 
-    from ebabench.cache import cache_dir
     from ebabench.datasets.export import export
-    from ebabench.datasets.simulate import simulate as run_one
-    from ebabench.parallel import workers
+    from ebabench.datasets.simulation import simulate as run_one
+    from ebabench.system.cache import cache_dir
+    from ebabench.system.process_pool import workers
 
     chosen = load_suite(suite)
     simulations = chosen.simulations(*target or ())
@@ -105,7 +105,7 @@ def energy(
     if out is None:
         print(text, end="")
     else:
-        from ebabench.atomic import write_atomic
+        from ebabench.system.files import write_atomic
 
         write_atomic(out, text)
     without = table[table["reason"] != ""]
@@ -125,10 +125,10 @@ def _suite_energies(
     """One row a frame: target, replica, frame (from 0), energy_kj_per_mol, reason; computed by several processes."""
     import pandas as pd
 
-    from ebabench.alignment.data import Trajectories, with_energies
-    from ebabench.parallel import workers
+    from ebabench.datasets.suites import reference_reader
     from ebabench.physics.protocols import get_protocol
-    from ebabench.suites import reference_reader
+    from ebabench.system.process_pool import workers
+    from ebabench.training.data import Trajectories, with_energies
 
     suite = load_suite(name)
     protocol = forcefield or suite.energy

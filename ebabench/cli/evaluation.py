@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ebabench.cards import Card, build, load_card
 from ebabench.cli.app import app, progress, show_table
-from ebabench.contracts import Metric, MetricSpec, Resources
 from ebabench.datasets.layout import folder_tier
 from ebabench.datasets.references import read_reference, reference_names
+from ebabench.datasets.suites import Suite, load_suite, reference_reader
 from ebabench.errors import InputError, RunError
-from ebabench.kept import reference_digest
-from ebabench.registry import METRICS
+from ebabench.generators.cards import Card, build, load_card
+from ebabench.scoring.contracts import Metric, MetricSpec, Resources
+from ebabench.scoring.reference_cache import reference_digest
 from ebabench.structures import Reference, Target
-from ebabench.suites import Suite, load_suite, reference_reader
+from ebabench.system.registry import METRICS
 
 if TYPE_CHECKING:
-    from ebabench.runs import Identity, Run
-    from ebabench.sampling import Outcome
-    from ebabench.scoring import Job
+    from ebabench.generators.sampling import Outcome
+    from ebabench.results.runs import Identity, Run
+    from ebabench.scoring.score import Job
 
 Reader = Callable[[str], Reference]
 
@@ -108,8 +108,8 @@ def score(
     leaderboards: _Boards = _BOARDS,
 ) -> None:
     """Scores ensembles from elsewhere against a suite, or against any references in the ATLAS layout."""
-    from ebabench.formats import find_ensembles
-    from ebabench.runs import Identity, Run, files_digest
+    from ebabench.io.structure_files import find_ensembles
+    from ebabench.results.runs import Identity, Run, files_digest
 
     if (suite is None) == (reference is None):
         raise InputError("give either --suite or --reference")
@@ -150,7 +150,7 @@ def score(
     place = chosen.id if chosen else Path(identity.suite).resolve().name
     folder = Run.open(out or Path("runs") / place / identity.model, identity)
     if card is not None:
-        from ebabench.conversion import convert
+        from ebabench.generators.converters import convert
 
         targets = [reader(target).target for target in known]
         outcomes = convert(card, ensembles, targets, folder.load_ensemble, folder.save_ensemble)
@@ -185,8 +185,8 @@ def _sample(
     out: Path | None,
 ) -> tuple[Run, Reader, dict[str, str]]:
     """The run, what reads its references, and why targets failed."""
-    from ebabench.runs import Run
-    from ebabench.sampling import sample as sample_all
+    from ebabench.generators.sampling import sample as sample_all
+    from ebabench.results.runs import Run
 
     if random_weights and card.environment.kind != "worker":
         raise InputError(
@@ -249,7 +249,7 @@ def _keep(
 def _identity(
     card: Card, suite: Suite, samples: int, seed: int, random_weights: bool, references: Mapping[str, str]
 ) -> Identity:
-    from ebabench.runs import Identity
+    from ebabench.results.runs import Identity
 
     return Identity(
         model=card.name,
@@ -278,8 +278,8 @@ def _digests(reader: Reader, targets: Iterable[str]) -> dict[str, str]:
 def _score(
     folder: Run, reader: Reader, suite: Suite | None, processes: int | None, files: dict[str, Path] | None = None
 ) -> None:
-    from ebabench.leaderboard import print_summary
-    from ebabench.scoring import score as score_all
+    from ebabench.results.leaderboard import print_summary
+    from ebabench.scoring.score import score as score_all
 
     metrics, specs = _metrics()
     jobs = []
@@ -301,8 +301,8 @@ def _score(
 
 
 def _job(folder: Run, reader: Reader, name: str, sequence: str, path: Path | None = None) -> Job:
-    from ebabench.formats import read_ensemble
-    from ebabench.scoring import Job
+    from ebabench.io.structure_files import read_ensemble
+    from ebabench.scoring.score import Job
 
     path = path or folder.ensemble_path(name)
     return Job(name, sequence, folder.identity.tier, partial(read_ensemble, path, name), partial(reader, name))
@@ -314,9 +314,9 @@ def _metrics() -> tuple[list[Metric], list[MetricSpec]]:
 
 
 def _place(folder: Run, suite: Suite, leaderboards: Path) -> None:
-    from ebabench.leaderboard import rebuild, refusal
-    from ebabench.report import write_report
-    from ebabench.runs import Run
+    from ebabench.results.leaderboard import rebuild, refusal
+    from ebabench.results.report import write_report
+    from ebabench.results.runs import Run
 
     finished = Run.read(folder.folder)
     if why := refusal(finished, suite):

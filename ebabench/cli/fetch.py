@@ -14,11 +14,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from ebabench.cards import load_card
 from ebabench.cli.app import app
-from ebabench.download import UnreachableError
+from ebabench.datasets.suites import load_suite
 from ebabench.errors import InputError, RunError
-from ebabench.suites import load_suite
+from ebabench.generators.cards import load_card
+from ebabench.system.download import UnreachableError
 
 Report = Callable[[int, int | None], None]
 Work = Callable[[str, Report], None]
@@ -82,7 +82,7 @@ def ensembles(
     out: Annotated[Path | None, typer.Option(help="Where they go; data/ensembles/SUITE/MODEL by default.")] = None,
 ) -> None:
     """Fetches the ensembles that a model's authors published, for `ebabench score` to measure."""
-    from ebabench.datasets.ensembles import fetch_ensembles, published
+    from ebabench.datasets.published_ensembles import fetch_ensembles, published
 
     card, chosen = load_card(model), load_suite(suite)
     source = published(card, chosen.id)

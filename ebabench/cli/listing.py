@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from ebabench.cards import CARDS
 from ebabench.cli.app import app, show
+from ebabench.datasets.suites import SUITES
 from ebabench.errors import InputError
-from ebabench.readiness import readiness
-from ebabench.registry import METRICS
-from ebabench.suites import SUITES
+from ebabench.generators.cards import CARDS
+from ebabench.generators.status import readiness
+from ebabench.system.registry import METRICS
 
 
 class Kind(StrEnum):

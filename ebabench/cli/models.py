@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, TaskID
 
-from ebabench.cards import Kind, load_card
 from ebabench.cli.app import app, progress, show
 from ebabench.cli.evaluation import card_with, devices
 from ebabench.errors import InputError, RunError
-from ebabench.readiness import readable, readiness
+from ebabench.generators.cards import Kind, load_card
+from ebabench.generators.status import readable, readiness
 
 models = typer.Typer(help="Makes, checks and installs models.")
 app.add_typer(models, name="models")
@@ -30,7 +30,7 @@ def new(
     out: Annotated[Path, typer.Option(help="The folder for its card, module and test.")] = Path(),
 ) -> None:
     """Writes the card, the module and the test of a new model, which pass as they stand."""
-    from ebabench.scaffold import scaffold
+    from ebabench.generators.scaffold import scaffold
 
     kinds: dict[Kind, bool] = {"in-process": in_process, "worker": worker, "ensembles": ensembles}
     if sum(kinds.values()) > 1:
@@ -50,7 +50,7 @@ def check(
     ] = None,
 ) -> None:
     """Tells whether a model keeps its contract, and how to mend what does not."""
-    from ebabench.conformance import conformance
+    from ebabench.workflows.conformance import conformance
 
     card = card_with(model, settings)
     findings = conformance(card, devices(device)[0], random_weights)
@@ -67,8 +67,8 @@ def install(
     weights: Annotated[bool, typer.Option(help="Also fetch the checkpoints.")] = True,
 ) -> None:
     """Builds the environment of a model and fetches its weights, or goes on with it."""
-    from ebabench import environments
-    from ebabench.weights import fetch
+    from ebabench.generators import environments
+    from ebabench.generators.checkpoints import fetch
 
     card = load_card(model)
     if card.environment.kind == "ensembles":

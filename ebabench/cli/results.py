@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ebabench.cli.app import app, progress, show_table, width
-from ebabench.contracts import MetricSpec
 from ebabench.datasets.references import read_reference
+from ebabench.datasets.suites import SUITES, load_suite, reference_reader
 from ebabench.errors import InputError, unknown
-from ebabench.registry import METRICS
+from ebabench.scoring.contracts import MetricSpec
 from ebabench.structures import Ensemble, Reference
-from ebabench.suites import SUITES, load_suite, reference_reader
+from ebabench.system.registry import METRICS
 
 if TYPE_CHECKING:
-    from ebabench.runs import Run
+    from ebabench.results.runs import Run
 
 
 @app.command()
@@ -27,9 +27,9 @@ def compare(
     metric: Annotated[list[str] | None, typer.Option(help="Only this metric; may be given more than once.")] = None,
 ) -> None:
     """Paired differences between runs, with intervals and a verdict that may be that they cannot be told apart."""
-    from ebabench.comparison import compare as compare_two
-    from ebabench.comparison import comparison_table
-    from ebabench.runs import Run
+    from ebabench.results.comparison import compare as compare_two
+    from ebabench.results.comparison import comparison_table
+    from ebabench.results.runs import Run
 
     if len(runs) < 2:
         raise InputError("give two run folders or more")
@@ -48,8 +48,8 @@ def plot(
     data: Annotated[Path | None, typer.Option(help="References in the ATLAS layout, if not embedded.")] = None,
 ) -> None:
     """Draws the targets of a run beside MD, and writes conformations of both for viewers of structures."""
-    from ebabench.plots import plot_run
-    from ebabench.runs import Run
+    from ebabench.results.plots import plot_run
+    from ebabench.results.runs import Run
 
     folder = Run.read(run)
     for name in target or ():
@@ -79,8 +79,8 @@ def _references(run: Run, data: Path | None) -> Callable[[str], Reference]:
 
 def _ensembles(run: Run, folder: Path | None) -> Callable[[str], Ensemble]:
     """Reads what was scored: ensembles of the run folder, or those of a folder that must hold the same files."""
-    from ebabench.formats import find_ensembles, read_ensemble
-    from ebabench.runs import files_digest
+    from ebabench.io.structure_files import find_ensembles, read_ensemble
+    from ebabench.results.runs import files_digest
 
     paths = {name: run.ensemble_path(name) for name in run.identity.targets}
     if folder is not None:
@@ -101,9 +101,9 @@ def leaderboard(
     metric: Annotated[list[str] | None, typer.Option(help="Show only this one; may be given more than once.")] = None,
 ) -> None:
     """Rebuilds a leaderboard from the run folders under a folder, and shows it."""
-    from ebabench.leaderboard import board_tables, rebuild, refusal
-    from ebabench.report import write_report
-    from ebabench.runs import Run
+    from ebabench.results.leaderboard import board_tables, rebuild, refusal
+    from ebabench.results.report import write_report
+    from ebabench.results.runs import Run
 
     chosen, shown = load_suite(suite), _specs(metric)
     found = [Run.read(path.parent) for path in sorted(runs.rglob("manifest.json"))]

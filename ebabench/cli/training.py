@@ -15,15 +15,15 @@ import typer
 from rich.progress import Progress
 
 from ebabench.cli.app import app, progress
+from ebabench.datasets.suites import load_suite
 from ebabench.errors import InputError
-from ebabench.suites import load_suite
 
 if TYPE_CHECKING:
-    from ebabench.alignment.align import Stage
-    from ebabench.alignment.data import Trajectories
-    from ebabench.alignment.left_out import LeftOut
-    from ebabench.alignment.training import TrainConfig
-    from ebabench.cards import Card
+    from ebabench.generators.cards import Card
+    from ebabench.training.data import Trajectories
+    from ebabench.training.exclusions import LeftOut
+    from ebabench.training.loop import TrainConfig
+    from ebabench.training.stage import Stage
 
 # What a run writes beside the settings that it can be made again from; the last two are a worker's.
 _FACTS = ("command", "data_sha256", "start_sha256", "architecture", "random_weights")
@@ -51,7 +51,7 @@ def align(
     stride: Annotated[int | None, typer.Option(min=1, help="Every how many frames are used; 1 by default.")] = None,
     forcefield: Annotated[str | None, typer.Option(help="The energy protocol; the suite's by default.")] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE of ebabench.alignment.training.TrainConfig.")
+        list[str] | None, typer.Option("--set", help="NAME=VALUE of ebabench.training.loop.TrainConfig.")
     ] = None,
     shape: Annotated[list[str] | None, typer.Option("--model", help="NAME=VALUE of a fresh model's shape.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes that compute energies.")] = None,
@@ -75,13 +75,13 @@ def align(
         raise InputError("--model is for a fresh model: the shape of this one comes from --start")
     import torch
 
-    from ebabench.alignment.align import Stage, begun
-    from ebabench.alignment.align import align as run
-    from ebabench.alignment.data import load
-    from ebabench.alignment.settings import configured
-    from ebabench.alignment.team import check
-    from ebabench.alignment.training import TrainConfig
-    from ebabench.alignment.worker import finetune
+    from ebabench.training.data import load
+    from ebabench.training.distributed import check
+    from ebabench.training.loop import TrainConfig
+    from ebabench.training.remote import finetune
+    from ebabench.training.settings import configured
+    from ebabench.training.stage import Stage, begun
+    from ebabench.training.stage import align as run
 
     card = _elsewhere(named, start, bool(model or devices > 1 or tensorboard))
     if start is None and card is None and facts.get("start_sha256"):
@@ -128,7 +128,7 @@ def align(
 
 def _elsewhere(denoiser: str, start: Path | None, unfit: bool) -> Card | None:
     """The card of a denoiser that a worker trains, which has all that this takes; None of another."""
-    from ebabench.alignment.worker import required, worker_card
+    from ebabench.training.remote import required, worker_card
 
     card = worker_card(denoiser)
     if card is not None:
@@ -153,8 +153,8 @@ def _bar() -> Progress:
 def _with_energies(
     trajectories: list[Trajectories], stage: Stage, settings: TrainConfig, jobs: int | None
 ) -> list[Trajectories]:
-    from ebabench.alignment.data import with_energies
-    from ebabench.parallel import workers
+    from ebabench.system.process_pool import workers
+    from ebabench.training.data import with_energies
 
     assert stage.energy is not None
     residues = settings.build().needs_residue_energies
@@ -171,7 +171,7 @@ def _sifted(
     stage: Stage, loaded: list[Trajectories], compared: int, out: Path
 ) -> tuple[list[Trajectories], list[LeftOut]]:
     """What is trained on, and what is not, which the console is told."""
-    from ebabench.alignment.left_out import FILE, sifted, told
+    from ebabench.training.exclusions import FILE, sifted, told
 
     wanted = [target.name for name in stage.suites for target in load_suite(name).targets]
     trajectories, left_out = sifted(wanted, loaded, compared)

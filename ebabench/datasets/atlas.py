@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from ebabench.archives import unpack
-from ebabench.atomic import exclusive
 from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_REPLICAS, folder_tier, replica_name
 from ebabench.datasets.references import read_reference
-from ebabench.download import Pins, Progress, UnreachableError, download, sha256
 from ebabench.errors import InputError, RunError
-from ebabench.geometry import superpose
+from ebabench.structures.geometry import superpose
+from ebabench.system.archives import unpack
+from ebabench.system.download import Pins, Progress, UnreachableError, download, sha256
+from ebabench.system.files import exclusive
 
 BASE = "https://www.dsimb.inserm.fr"
 LICENCE = (

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ebabench import __version__
-from ebabench.datasets.simulate import FORCEFIELD, Simulation
+from ebabench.datasets.simulation import FORCEFIELD, Simulation
 from ebabench.errors import RunError
 
 

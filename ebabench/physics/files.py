@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ebabench.errors import InputError
-from ebabench.formats import read_ensemble
-from ebabench.nomenclature import canonical, is_hydrogen
+from ebabench.io.structure_files import read_ensemble
 from ebabench.structures import THREE_TO_ONE, Atoms, Positions
+from ebabench.structures.nomenclature import canonical, is_hydrogen
 
 _STRUCTURE = re.compile(r"\.(?:(pdb|ent)|(cif|mmcif))(\.gz)?$")
 

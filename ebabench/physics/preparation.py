@@ -10,10 +10,10 @@ import numpy.typing as npt
 import openmm
 from openmm import app, unit
 
-from ebabench.nomenclature import is_hydrogen
 from ebabench.physics.hydrogens import Placement, plan_placement
 from ebabench.physics.protocols import Protocol
 from ebabench.structures import THREE_TO_ONE, Atoms, Positions
+from ebabench.structures.nomenclature import is_hydrogen
 
 Array = npt.NDArray[np.float64]
 Pairs = tuple[tuple[int, int], ...]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from openmm import Platform, unit
 
-from ebabench.formats import write_pdb
+from ebabench.io.structure_files import write_pdb
 from ebabench.physics.preparation import CannotPrepare
 from ebabench.structures import Atoms, Ensemble, Positions
 

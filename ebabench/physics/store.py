@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.atomic import exclusive
-from ebabench.cache import cache_dir
 from ebabench.structures import Positions
+from ebabench.system.cache import cache_dir
+from ebabench.system.files import exclusive
 
 _PORTION = 15_000
 

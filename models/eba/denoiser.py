@@ -15,11 +15,6 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ebabench.alignment.cartesian import denoising_loss
-from ebabench.alignment.denoiser import Condition, Prepared
-from ebabench.alignment.diffusion import Edm
-from ebabench.alignment.flow import Flow
-from ebabench.alignment.settings import configured
 from ebabench.errors import InputError
 from ebabench.models.eba.internal import (
     CA,
@@ -35,6 +30,11 @@ from ebabench.models.eba.internal import (
 )
 from ebabench.models.eba.network import Network
 from ebabench.structures import Positions, Target
+from ebabench.training.cartesian_loss import denoising_loss
+from ebabench.training.denoiser import Condition, Prepared
+from ebabench.training.diffusion import Edm
+from ebabench.training.flow import Flow
+from ebabench.training.settings import configured
 
 _PROCESSES: tuple[type[Edm] | type[Flow], ...] = (Edm, Flow)
 _ANGSTROM = 3.0  # what an error of one unit of the coordinates makes of positions, so that both losses compare
@@ -47,8 +47,8 @@ class Config:
     """Shape of the model. ``native_from``: the shortest sequence that is told its native structure.
 
     A tetrapeptide has no native structure; telling the model one would only let it memorise a start. ``atoms``: what
-    the loss of positions (`ebabench.alignment.cartesian`) of the backbone atoms that the torsions make counts beside
-    that of the coordinates.
+    the loss of positions (`ebabench.training.cartesian_loss`) of the backbone atoms that the torsions make counts
+    beside that of the coordinates.
     """
 
     width: int = 128
@@ -69,7 +69,7 @@ class Config:
 
 
 class InternalDenoiser:
-    """Implements `ebabench.alignment.denoiser.Denoiser`, and samples."""
+    """Implements `ebabench.training.denoiser.Denoiser`, and samples."""
 
     entry = "ebabench.models.eba.generator:build"
     sampling: Mapping[str, float] = {"steps": 20, "noise_scale": 1.0, "step_scale": 1.0}

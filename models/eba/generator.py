@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ebabench.cards import Card
-from ebabench.contracts import Generator, Resources
-from ebabench.memory import halving
+from ebabench.generators.cards import Card
+from ebabench.scoring.contracts import Generator, Resources
 from ebabench.structures import Ensemble, Positions, Target
+from ebabench.system.batching import halving
 
 _RESIDUES = 4096  # at once, where the user does not say how many conformations
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from proteins import build as peptide
 
-from ebabench import environments, workers
-from ebabench.cards import Card, build, load_card
-from ebabench.contracts import Resources
-from ebabench.matching import match
+from ebabench.generators import environments, workers
+from ebabench.generators.cards import Card, build, load_card
+from ebabench.scoring.contracts import Resources
 from ebabench.structures import Ensemble, Target
+from ebabench.structures.matching import match
 
 TARGET = peptide("GYDPETGTWG")  # chignolin
 SAMPLES, BATCH, SEED = 5, 2, 7

@@ -8,7 +8,7 @@ import pytest
 from exercise import TARGET, Exercise, call, check_contract, exercise, run
 
 from ebabench.errors import RunError
-from ebabench.workers import read_samples
+from ebabench.generators.workers import read_samples
 
 pytestmark = pytest.mark.external
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from exercise import TARGET, Exercise, call, check_contract, exercise, heavy, run
 
-from ebabench import environments
-from ebabench.cards import load_card
 from ebabench.errors import RunError
+from ebabench.generators import environments
+from ebabench.generators.cards import load_card
 
 pytestmark = pytest.mark.external
 

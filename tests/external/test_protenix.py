@@ -14,15 +14,15 @@ from exercise import TARGET, Exercise, call, check_contract, exercise, heavy, ru
 from safetensors.numpy import load_file
 
 import ebabench
-from ebabench import environments, workers
-from ebabench.alignment.data import Trajectories
-from ebabench.alignment.training import TrainConfig
-from ebabench.alignment.worker import finetune
-from ebabench.cards import Card
+from ebabench.datasets.suites import load_suite, reference_reader
 from ebabench.errors import RunError
+from ebabench.generators import environments, workers
+from ebabench.generators.cards import Card
 from ebabench.physics.energy import potential_energies
-from ebabench.processes import StoppedError
-from ebabench.suites import load_suite, reference_reader
+from ebabench.system.subprocesses import StoppedError
+from ebabench.training.data import Trajectories
+from ebabench.training.loop import TrainConfig
+from ebabench.training.remote import finetune
 
 pytestmark = pytest.mark.external
 

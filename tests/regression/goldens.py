@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ebabench.datasets.references import read_reference, reference_names
-from ebabench.formats import read_ensemble
-from ebabench.records import Record
-from ebabench.registry import METRICS
-from ebabench.scoring import score_target
-from ebabench.statistics import summarise
+from ebabench.io.structure_files import read_ensemble
+from ebabench.results.aggregation import summarise
+from ebabench.scoring.records import Record
+from ebabench.scoring.score import score_target
+from ebabench.system.registry import METRICS
 
 HERE = Path(__file__).parent
 FILE = HERE / "goldens.json"

@@ -19,14 +19,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ebabench.alignment.batches import Example
-from ebabench.alignment.cartesian import denoising_loss, of_residues, superposed
-from ebabench.alignment.denoiser import Prepared
-from ebabench.alignment.diffusion import Edm
-from ebabench.alignment.settings import configured
-from ebabench.alignment.team import Alone
-from ebabench.alignment.training import TrainConfig, train
 from ebabench.errors import InputError
+from ebabench.training.batches import Example
+from ebabench.training.cartesian_loss import denoising_loss, of_residues, superposed
+from ebabench.training.denoiser import Prepared
+from ebabench.training.diffusion import Edm
+from ebabench.training.distributed import Alone
+from ebabench.training.loop import TrainConfig, train
+from ebabench.training.settings import configured
 
 _EMBEDDINGS = ("single_inputs", "single", "pair")
 Featurise = Callable[[str, str], tuple[Mapping[str, Any], Any]]

@@ -1,0 +1,139 @@
+"""Ensembles that the authors of a model published: fetched, pinned, and laid out for ``ebabench score --ensembles``."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from ebabench.errors import InputError, RunError
+from ebabench.generators.cards import Card, PublishedEnsemble
+from ebabench.io.structure_files import find_ensembles, read_structure
+from ebabench.structures.matching import align
+from ebabench.system.archives import unpack
+from ebabench.system.download import Pins, Progress, download, sha256
+from ebabench.system.files import exclusive
+
+LOCK = "ensembles.lock.json"
+_STRUCTURE = re.compile(r"\.(pdb|cif)(\.gz)?$")
+_NUMBER = re.compile(r"_\d+$")
+
+
+def published(card: Card, suite_id: str) -> PublishedEnsemble:
+    """What the card says is published for a suite. Raises InputError if it names nothing."""
+    for one in card.ensembles:
+        if one.suite == suite_id:
+            return one
+    known = ", ".join(one.suite for one in card.ensembles) or "no suite"
+    raise InputError(f"{card.name}: the card names published ensembles for {known}, not for {suite_id}")
+
+
+def fetch_ensembles(
+    root: Path, source: PublishedEnsemble, sequences: Mapping[str, str], progress: Progress | None = None
+) -> list[str]:
+    """Have the ensembles in ``root``, and give the targets that the archive has.
+
+    An archive holds ``TARGET.pdb`` with many models, or files of one each, ``TARGET/.../*.cif`` or ``TARGET_3.cif``, at
+    any depth. They are kept as they are, under ``root``; what belongs to no target is left. ``6o2v_A`` may be called
+    ``6O2V_A`` or ``6o2vA`` there, and its folder ``6o2v_A_0``. The archive's SHA-256 is the card's, or is pinned
+    at first sight in ``root/ensembles.lock.json``. What was laid out once is not fetched again.
+
+    Args:
+        root: the folder; it is made.
+        source: where the archive is, its size and SHA-256 if they are known.
+        sequences: of the targets, by name; each ensemble must fit.
+        progress: told of the bytes that have arrived.
+
+    Raises:
+        RunError: the archive cannot be had, is damaged or another one, or an ensemble is of another protein.
+        InputError: what lies in ``root`` is not what was laid out there, or is another archive's.
+    """
+    work = root / ".downloads"
+    work.mkdir(parents=True, exist_ok=True)
+    with exclusive(work):
+        pins = Pins(root / LOCK)
+        pinned = pins.read()
+        _owned(root, pinned, source)
+        if "targets" not in pinned:
+            _obtain(root, work, pins, source, sequences, progress)
+        names: list[str] = pins.read()["targets"]["names"]
+        if gone := sorted(set(names) - find_ensembles(root).keys()):
+            raise InputError(f"{root}: {', '.join(gone)} is gone; remove the folder to fetch it again")
+        shutil.rmtree(work, ignore_errors=True)
+    return names
+
+
+def _owned(root: Path, pinned: Mapping[str, Any], source: PublishedEnsemble) -> None:
+    """Refuse a folder with anything that was not fetched from there: it would be mixed with, or overwritten."""
+    if not pinned and any(root.glob("[!.]*")):
+        raise InputError(f"{root} is not empty, and not a folder of fetched ensembles: choose another")
+    if pinned and pinned["archive"]["url"] != source.url:
+        raise InputError(f"{root} holds what was at {pinned['archive']['url']}: choose another folder")
+
+
+def _obtain(
+    root: Path,
+    work: Path,
+    pins: Pins,
+    source: PublishedEnsemble,
+    sequences: Mapping[str, str],
+    progress: Progress | None,
+) -> None:
+    archive = work / (PurePosixPath(unquote(urlsplit(source.url).path)).name or "archive")
+    if not archive.exists():
+        download(source.url, archive, progress)
+    try:
+        facts = {"url": source.url, "size": archive.stat().st_size, "sha256": sha256(archive)}
+        _same(facts, {"size": source.size, "sha256": source.sha256}, "the card")
+        _same(facts, pins.read().get("archive", {}), "the pin")
+        folder = _laid_out(work, archive, sequences)
+    except RunError:
+        archive.unlink()
+        raise
+    pins.pin("archive", facts)
+    names = sorted(find_ensembles(folder))
+    for path in folder.iterdir():
+        target = root / path.name
+        if target.exists():  # from when this was interrupted
+            shutil.rmtree(target) if target.is_dir() else target.unlink()
+        path.rename(target)
+    pins.pin("targets", {"names": names})
+
+
+def _same(facts: Mapping[str, Any], expected: Mapping[str, Any], who: str) -> None:
+    for key, value in expected.items():
+        if value not in (None, facts[key]):
+            raise RunError(f"{facts['url']}: {key} is {facts[key]}, but {who} says {value}")
+
+
+def _laid_out(work: Path, archive: Path, sequences: Mapping[str, str]) -> Path:
+    """The folder that the archive's ensembles were written to; each fits its target."""
+    folder = work / "unpacked"
+    shutil.rmtree(folder, ignore_errors=True)
+    known = {called: name for name in sequences for called in (name.lower().replace("_", ""), name.lower())}
+
+    def place(path: PurePosixPath) -> Path | None:
+        suffix = _STRUCTURE.search(path.name)
+        if suffix is None:
+            return None
+        stem = path.name[: suffix.start()].lower()
+        if name := known.get(stem):
+            return folder / f"{name}{suffix[0]}"
+        for depth, part in enumerate(path.parts[:-1]):
+            if name := known.get(part.lower()) or known.get(_NUMBER.sub("", part.lower())):
+                return folder.joinpath(name, *path.parts[depth + 1 :])
+        name = known.get(_NUMBER.sub("", stem))
+        return folder / name / path.name if name else None
+
+    if not unpack(archive, place):
+        raise RunError(f"{archive.name}: holds no ensemble (TARGET.pdb or TARGET/.../*.cif) of the suite's targets")
+    for name, path in find_ensembles(folder).items():
+        first = next(one for one in sorted(path.rglob("*")) if one.is_file()) if path.is_dir() else path
+        try:
+            align(read_structure(first)[0].sequence, sequences[name])
+        except InputError as error:
+            raise RunError(f"{archive.name}: {name}: {error}") from error
+    return folder

@@ -1,0 +1,196 @@
+"""Frozen suites, one TOML each. Rows of one suite id are comparable; any change makes a new id."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_REPLICAS, replica_files
+from ebabench.datasets.references import read_reference
+from ebabench.datasets.simulation import Simulation
+from ebabench.errors import InputError, unknown
+from ebabench.generators.cards import first_fault
+from ebabench.structures import Reference
+from ebabench.system.registry import Registry, folder, toml_files
+
+Torsions = tuple[tuple[int | float, int | float], ...]
+_STARTS = {"helix": (-60.0, -45.0), "extended": (-120.0, 130.0)}
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class SimulationSettings:
+    """How the references of a simulated suite are made."""
+
+    temperature_k: float
+    nanoseconds: float
+    frame_ps: float
+    replicas: int
+    equilibration_ps: float = 100.0
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+
+@dataclass(frozen=True)
+class SuiteTarget:
+    """One target. What is set here goes before the suite's own settings; ``start``: (phi, psi) in degrees a residue.
+
+    ``released``: when the structure became public, for those who ask whether a model can have seen it.
+    """
+
+    name: str
+    sequence: str
+    replicas: int | None = None
+    nanoseconds: float | None = None
+    frame_ps: float | None = None
+    start: Literal["random", "helix", "extended"] | Torsions = "random"
+    released: date | None = field(default=None, repr=False)  # a fact, and no part of what a row means
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """What is asked of a model: targets, number of samples, seed; and how it is judged: tier, protocol, energy.
+
+    ``tier``: the kind of reference (``datasets.layout.ATLAS_FRAMES`` has those of ATLAS). ``energy``: the energy
+    protocol; without one, metrics of energy are not available.
+    """
+
+    id: str
+    title: str
+    split: Literal["train", "val", "test"]
+    family: str
+    tier: str
+    protocol: Literal["corrected", "alphaflow"]
+    energy: str | None = None
+    samples: int
+    seed: int
+    targets: tuple[SuiteTarget, ...]
+    simulation: SimulationSettings | None = None
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    def target(self, name: str) -> SuiteTarget:
+        """The target of that name. Raises InputError."""
+        for target in self.targets:
+            if target.name == name:
+                return target
+        raise unknown(f"target of {self.id}", name, [target.name for target in self.targets])
+
+    def frames(self, name: str) -> dict[int, int] | None:
+        """How many frames each replica of a target's reference has, by its number; None if the suite does not say."""
+        if self.simulation is not None:
+            return {one.replica: one.frames for one in self.simulations(name)}
+        if self.tier in ATLAS_FRAMES:
+            return dict.fromkeys(ATLAS_REPLICAS, ATLAS_FRAMES[self.tier])
+        return None
+
+    def simulations(self, *names: str) -> list[Simulation]:
+        """The simulations that make the suite's references, of all targets or of some. Raises InputError."""
+        if self.simulation is None:
+            raise InputError(f"the references of {self.id} are not simulated by ebabench")
+        chosen = [self.target(name) for name in names] or self.targets
+        return [
+            simulation
+            for index, target in enumerate(self.targets)
+            if target in chosen
+            for simulation in _replicas(target, self.simulation, self.seed + 10 * index)
+        ]
+
+
+def _replicas(target: SuiteTarget, settings: SimulationSettings, seed: int) -> list[Simulation]:
+    start = target.start
+    if start in _STARTS:
+        start = (_STARTS[start],) * len(target.sequence)
+    return [
+        Simulation(
+            name=target.name,
+            sequence=target.sequence,
+            replica=replica,
+            nanoseconds=target.nanoseconds or settings.nanoseconds,
+            frame_ps=target.frame_ps or settings.frame_ps,
+            temperature_k=settings.temperature_k,
+            equilibration_ps=settings.equilibration_ps,
+            seed=seed + replica,
+            start=start,
+        )
+        for replica in range(1, (target.replicas or settings.replicas) + 1)
+    ]
+
+
+def _read(path: Path) -> Suite:
+    try:
+        suite = TypeAdapter(Suite).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"cannot read the suite {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        raise InputError(f"{path}: {first_fault(error)}") from error
+    if suite.id != path.stem:
+        raise InputError(f"{path}: id: is {suite.id!r}, but the file is {path.name}")
+    return suite
+
+
+SUITES: Registry[Suite] = Registry(
+    "suite",
+    "ebabench.datasets.suites",
+    lambda: toml_files("ebabench.datasets.suites"),
+    lambda name, package: _read(folder(package) / f"{name}.toml"),
+)
+
+
+def load_suite(name: str) -> Suite:
+    """The suite of that id, or the one at a path that ends in ``.toml``. Raises InputError."""
+    return _read(Path(name)) if name.endswith(".toml") else SUITES.load(name)
+
+
+def suite_ids() -> list[str]:
+    """The ids of all suites."""
+    return list(SUITES)
+
+
+def reference_reader(suite: Suite, data: Path | None = None) -> Callable[[str], Reference]:
+    """Reads the reference of a target of the suite, from ``data`` (ATLAS layout) or from what is embedded.
+
+    ``data`` is the suite's folder, or holds one with the suite's id. The reader can be pickled. It raises InputError if
+    the target is not the suite's, its files are missing or damaged, or they hold another sequence, or other replicas,
+    than the suite says. Raises InputError at once if the references are not embedded and ``data`` is not given.
+    """
+    if data is not None:
+        own = data / suite.id
+        return partial(_read_reference, suite, own if own.is_dir() else data)
+    embedded = folder("ebabench.datasets") / "peptides" / suite.id
+    if not embedded.is_dir():
+        filled = f" that `{_fetch(suite)}` has filled" if suite.tier in ATLAS_FRAMES else " in the ATLAS layout"
+        raise InputError(f"the references of {suite.id} are not shipped: give --data, a folder{filled}")
+    return partial(_read_reference, suite, embedded)
+
+
+def _read_reference(suite: Suite, root: Path, name: str) -> Reference:
+    sequence = suite.target(name).sequence
+    try:
+        reference = read_reference(root, name, suite.tier)
+    except InputError as error:
+        if suite.tier not in ATLAS_FRAMES or replica_files(root, name, suite.tier):
+            raise
+        here = sum(bool(replica_files(root, target.name, suite.tier)) for target in suite.targets)
+        raise InputError(
+            f"{error}; {here} of {len(suite.targets)} chains are there (`{_fetch(suite)} --data {root}`)"
+        ) from error
+    if reference.target.sequence != sequence:
+        raise InputError(f"{root / name}: holds {reference.target.sequence}, but {suite.id} says {sequence}")
+    found = {number: len(frames) for number, frames in zip(reference.numbers, reference.replicas, strict=True)}
+    expected = suite.frames(name)
+    if expected is not None and found != expected:
+        raise InputError(f"{root / name}: frames of each replica are {found}, but {suite.id} says {expected}")
+    return reference
+
+
+def _fetch(suite: Suite) -> str:
+    return f"ebabench fetch atlas --split {suite.split} --tier {suite.tier.removeprefix('atlas-')}"

@@ -1,0 +1,250 @@
+"""Cards: what a model is, what it was trained on, what it needs, and how it is built. One TOML file, strictly checked.
+
+The project's own cards lie in ``ebabench.models``. A plug-in names its own with the entry point
+``[project.entry-points."ebabench.generators"]  NAME = "its_package"``, where ``its_package/NAME.toml`` is the card.
+Any other card is named by its path.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
+
+from ebabench.errors import InputError, unknown
+from ebabench.generators.checkpoints import pinned, verified
+from ebabench.scoring.contracts import Generator, Provides, Resources
+from ebabench.system.registry import Registry, folder, resolve, toml_files
+
+_Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+_Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+_Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+_Location = Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")]
+Overlap = Literal["held_out", "weak_holdout", "uncertain", "not_trained"]
+Setting = bool | int | float | str
+Kind = Literal["in-process", "worker", "ensembles"]
+_WORKER = "ebabench.generators.workers:build"
+_CODE = {"in-process": "entry", "worker": "script", "ensembles": "converter"}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(_Strict):
+    """What the model has seen. ``overlap``: of that with the test targets; ``evidence`` says how one knows."""
+
+    data: _Text
+    overlap: Overlap
+    evidence: _Text
+
+
+class Environment(_Strict):
+    """Where the model runs.
+
+    ``kind``: "in-process", in ebabench's own Python, where ``requirements`` must be installed; "worker", a script in an
+    environment of its own, which ``ebabench models install`` makes of ``python`` (its version), ``requirements`` and,
+    after these, ``no_deps`` (packages without what they ask for); or "ensembles", code that its user runs with
+    ``command`` at ``commit`` of ``repository``, for ebabench to convert and score what it left.
+
+    ``variables`` are set in the worker's environment. ``timeout``: seconds a worker may take for one target.
+    """
+
+    kind: Kind = "in-process"
+    python: Annotated[str, StringConstraints(pattern=r"^3\.\d+$")] | None = None
+    requirements: tuple[_Text, ...] = ()
+    no_deps: tuple[_Text, ...] = ()
+    variables: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], str] = Field(default_factory=dict)
+    timeout: float = Field(default=21600, gt=0)
+    repository: _Url | None = None
+    commit: Annotated[str, StringConstraints(pattern="^[0-9a-f]{40}$")] | None = None
+    command: _Text | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Environment:
+        if self.kind == "in-process" and (self.python or self.variables or self.no_deps):
+            raise ValueError("python, no_deps and variables are of a worker or of ensembles")
+        if self.kind == "ensembles" and not (self.repository and self.commit and self.command):
+            raise ValueError("ensembles need repository, commit and command")
+        if self.kind != "ensembles" and self.command:
+            raise ValueError("command is for ensembles, which their user makes")
+        return self
+
+
+class Checkpoint(_Strict):
+    """Weights: a ``file`` beside the card, or a ``url``. ``size`` in bytes.
+
+    Of a url, size and SHA-256 may be unknown: they are then pinned when it is first downloaded.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
+    file: str | None = None
+    url: _Url | None = None
+    size: int | None = Field(default=None, gt=0)
+    sha256: _Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Checkpoint:
+        if (self.file is None) == (self.url is None):
+            raise ValueError("give either file or url")
+        if self.file is not None and (self.size is None or self.sha256 is None):
+            raise ValueError("a file needs size and sha256")
+        return self
+
+
+class PublishedEnsemble(_Strict):
+    """Ensembles that the model's authors published. ``size`` in bytes and ``sha256`` where known."""
+
+    suite: _Text
+    url: _Text
+    size: int | None = Field(default=None, gt=0)
+    sha256: _Sha256 | None = None
+
+
+class Card(_Strict):
+    """One model.
+
+    Its code is, by the kind of its environment, ``entry`` (in-process: ``module:attribute``, a factory
+    ``(card, resources) -> Generator``), ``script`` (worker: a file beside the card) or ``converter`` (ensembles:
+    ``module:attribute``, a function ``(path, target) -> Ensemble`` that reads what the model's own code left).
+
+    ``provides``: the atoms of its conformations; metrics that need more are not available. ``sampling`` holds the
+    settings that the code reads, ``batch_size`` among them where it has one; a published row is made with these.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    title: _Text
+    family: _Text
+    paper: _Text
+    licence: _Text
+    training: Training
+    entry: _Location | None = None
+    script: _Text | None = None
+    converter: _Location | None = None
+    provides: Provides = "heavy"
+    environment: Environment = Environment()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    ensembles: tuple[PublishedEnsemble, ...] = ()
+    sampling: dict[str, Setting] = Field(default_factory=dict)
+    _path: Path = PrivateAttr()
+    _changed: tuple[str, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="after")
+    def _code_of_its_kind(self) -> Card:
+        needed = _CODE[self.environment.kind]
+        if getattr(self, needed) is None:
+            raise ValueError(f"a model of the kind {self.environment.kind} needs {needed}")
+        if other := [name for name in _CODE.values() if name != needed and getattr(self, name) is not None]:
+            raise ValueError(f"a model of the kind {self.environment.kind} has no {other[0]}")
+        if not isinstance(self.sampling.get("batch_size", 1), int) or int(self.sampling.get("batch_size", 1)) < 1:
+            raise ValueError("sampling.batch_size is a whole number from 1")
+        return self
+
+    @property
+    def path(self) -> Path:
+        """The file that the card was read from."""
+        return self._path
+
+    def with_settings(self, changes: Mapping[str, str]) -> Card:
+        """The card with other ``sampling`` settings, given as text. Raises InputError if it has no such setting."""
+        settings = dict(self.sampling)
+        for name, text in changes.items():
+            if name not in settings:
+                raise unknown(f"setting of {self.name}", name, settings)
+            settings[name] = _like(settings[name], text, f"{self.name}: {name}")
+        try:
+            card = Card.model_validate({**self.model_dump(), "sampling": settings})
+        except ValidationError as error:
+            raise InputError(f"{self.name}: {first_fault(error)}") from error
+        card._path = self._path
+        card._changed = tuple(sorted(changes))
+        return card
+
+    def facts(self) -> dict[str, Any]:
+        """What the card says as plain data, with the SHA-256 of checkpoints that were pinned at their download.
+
+        ``changed``: the settings that are not the card's own, if there are any.
+        """
+        plain = self.model_dump(mode="json", exclude_defaults=True)
+        if self._changed:
+            plain["changed"] = list(self._changed)
+        for one, checkpoint in zip(plain.get("checkpoints", ()), self.checkpoints, strict=True):
+            one["sha256"] = pinned(self, checkpoint)
+        return plain
+
+    def checkpoint(self, name: str) -> Path:
+        """The verified file of a checkpoint. Raises InputError if it is not on the card, missing or altered."""
+        for checkpoint in self.checkpoints:
+            if checkpoint.name == name:
+                return verified(self, checkpoint)
+        raise InputError(f"{self._path}: no checkpoint {name!r}; the card has {[c.name for c in self.checkpoints]}")
+
+
+def _like(own: Setting, text: str, what: str) -> Setting:
+    """The value that a text stands for, of the type of the card's own."""
+    try:
+        if isinstance(own, bool):
+            return {"true": True, "false": False}[text]
+        return type(own)(text)
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{what}: {text!r} is not of the kind of {own!r}") from error
+
+
+def read_card(path: Path) -> Card:
+    """The card in a TOML file. Raises InputError that names the file and the field."""
+    try:
+        card = Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"cannot read the card {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        raise InputError(f"{path}: {first_fault(error)}") from error
+    if card.name != path.stem:
+        raise InputError(f"{path}: name: is {card.name!r}, but the file is {path.name}")
+    card._path = path
+    return card
+
+
+def first_fault(error: ValidationError) -> str:
+    """``field: what is wrong``, of the first fault, and how many more there are."""
+    faults = error.errors()
+    where = ".".join(str(part) for part in faults[0]["loc"]) or "the file"
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{where}: {faults[0]['msg']}{more}"
+
+
+CARDS: Registry[Card] = Registry(
+    "model",
+    "ebabench.generators",
+    lambda: toml_files("ebabench.models"),
+    lambda name, package: read_card(folder(package) / f"{name}.toml"),
+)
+
+
+def load_card(name: str) -> Card:
+    """The card of a registered model, or the one at a path that ends in ``.toml``. Raises InputError."""
+    return read_card(Path(name)) if name.endswith(".toml") else CARDS.load(name)
+
+
+def build(card: Card, resources: Resources) -> Generator:
+    """The generator that a card describes; what it imports is imported here. Raises InputError."""
+    if card.environment.kind == "ensembles":
+        raise InputError(
+            f"{card.name}: its code is run by you, as {card.path} says; "
+            f"`ebabench score --model {card.name} --ensembles FOLDER` converts and scores what it leaves"
+        )
+    generator: Generator = code(card, card.entry or _WORKER)(card, resources)
+    return generator
+
+
+def code(card: Card, location: str) -> Any:
+    """The object at ``module:attribute``; the module of a card that is in no package may lie beside it."""
+    beside = str(card.path.parent.resolve())
+    if card.name not in CARDS and beside not in sys.path:
+        sys.path.append(beside)
+    return resolve(location)

@@ -1,0 +1,261 @@
+"""Generators that run in an environment of their own: a script, a request, an answer that is not trusted.
+
+docs/workers.md is the contract. The script answers in files; its exit code and its output decide nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ebabench.errors import InputError, RunError
+from ebabench.generators import environments
+from ebabench.generators.cards import Card, first_fault
+from ebabench.generators.sampling import matched
+from ebabench.io.structure_files import write_pdb
+from ebabench.scoring.contracts import Generator, Resources
+from ebabench.structures import Atoms, Ensemble, Target
+from ebabench.structures.nomenclature import is_hydrogen
+from ebabench.system.batching import halving
+from ebabench.system.cache import cache_dir
+from ebabench.system.files import write_atomic
+from ebabench.system.subprocesses import End, last_line, run
+
+_BATCH = 32  # conformations at once, where neither card nor user says
+_TABLE = ("atom_names", "residue_names", "residue_numbers", "chains")
+# No package of a worker may reach the network: these it asks, and the proxy is one that no one answers at.
+_OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "WANDB_MODE": "offline",
+    "PIP_NO_INDEX": "1",
+    **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9"),
+    "no_proxy": "localhost,127.0.0.1",
+    "NO_PROXY": "localhost,127.0.0.1",
+}
+_NOT_PASSED = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX")
+
+
+class Answer(BaseModel):
+    """``result.json``."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    status: str = Field(pattern="^(ok|failed)$")
+    error: str | None = None
+    reason: str | None = None
+    samples: int | None = None
+    random_weights: bool = False
+    versions: dict[str, str] = Field(default_factory=dict)
+    seconds: float | None = None
+
+
+class OutOfMemoryError(MemoryError):
+    """The worker says that memory ran out, of the processor or of the GPU."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One start of a worker: what runs it, on what, and where its output is kept."""
+
+    card: Card
+    python: Path
+    device: str
+    log: Path
+    stop: threading.Event
+
+    def __call__(self, request: Mapping[str, Any], target: Target | None, folder: Path) -> Answer:
+        """Writes the request into ``folder``, runs the script there and reads its answer.
+
+        Raises:
+            OutOfMemoryError: the worker says so.
+            RunError: it gave no answer, a broken one, or says that it failed.
+            StoppedError: ``stop`` was set.
+        """
+        whole = {"device": "cuda:0" if self.device.startswith("cuda") else self.device, **request}
+        if target is not None:
+            whole["target"] = {"name": target.name, "sequence": target.sequence, "native": "native.pdb"}
+            write_pdb(Ensemble(target.name, target.atoms, target.native[None]), folder / "native.pdb")
+        (folder / "request.json").write_text(json.dumps(whole, indent=1, sort_keys=True), encoding="utf-8")
+        command = [str(self.python), "-P", str(script(self.card)), "request.json"]
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        end = run(command, folder, self._environment(), self.card.environment.timeout, self.log, self.stop)
+        answer = self._answer(folder / "result.json", end)
+        if answer.status == "failed":
+            error = answer.error or answer.reason or "it does not say why"
+            if answer.reason == "out_of_memory":
+                raise OutOfMemoryError(f"the worker ran out of memory: {error}")
+            raise RunError(f"the worker failed: {error} ({self._see()})")
+        return answer
+
+    def _environment(self) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
+        offline = _OFFLINE | {"PYTHONNOUSERSITE": "1", "PYTHONUNBUFFERED": "1"}
+        return own | offline | _visible(self.device) | self.card.environment.variables
+
+    def _answer(self, path: Path, end: End) -> Answer:
+        try:
+            text = path.read_text(encoding="utf-8")
+            return Answer.model_validate(json.loads(text))
+        except FileNotFoundError:
+            raise RunError(f"the worker {end} and left no result.json ({self._see()})") from None
+        except ValidationError as error:
+            raise RunError(f"the worker's result.json: {first_fault(error)} ({self._see()})") from error
+        except (OSError, ValueError) as error:
+            raise RunError(f"the worker's result.json cannot be read: {error} ({self._see()})") from error
+
+    def _see(self) -> str:
+        said = last_line(self.log)
+        return f"log: {self.log.parent.name}/{self.log.name}" + (f", its last line: {said}" if said else "")
+
+
+class Worker:
+    """A generator in an environment of its own. Every target is one start of the script."""
+
+    def __init__(self, card: Card, resources: Resources) -> None:
+        self.card = card
+        self.resources = resources
+        self.python = environments.python(card)
+        _visible(resources.device)  # a GPU that is not there is said now
+        self.checkpoints = (
+            {} if resources.random_weights else {c.name: card.checkpoint(c.name) for c in card.checkpoints}
+        )
+        self._stop = threading.Event()
+
+    def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
+        """Conformations over those of the target's atoms that the model gives, in the target's order.
+
+        Raises:
+            RunError: no answer, a broken one, one that is not what was asked for, or one that says it failed.
+            MemoryError: not even a batch of one fits.
+            StoppedError: ``stop`` was called meanwhile.
+        """
+        batch = self.resources.batch_size or int(self.card.sampling.get("batch_size", _BATCH))
+        return halving(min(batch, samples), lambda size: self._sample(target, samples, seed, size))
+
+    def stop(self) -> None:
+        """Ends whatever is running, from another thread, for good."""
+        self._stop.set()
+
+    def _sample(self, target: Target, samples: int, seed: int, batch_size: int) -> Ensemble:
+        request = _request(self.card, "sample") | {
+            "samples": samples,
+            "seed": seed,
+            "batch_size": batch_size,
+            "checkpoints": {name: str(path.resolve()) for name, path in self.checkpoints.items()},
+            "random_weights": self.resources.random_weights,
+        }
+        with tempfile.TemporaryDirectory(prefix="ebabench-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            logs = self.resources.logs or _cache(self.card) / "logs"
+            call = Call(self.card, self.python, self.resources.device, logs / f"{target.name}.log", self._stop)
+            answer = call(request, target, folder)
+            if answer.random_weights and not self.resources.random_weights:
+                raise RunError("the worker used random weights, which were not asked for")
+            ensemble = read_samples(folder / "samples.npz", target)
+            kept = answer.model_dump() | {"batch_size": batch_size}
+            write_atomic(logs / f"{target.name}.json", json.dumps(kept, indent=1, sort_keys=True) + "\n")
+        return Ensemble(target.name, ensemble.atoms, ensemble.positions, random_weights=self.resources.random_weights)
+
+
+def probe(card: Card, device: str, log: Path) -> Answer:
+    """What a worker's environment holds: versions, in its answer to the verb ``probe``. Raises as ``Call`` does."""
+    with tempfile.TemporaryDirectory(prefix="ebabench-", ignore_cleanup_errors=True) as name:
+        call = Call(card, environments.python(card), device, log, threading.Event())
+        return call(_request(card, "probe"), None, Path(name))
+
+
+def _visible(device: str) -> dict[str, str]:
+    """What makes ``device`` the only GPU that a worker sees, counted among those that this process may see."""
+    if device == "cpu":
+        return {"CUDA_VISIBLE_DEVICES": ""}
+    _, _, number = device.partition(":")
+    if not number:
+        return {}
+    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
+    if visible and int(number) >= len(visible):
+        raise InputError(f"there is no {device}: CUDA_VISIBLE_DEVICES shows {len(visible)}, counted from cuda:0")
+    return {"CUDA_VISIBLE_DEVICES": visible[int(number)] if visible else number}
+
+
+def _request(card: Card, verb: str) -> dict[str, Any]:
+    """What every request holds, whatever the verb."""
+    _cache(card).mkdir(parents=True, exist_ok=True)
+    return {
+        "verb": verb,
+        "samples": 0,
+        "seed": 0,
+        "batch_size": 1,
+        "checkpoints": {},
+        "random_weights": False,
+        "settings": dict(card.sampling),
+        "cache": str(_cache(card).resolve()),
+    }
+
+
+def _cache(card: Card) -> Path:
+    return cache_dir() / "workers" / card.name
+
+
+def script(card: Card) -> Path:
+    """The worker's script. Raises InputError if it is not there."""
+    path = (card.path.parent / str(card.script)).resolve()
+    if not path.is_file():
+        raise InputError(f"{card.path}: script: there is no file {path}")
+    return path
+
+
+def read_samples(path: Path, target: Target) -> Ensemble:
+    """``samples.npz``, matched to the target: its heavy atoms that the model gave, in the target's order.
+
+    Raises RunError for a file that is missing, broken or of other shapes, and for another sequence.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            arrays = dict(data)
+    except FileNotFoundError:
+        raise RunError("the worker says ok, but left no samples.npz") from None
+    except Exception as error:  # numpy and zipfile raise many kinds for half a file
+        raise RunError(f"the worker's samples.npz cannot be read: {error}") from error
+    if missing := [name for name in ("positions", *_TABLE) if name not in arrays]:
+        raise RunError(f"the worker's samples.npz lacks {', '.join(missing)}")
+    positions = arrays["positions"]
+    columns = [arrays[name] for name in _TABLE]
+    if positions.ndim != 3 or positions.shape[2] != 3 or any(c.shape != (positions.shape[1],) for c in columns):
+        raise RunError(
+            f"the worker's samples.npz: positions have shape {positions.shape}, expected [samples, atoms, 3], "
+            f"and {', '.join(f'{n} {c.shape}' for n, c in zip(_TABLE, columns, strict=True))}"
+        )
+    if not np.issubdtype(positions.dtype, np.floating) or not positions.shape[1]:
+        raise RunError(f"the worker's samples.npz: positions are {positions.shape[1]} atoms of {positions.dtype}")
+    name, residue_name, number, chain = (column.astype(np.str_) for column in columns)
+    change = np.zeros(len(name), np.int64)
+    for column in (residue_name, number, chain):
+        change[1:] |= column[1:] != column[:-1]
+    heavy = np.flatnonzero(~is_hydrogen(name))
+    residue = np.unique(np.cumsum(change)[heavy], return_inverse=True)[1].astype(np.int64)
+    rows = list(zip(residue.tolist(), name[heavy].tolist(), strict=True))
+    if len(set(rows)) < len(rows):
+        row, atom = next(row for row in rows if rows.count(row) > 1)
+        raise RunError(f"the worker returned an atom twice: {atom} of residue {row + 1}")
+    given = Ensemble(
+        target.name,
+        Atoms(name[heavy], residue_name[heavy], residue),
+        positions[:, heavy].astype(np.float32),
+    )
+    return matched(given, target)
+
+
+def build(card: Card, resources: Resources) -> Generator:
+    """The generator of a card of the kind ``worker``. Raises InputError if it is not installed or lacks weights."""
+    return Worker(card, resources)

@@ -1,0 +1,1 @@
+"""Files in and out: structure files, trajectories, and output folders of generators."""

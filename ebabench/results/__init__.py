@@ -1,0 +1,1 @@
+"""Numbers to a leaderboard: runs, aggregation, comparison, tables, pictures."""

@@ -1,0 +1,213 @@
+"""From records to figures of a suite: aggregates over targets, their intervals, and the floor.
+
+Every aggregate is a function of how often each target counts. The figure itself has every target once; a bootstrap
+resample has a target as often as it was drawn. One implementation therefore gives both, all resamples at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ebabench.scoring.contracts import Aggregate, FloatArray, MetricSpec
+from ebabench.scoring.records import Figures, Record
+
+Counts = npt.NDArray[np.int64]
+"""[B, T]: how often resample b has target t."""
+Columns = tuple[tuple[float, ...], ...]
+"""For one target: one tuple of numbers for each key that an aggregate is made from."""
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+FEWEST_TARGETS = 3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An aggregate with its interval; NaN where there is none, and ``reason`` then says why.
+
+    ``n_targets``: how many targets it is made from. ``n_undefined``: how many had no defined value.
+    """
+
+    value: float
+    low: float
+    high: float
+    n_targets: int
+    n_undefined: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of summary.csv. ``floor``: the same aggregate with MD as the model, mean over replicas."""
+
+    spec: MetricSpec
+    estimate: Estimate
+    floor: float
+
+
+def sources(spec: MetricSpec) -> tuple[str, ...]:
+    """The per-target keys that the aggregate of ``spec`` is made from."""
+    return spec.of or (spec.key,)
+
+
+def columns(figures: Figures, keys: Sequence[str]) -> Columns | None:
+    """The numbers of ``keys`` for one target; None unless all are there and none is NaN."""
+    found = [figures.numbers(key) for key in keys]
+    if any(numbers is None or not numbers or not np.isfinite(numbers).all() for numbers in found):
+        return None
+    return tuple(numbers for numbers in found if numbers is not None)
+
+
+def resample(n_targets: int, resamples: int = RESAMPLES, seed: int = 0) -> Counts:
+    """Counts [B, T] of bootstrap resamples: T targets drawn out of T, with replacement."""
+    uniform = np.full(n_targets, 1 / n_targets)
+    return np.random.default_rng(seed).multinomial(n_targets, uniform, size=resamples).astype(np.int64)
+
+
+def aggregate(kind: Aggregate, data: Sequence[Columns], counts: Counts) -> FloatArray:
+    """The aggregate [B] of ``data`` (one item a target) for each row of ``counts`` [B, T]."""
+    return _AGGREGATES[kind](data, counts)
+
+
+def interval(kind: Aggregate, data: Sequence[Columns], n_undefined: int = 0, seed: int = 0) -> Estimate:
+    """An aggregate over targets and its 95 % percentile bootstrap interval.
+
+    The bootstrap draws targets, since targets are what a suite samples and the values within one are not independent.
+    Percentile, because it needs nothing but the aggregate itself, respects its range (a correlation stays within -1
+    and 1), and does not break down for a median of few targets as BCa and studentised intervals do. With few targets
+    it is short: measured on normal data, an interval over 8 targets holds the true median in 93 %, the true mean in
+    89 % and the true correlation in 90 % of cases; over 82 targets in 93 to 95 % (``test_aggregation.py``).
+    Targets without a defined value are left out of value and interval alike, and counted.
+
+    Args:
+        kind: how the values become one.
+        data: for each target with a defined value, its numbers.
+        n_undefined: how many targets have none.
+        seed: of the resampling.
+    """
+    n = len(data)
+    if n == 0:
+        return Estimate(np.nan, np.nan, np.nan, 0, n_undefined, "no target has a defined value")
+    value = float(aggregate(kind, data, np.ones((1, n), dtype=np.int64))[0])
+    if n < FEWEST_TARGETS:
+        reason = f"no interval: {n} of the at least {FEWEST_TARGETS} targets that one needs"
+        return Estimate(value, np.nan, np.nan, n, n_undefined, reason)
+    low, high = percentiles(aggregate(kind, data, resample(n, seed=seed)))
+    return Estimate(value, low, high, n, n_undefined)
+
+
+def percentiles(distribution: FloatArray) -> tuple[float, float]:
+    """The central 95 % of a bootstrap distribution; resamples in which the aggregate is undefined are left out."""
+    defined = distribution[np.isfinite(distribution)]
+    if not len(defined):
+        return np.nan, np.nan
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(defined, (tail, 1 - tail))
+    return float(low), float(high)
+
+
+def summarise(records: Sequence[Record], specs: Sequence[MetricSpec], seed: int = 0) -> list[Row]:
+    """One Row for every spec that is aggregated. Failed targets count as undefined."""
+    return [_row(records, spec, seed) for spec in specs if spec.aggregate is not None]
+
+
+def _row(records: Sequence[Record], spec: MetricSpec, seed: int) -> Row:
+    assert spec.aggregate is not None
+    keys = sources(spec)
+    data = [found for record in records if (found := columns(record.figures, keys)) is not None]
+    estimate = interval(spec.aggregate, data, len(records) - len(data), seed)
+    if not data and (why := reasons(records, keys)):
+        estimate = Estimate(np.nan, np.nan, np.nan, 0, len(records), why)
+    return Row(spec, estimate, floor_of(records, spec))
+
+
+def reasons(records: Sequence[Record], keys: Sequence[str]) -> str:
+    """The distinct reasons for which targets lack one of ``keys``, the commonest first."""
+    found = []
+    for record in records:
+        if columns(record.figures, keys) is None:
+            stated = [record.figures.reasons[key] for key in keys if key in record.figures.reasons]
+            found.append(record.error or next(iter(stated), "undefined"))
+    return "; ".join(sorted(set(found), key=lambda reason: (-found.count(reason), reason)))
+
+
+def floor_of(records: Sequence[Record], spec: MetricSpec) -> float:
+    """The aggregate of ``spec`` with each replica of the reference as the model; mean over replicas. NaN if none."""
+    assert spec.aggregate is not None
+    keys, values = sources(spec), []
+    for replica in range(max((len(record.floor) for record in records), default=0)):
+        figures = [record.floor[replica] for record in records if replica < len(record.floor)]
+        data = [found for item in figures if (found := columns(item, keys)) is not None]
+        if data:
+            values.append(float(aggregate(spec.aggregate, data, np.ones((1, len(data)), dtype=np.int64))[0]))
+    return float(np.mean(values)) if values else np.nan
+
+
+def _mean(data: Sequence[Columns], counts: Counts) -> FloatArray:
+    sums = np.array([np.sum(column) for (column,) in data])
+    sizes = np.array([len(column) for (column,) in data])
+    return np.asarray(counts @ sums / (counts @ sizes), dtype=np.float64)
+
+
+def _percent_above_half(data: Sequence[Columns], counts: Counts) -> FloatArray:
+    above = [(tuple(float(value > 0.5) for value in column),) for (column,) in data]
+    return 100 * _mean(above, counts)
+
+
+def _median(data: Sequence[Columns], counts: Counts) -> FloatArray:
+    """The median of all numbers of all targets, each as often as its target: mean of the two middle ones if even."""
+    ordered = [np.sort(column) for (column,) in data]
+    grid = np.sort(np.concatenate(ordered))
+    total = counts @ np.array([len(column) for column in ordered])
+    middle = [_order_statistic(ordered, grid, counts, rank) for rank in ((total - 1) // 2, total // 2)]
+    return (middle[0] + middle[1]) / 2
+
+
+def _order_statistic(
+    ordered: Sequence[FloatArray], grid: FloatArray, counts: Counts, rank: npt.NDArray[np.int64]
+) -> FloatArray:
+    """The number of each resample that has ``rank`` [B] others below it.
+
+    By bisection, all resamples at a time: to pool and sort the atoms of a suite 10,000 times would take minutes.
+    """
+    low = np.zeros(len(counts), dtype=np.int64)
+    high = np.full(len(counts), len(grid) - 1)
+    while (low < high).any():
+        middle = (low + high) // 2
+        below = sum(
+            count * np.searchsorted(column, grid[middle], side="right")
+            for count, column in zip(counts.T, ordered, strict=True)
+        )
+        enough = below > rank
+        high = np.where(enough, middle, high)
+        low = np.where(enough, low, middle + 1)
+    return np.asarray(grid[low])
+
+
+def _pearson(data: Sequence[Columns], counts: Counts) -> FloatArray:
+    """Pearson's r over all pairs of numbers of all targets, from sums that are kept target by target."""
+    shift = [np.mean(np.concatenate([target[side] for target in data])) for side in (0, 1)]
+    sums = []
+    for target in data:
+        x, y = (np.asarray(target[side]) - shift[side] for side in (0, 1))
+        sums.append((len(x), x.sum(), y.sum(), x @ x, y @ y, x @ y))
+    n, x, y, xx, yy, xy = (counts @ np.array(sums)).T
+    spread_x, spread_y = xx - x * x / n, yy - y * y / n
+    # Numbers that are all alike (one target drawn many times, say) have no correlation: rounding must not make one.
+    flat = (spread_x <= 1e-12 * xx) | (spread_y <= 1e-12 * yy)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(flat, np.nan, np.clip((xy - x * y / n) / np.sqrt(spread_x * spread_y), -1, 1)))
+
+
+_AGGREGATES: dict[Aggregate, Callable[[Sequence[Columns], Counts], FloatArray]] = {
+    "median": _median,
+    "mean": _mean,
+    "pooled_median": _median,
+    "pearson": _pearson,
+    "pooled_pearson": _pearson,
+    "percent_above_half": _percent_above_half,
+}

@@ -1,0 +1,288 @@
+"""A leaderboard for readers, from its rows alone: Markdown, and one HTML page that needs nothing beside it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ebabench.errors import RunError
+from ebabench.results.leaderboard import FLOOR, OFFICIAL, Board, short
+from ebabench.results.published import NOT_COMPARED
+from ebabench.scoring.contracts import Better, MetricSpec
+from ebabench.system.files import write_atomic
+
+if TYPE_CHECKING:
+    from ebabench.datasets.suites import Suite
+
+ARROWS: Mapping[Better, str] = {"lower": "↓", "higher": "↑", "reference": "→ MD"}
+NOTHING_MEASURED = "No model has been measured on this suite yet."
+QUOTED_HEAD = "Quoted from others, not measured here"
+QUOTED_LEGEND = (
+    "Figures as their source prints them, lengths in Å, for orientation: made by other code, most of it the published "
+    "scorer with its faults, some with fewer atoms, samples or targets. They are ranked neither with what is measured "
+    "here nor with each other. Atoms: those of fluctuations (rmsf, rmwd), all heavy ones or C-alphas (ca). Second-hand "
+    "figures are quoted as somebody else quotes them."
+)
+_TEMPLATES = Path(__file__).parent / "templates"
+_PLOT_WIDTH = 480.0
+_LINE_HEIGHT = 22.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure of one row. ``best``: of the official, current rows. ``why``: what is to be known of it."""
+
+    value: float
+    low: float
+    high: float
+    best: bool
+    stale: bool
+    why: str
+
+    @property
+    def text(self) -> str:
+        """The value with its interval."""
+        span = "" if math.isnan(self.low) else f" ({short(self.low)}–{short(self.high)})"
+        return short(self.value) + span
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A row of a plot, in pixels: the interval from ``left`` to ``right``, the value at ``x``."""
+
+    model: str
+    y: float
+    x: float
+    left: float
+    right: float
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Plot:
+    """The rows of one metric side by side. ``floor``, ``md``: x of MD against itself and of MD's own figure."""
+
+    height: float
+    bars: tuple[Bar, ...]
+    floor: float | None
+    md: float | None
+    ticks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric: a figure for every line of the board, in their order."""
+
+    spec: MetricSpec
+    cells: tuple[Cell, ...]
+    md: float
+    plot: Plot | None
+
+    @property
+    def heading(self) -> str:
+        """Key, unit, direction."""
+        return f"{self.spec.key} {self.units}"
+
+    @property
+    def units(self) -> str:
+        """Unit, direction."""
+        unit = f"[{self.spec.unit}] " if self.spec.unit else ""
+        return unit + ARROWS[self.spec.better]
+
+
+def write_report(board: Board, suite: Suite, folder: Path) -> list[Path]:
+    """``folder/<suite>.md`` and ``.html``. Raises RunError if they cannot be written."""
+    pages = {folder / f"{suite.id}.md": markdown(board, suite), folder / f"{suite.id}.html": html(board, suite)}
+    for path, text in pages.items():
+        try:
+            write_atomic(path, text)
+        except OSError as error:
+            raise RunError(f"cannot write {path}: {error.strerror}; the table is kept in {suite.id}.csv") from error
+    return list(pages)
+
+
+def markdown(board: Board, suite: Suite) -> str:
+    """One row a metric, one column a model: value and interval; the best official one in bold; then the notes.
+
+    Quoted figures follow in a table of their own, with a row a source.
+    """
+    parts = [f"# {suite.id}: {suite.title}", _legend(board, suite)]
+    parts.append(_measured(board) if board.lines else NOTHING_MEASURED)
+    if notes := _notes(board):
+        parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in notes))
+    if board.lines:
+        parts.append("## Where the rows come from\n\n" + "\n".join(f"- {_provenance(line)}" for line in board.lines))
+    if board.quoted:
+        parts += [f"## {QUOTED_HEAD}", QUOTED_LEGEND, _quoted(board), "\n".join(f"- {text}" for text in _left_out())]
+    return "\n\n".join(parts) + "\n"
+
+
+def _measured(board: Board) -> str:
+    heads = ["metric", "MD", *(_name(line) for line in board.lines)]
+    rows = [heads, ["---"] * len(heads)]
+    for column in columns_of(board):
+        if any(not math.isnan(cell.value) for cell in column.cells):
+            cells = [
+                f"**{cell.text}**" if cell.best else cell.text + ("†" if cell.stale else "") for cell in column.cells
+            ]
+            rows.append([column.heading, short(column.md), *cells])
+    return _table(rows)
+
+
+def _quoted(board: Board) -> str:
+    specs = [spec for spec in board.specs if any(line.get(spec.key) for line in board.quoted)]
+    heads = ["model", "atoms", "samples", *(spec.key for spec in specs), "source", "what is quoted"]
+    rows = [heads, ["---"] * len(heads)]
+    for line in board.quoted:
+        figures = [line.get(spec.key) or "–" for spec in specs]
+        rows.append([line["model"], line["atoms"], line["samples"] or "–", *figures, line["source"], line["because"]])
+    return _table(rows)
+
+
+def _left_out() -> list[str]:
+    return [f"`{key}` is not shown: {reason}." for key, reason in NOT_COMPARED.items()]
+
+
+def _table(rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows)
+
+
+def html(board: Board, suite: Suite) -> str:
+    """One page: the table, a plot of intervals a metric, notes, provenance. No script or style from elsewhere."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("leaderboard.html.j2").render(
+        suite=suite,
+        legend=_legend(board, suite),
+        lines=board.lines,
+        names=[_name(line) for line in board.lines],
+        columns=columns_of(board),
+        notes=_notes(board),
+        provenance=[_provenance(line) for line in board.lines],
+        quoted=board.quoted,
+        quoted_head=QUOTED_HEAD,
+        quoted_legend=QUOTED_LEGEND,
+        left_out=_left_out(),
+        nothing=NOTHING_MEASURED,
+        floor=FLOOR,
+        width=_PLOT_WIDTH,
+        short=short,
+        version=metadata.version("ebabench"),
+    )
+
+
+def columns_of(board: Board) -> list[Column]:
+    """The metrics with a figure in any row. MD's own figures are no columns, but stand beside those that they judge."""
+    own = {spec.reference_key for spec in board.specs}
+    lines = (*board.lines, *board.quoted)
+    shown = [spec for spec in board.specs if spec.key not in own and any(line.get(spec.key) for line in lines)]
+    return [_column(board, spec) for spec in shown]
+
+
+def _column(board: Board, spec: MetricSpec) -> Column:
+    md = _md(board, spec)
+    values = [_number(line.get(spec.key, "")) for line in board.lines]
+    stale = [spec.key in line["stale"].split() for line in board.lines]
+    ranks = {
+        k: {"lower": value, "higher": -value, "reference": abs(value - md)}[spec.better]
+        for k, (line, value) in enumerate(zip(board.lines, values, strict=True))
+        if line["model"] != FLOOR and line["status"] == OFFICIAL and not stale[k]
+    }
+    best = min((rank for rank in ranks.values() if not math.isnan(rank)), default=math.nan)
+    cells = tuple(
+        Cell(
+            value,
+            _number(line.get(f"{spec.key}_low", "")),
+            _number(line.get(f"{spec.key}_high", "")),
+            ranks.get(k, math.nan) == best,
+            stale[k],
+            _why(line, spec, stale[k]),
+        )
+        for k, (line, value) in enumerate(zip(board.lines, values, strict=True))
+    )
+    return Column(spec, cells, md, _plot(board, cells, md))
+
+
+def _md(board: Board, spec: MetricSpec) -> float:
+    """MD's own figure as most rows have it: it is another only for models that are a part of MD themselves."""
+    key, models = spec.reference_key, [line for line in board.lines if line["model"] != FLOOR]
+    told = [line[key] for line in models if key and line.get(key)]
+    return _number(Counter(told).most_common(1)[0][0]) if told else math.nan
+
+
+def _why(line: Mapping[str, str], spec: MetricSpec, stale: bool) -> str:
+    said = [item for item in line["undefined"].split(" | ") if item.startswith(f"{spec.key}: ")]
+    return "; ".join([*said, *["made with another version of the metric"] * stale])
+
+
+def _plot(board: Board, cells: tuple[Cell, ...], md: float) -> Plot | None:
+    edges = [x for cell in cells for x in (cell.value, cell.low, cell.high)] + [md]
+    known = [x for x in edges if not math.isnan(x)]
+    models = [k for k, line in enumerate(board.lines) if line["model"] != FLOOR and not math.isnan(cells[k].value)]
+    if not models:
+        return None
+    least, most = min(known), max(known)
+    room = (most - least) * 0.04 or abs(most) * 0.04 or 1.0
+    start, scale = least - room, _PLOT_WIDTH / (most - least + 2 * room)
+
+    def x(value: float) -> float:
+        return round((value - start) * scale, 1)
+
+    bars = []
+    for row, k in enumerate(models):
+        cell = cells[k]
+        low, high = (cell.value, cell.value) if math.isnan(cell.low) else (cell.low, cell.high)
+        y = _LINE_HEIGHT * (row + 0.5)
+        bars.append(Bar(_name(board.lines[k]), y, x(cell.value), x(low), x(high), cell))
+    floors = [cells[k].value for k, line in enumerate(board.lines) if line["model"] == FLOOR]
+    floor = next((x(value) for value in floors if not math.isnan(value)), None)
+    ticks = tuple((x(value), short(value)) for value in dict.fromkeys((least, (least + most) / 2, most)))
+    return Plot(_LINE_HEIGHT * len(models), tuple(bars), floor, None if math.isnan(md) else x(md), ticks)
+
+
+def _name(line: Mapping[str, str]) -> str:
+    if line["model"] == FLOOR:
+        return "MD against itself"
+    return line["model"] if line["status"] == OFFICIAL else f"{line['model']} ({line['status']})"
+
+
+def _legend(board: Board, suite: Suite) -> str:
+    asked = f"{len(suite.targets)} targets against {suite.tier}, {suite.samples} samples a target, seed {suite.seed}."
+    if not board.lines:
+        return asked
+    return (
+        f"{asked} "
+        "In parentheses the 95 % interval (bootstrap over targets). MD against itself: each replica as the model "
+        "against the others, the mean over replicas; what is not above it is noise. Arrows: where better lies; → MD: "
+        "nearest MD's own figure, in the column MD. The best official row is bold, whether or not intervals overlap: "
+        "`ebabench compare` says whether two models can be told apart. †: made with another version of the metric."
+    )
+
+
+def _notes(board: Board) -> list[str]:
+    heads = (("because", "not official: "), ("undefined", "undefined: "), ("marks", "marked targets: "))
+    notes = [f"{line['model']}: {head}{line[key]}" for line in board.lines for key, head in heads if line[key]]
+    return notes + [f"{line['model']}: other versions of {line['stale']}" for line in board.lines if line["stale"]]
+
+
+def _provenance(line: Mapping[str, str]) -> str:
+    if line["model"] == FLOOR:
+        return f"{FLOOR}: {line['samples']} samples, ebabench {line['ebabench']}"
+    seed = f"seed {line['seed']}, " if line["seed"] else ""
+    card = f", card {line['card']}" if line["card"] else ""
+    return (
+        f"{line['model']}: {line['status']}, {line['targets']} targets, {line['samples']} samples, {seed}"
+        f"training overlap with the suite: {line['overlap']}, ebabench {line['ebabench']}{card}"
+    )
+
+
+def _number(text: str) -> float:
+    return float(text) if text else math.nan

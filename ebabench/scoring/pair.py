@@ -1,0 +1,246 @@
+"""A Pair: one model's ensemble beside its reference, atom by atom, in one frame of space, as metrics read it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ebabench.errors import InputError, unknown
+from ebabench.scoring.contracts import FloatArray, Need, NotAvailable
+from ebabench.scoring.reference_cache import Arrays, keep, reference_digest
+from ebabench.scoring.superposed import AlignedReference
+from ebabench.structures import Atoms, Ensemble, Positions, Reference
+from ebabench.structures import validation as plausibility
+from ebabench.structures.geometry import principal_components, superpose
+from ebabench.structures.matching import match
+from ebabench.structures.nomenclature import canonical
+
+IndexArray = npt.NDArray[np.int64]
+
+PROTOCOLS = ("corrected", "alphaflow")
+_SEED = 137
+_MANY = 1000
+_COMPONENTS = 20
+_BACKBONE = ("N", "CA", "C", "O")
+_LEAST_HEAVY = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Both sides of one target over the atoms in common, in the reference's order, names and orientation.
+
+    Every frame was superposed once onto the native structure on all atoms in common (METRICS: no pair of frames is
+    ever aligned to each other afterwards). Lengths in angstrom.
+
+    Attributes:
+        atoms: the N atoms in common; residues counted without gaps.
+        place: [R], for every residue of ``atoms`` its index in the target's sequence.
+        native: [N, 3], centered.
+        model: [S, N, 3], superposed.
+        model_as_read: [S, N, 3], in the orientation of the model's file.
+        reference: the replicas that count, as read.
+        aligned: frames of the whole reference, whichever replicas count here.
+        in_reference: [N], the atoms in common as columns of the reference.
+        model_order: [N], the atoms in common in the order of the model's file.
+        coverage: share of the reference's heavy atoms that the model has.
+        protocol: "corrected", or "alphaflow" for the published scorer with its faults.
+        energy_protocol: how energies are computed, if at all.
+        identity: says all that the reference's side depends on, if that is kept on disk.
+    """
+
+    target: str
+    atoms: Atoms
+    place: IndexArray
+    native: Positions
+    model: Positions
+    model_as_read: Positions
+    reference: Reference
+    aligned: AlignedReference
+    in_reference: IndexArray
+    model_order: IndexArray
+    coverage: float
+    protocol: str
+    energy_protocol: str | None
+    identity: str | None
+
+    def __len__(self) -> int:
+        return len(self.model)
+
+    @cached_property
+    def ca(self) -> IndexArray:
+        """[C], the C-alphas among ``atoms``."""
+        return self.atoms.select("CA")
+
+    @property
+    def native_ca(self) -> Positions:
+        """[C, 3], centered."""
+        return self.aligned.native_ca
+
+    @cached_property
+    def model_ca(self) -> Positions:
+        """[S, C, 3], superposed once more, onto the native's C-alphas."""
+        return np.asarray(superpose(self.model[:, self.ca], self.native_ca), np.float32)
+
+    @cached_property
+    def replica_lengths(self) -> tuple[int, ...]:
+        """Frames of each replica; ``md_ca`` has them one after the other."""
+        return tuple(len(replica) for replica in self.reference.replicas)
+
+    @cached_property
+    def _draws(self) -> tuple[IndexArray, IndexArray, IndexArray]:
+        frames, random = sum(self.replica_lengths), np.random.RandomState(_SEED)
+        sizes = (len(self), len(self), _MANY)
+        first, second, many = (random.randint(0, frames, size).astype(np.int64) for size in sizes)
+        return first, second, many
+
+    @property
+    def a(self) -> IndexArray:
+        """[S], frames of the reference drawn with replacement: MD's counterpart of the model's samples."""
+        return self._draws[0]
+
+    @property
+    def b(self) -> IndexArray:
+        """[S], a second draw, for MD against itself."""
+        return self._draws[1]
+
+    @property
+    def c(self) -> IndexArray:
+        """[1000], the draw behind distributions a residue."""
+        return self._draws[2]
+
+    @property
+    def md_ca(self) -> Positions:
+        """[F, C, 3], C-alphas of all frames of the reference, superposed onto the native's C-alphas."""
+        ca: Positions = self._trajectory["ca"]
+        return ca
+
+    @property
+    def md_rmsf(self) -> FloatArray:
+        """[N], root mean square fluctuation of the reference, all frames."""
+        rmsf: FloatArray = self._trajectory["rmsf"]
+        return rmsf
+
+    @cached_property
+    def md_components(self) -> tuple[FloatArray, FloatArray]:
+        """Mean [3C] and the 20 (or fewer) leading principal axes [K, 3C] of ``md_ca``, flattened."""
+        found = self.of_reference("components", 1, self._components)
+        return found["mean"], found["axes"]
+
+    def md(self, draw: IndexArray) -> Positions:
+        """[len(draw), N, 3]: frames of the reference by their numbers, superposed."""
+        return self.aligned.moved(self._numbered[draw])
+
+    def md_as_read(self, draw: IndexArray) -> Positions:
+        """[len(draw), M, 3]: the same as read, with all atoms of the reference, whatever the model has."""
+        return self.aligned.as_read(self._numbered[draw])
+
+    def of_reference(self, name: str, version: int, compute: Callable[[], Arrays]) -> Arrays:
+        """Arrays that depend on the reference's side alone, kept on disk where its trajectories are.
+
+        ``version`` must rise whenever ``compute`` changes.
+        """
+        return compute() if self.identity is None else keep(f"{self.identity}|{name}|{version}", compute)
+
+    def _components(self) -> Arrays:
+        mean, axes = principal_components(self.md_ca, _COMPONENTS)
+        return {"mean": mean, "axes": axes}
+
+    @cached_property
+    def _numbered(self) -> IndexArray:
+        return self.aligned.numbered(self.reference.numbers)
+
+    @cached_property
+    def _trajectory(self) -> Arrays:
+        replicas = self.reference.numbers
+        return self.of_reference(
+            "trajectory", 2, lambda: {"ca": self.aligned.ca(replicas), "rmsf": self.aligned.rmsf(replicas)}
+        )
+
+    def lacks(self, need: Need) -> NotAvailable | None:
+        """None if the pair can support a metric with this need, else why not."""
+        if need == "ca":
+            return None
+        residues = len(self.place)
+        if need == "backbone":
+            missing = [name for name in _BACKBONE if len(self.atoms.select(name)) < residues]
+            return NotAvailable(f"the model lacks backbone atoms: {', '.join(missing)}") if missing else None
+        if need == "energy" and self.energy_protocol is None:
+            return NotAvailable("no energy protocol was named")
+        if need == "energy" and residues < len(self.reference.target.sequence):
+            return NotAvailable("the model lacks residues")
+        expected = np.isin(self.reference.target.atoms.residue, self.place).sum()
+        if len(self.atoms) < _LEAST_HEAVY * expected:
+            return NotAvailable(f"the model lacks side chains: it has {len(self.atoms)} of {expected} heavy atoms")
+        return None
+
+
+def make_pair(
+    ensemble: Ensemble,
+    reference: Reference,
+    *,
+    protocol: str = "corrected",
+    energy_protocol: str | None = None,
+    aligned: AlignedReference | None = None,
+) -> Pair:
+    """Matches a model's ensemble with its reference and superposes both.
+
+    The replicas from which the ensemble was taken (``ensemble.held_out``) are dropped from the reference. ``aligned``
+    is another pair's of the same reference: if it has the same atoms, frames are read and superposed once for both.
+
+    Raises:
+        InputError: the ensemble is of another sequence, or of no use: fewer than two frames, NaN, nanometres, mirrored,
+            torn by a periodic boundary, shifted against its sequence, with a frame twice.
+    """
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
+    who = ensemble.target
+    if len(ensemble) < 2:
+        raise InputError(f"{who}: {len(ensemble)} frames; an ensemble has two or more")
+    try:
+        counted = reference.without(ensemble.held_out)
+        found = match(ensemble.atoms, reference.target.atoms)
+    except (InputError, ValueError) as error:
+        raise InputError(f"{who}: {error}") from error
+    complete = canonical(reference.target.atoms)
+    place, residue = np.unique(complete.residue[found.reference], return_inverse=True)
+    atoms = Atoms(complete.name[found.reference], complete.residue_name[found.reference], residue)
+    positions = ensemble.positions[:, found.model].astype(np.float32)
+    native = reference.target.native[found.reference].astype(np.float32)
+    plausibility.check(f"{who}: native structure", atoms, place, native[None])
+    plausibility.check(who, atoms, place, positions)
+    plausibility.check_hand(who, atoms, positions, native)
+    plausibility.check_register(who, atoms, place, positions, native)
+    native = np.asarray(native - native.mean(0, dtype=np.float64), np.float32)
+    if aligned is None or not np.array_equal(aligned.atoms, found.reference):
+        aligned = AlignedReference(reference, found.reference, native, atoms.select("CA"))
+    model = np.asarray(superpose(positions, native), np.float32)
+    plausibility.check_twins(who, model, native)
+    return Pair(
+        target=who,
+        atoms=atoms,
+        place=place,
+        native=native,
+        model=model,
+        model_as_read=positions,
+        reference=counted,
+        aligned=aligned,
+        in_reference=found.reference,
+        model_order=np.argsort(found.model, kind="stable"),
+        coverage=found.coverage,
+        protocol=protocol,
+        energy_protocol=energy_protocol,
+        identity=_identity(ensemble, counted, found.reference),
+    )
+
+
+def _identity(ensemble: Ensemble, reference: Reference, in_reference: IndexArray) -> str | None:
+    """None for what is soon computed, and for the floor's pairs, whose result is kept."""
+    if ensemble.held_out or all(isinstance(replica, np.ndarray) for replica in reference.replicas):
+        return None
+    atoms = hashlib.sha256(in_reference.tobytes()).hexdigest()
+    return f"{reference_digest(reference)}|{atoms}|{len(ensemble)}"

@@ -1,0 +1,235 @@
+"""Metrics x pairs -> one Record a target; over targets in parallel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import TypeVar
+
+import numpy as np
+
+from ebabench.errors import InputError, RunError
+from ebabench.scoring.contracts import Metric
+from ebabench.scoring.noise_floor import floor_key, load_floor, store_floor
+from ebabench.scoring.pair import IndexArray, Pair, make_pair
+from ebabench.scoring.records import Figures, Record
+from ebabench.scoring.reference_cache import reference_digest
+from ebabench.structures import Atoms, Ensemble, Reference
+from ebabench.system.process_pool import cores, workers
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One target to score.
+
+    Both sides are read where the work is done, so that no arrays travel: the callables must pickle
+    (``functools.partial(read_ensemble, path, name)``).
+    """
+
+    target: str
+    sequence: str
+    tier: str
+    ensemble: Callable[[], Ensemble]
+    reference: Callable[[], Reference]
+
+    def failed(self, reason: str) -> Record:
+        """The record of a target that could not be sampled or scored."""
+        return Record(self.target, self.sequence, self.tier, 0, 0, float("nan"), {}, error=reason)
+
+
+def score(
+    jobs: Sequence[Job],
+    metrics: Sequence[Metric],
+    *,
+    protocol: str = "corrected",
+    energy_protocol: str | None = None,
+    with_floor: bool = True,
+    executor: Executor | None = None,
+    processes: int | None = None,
+) -> Iterator[Record]:
+    """Records of many targets, each as soon as it is there. A target that fails is a record with ``error``.
+
+    Args:
+        jobs: the targets. Nothing is kept of one beyond its record.
+        metrics: families of metrics; they must pickle (a module's constant does).
+        protocol: see ``score_target``.
+        energy_protocol: see ``score_target``.
+        with_floor: see ``score_target``.
+        executor: where to work; anything with the interface of ``concurrent.futures``. By default, processes.
+        processes: how many, where there is no ``executor``; one a core by default. Where targets are fewer, each is
+            worked on by several threads, and a single one by this process.
+    """
+    work = partial(_score_job, metrics=metrics, protocol=protocol, energy_protocol=energy_protocol, floor=with_floor)
+    if executor is not None:
+        for future in as_completed([executor.submit(work, job) for job in jobs]):
+            yield future.result()
+        return
+    processes = processes or cores()
+    if len(jobs) == 1:
+        yield _alone(partial(work, threads=processes), jobs[0])
+        return
+    threads = max(processes // max(len(jobs), 1), 1)
+    # The longest first: none is left to run alone at the end.
+    pending = sorted(jobs, key=lambda job: -len(job.sequence))
+    while pending:
+        lost: set[str] = set()
+        with workers(processes) as pool:
+            futures: dict[Future[Record], Job] = {pool.submit(work, job, threads=threads): job for job in pending}
+            for future in as_completed(futures):
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    lost.add(futures[future].target)
+        pending = [job for job in pending if job.target in lost]
+        if pending and processes == 1:
+            # With a single worker, the first of those that are lost is the one that it died of.
+            yield pending.pop(0).failed("the process that scored it died, perhaps for want of memory")
+        processes = 1
+
+
+def score_target(
+    ensemble: Ensemble,
+    reference: Reference,
+    metrics: Sequence[Metric],
+    *,
+    protocol: str = "corrected",
+    energy_protocol: str | None = None,
+    with_floor: bool = True,
+    threads: int = 1,
+) -> Record:
+    """Score one ensemble against the reference, less the replicas that it was taken from.
+
+    Args:
+        ensemble: the model's.
+        reference: molecular dynamics of the same target.
+        metrics: families of metrics.
+        protocol: "corrected" or "alphaflow", see ``ebabench.scoring.pair``.
+        energy_protocol: the name of a protocol of ``ebabench.physics`` for metrics of energy; None for none.
+        with_floor: also score each replica of the reference (with the atoms and at the number of samples of the
+            model) against the others. A reference of a single replica has no floor.
+        threads: how many of the model's families of metrics, and of the replicas, at once; a single one where there are
+            energies, that have their own ways to use a machine.
+
+    Raises:
+        InputError: model and reference do not fit, or a metric refuses them.
+        RunError: a metric breaks its contract.
+    """
+    pair = make_pair(ensemble, reference, protocol=protocol, energy_protocol=energy_protocol)
+    keys = _floor_keys(pair, reference, metrics) if with_floor and len(reference.replicas) > 1 else []
+    floors = [load_floor(key) or () for key in keys]
+    missing = [k for k, floor in enumerate(floors) if not floor]
+    families = [metrics[k] for k in missing]
+    replicas = range(len(reference.replicas)) if missing else ()
+    many = threads if energy_protocol is None else 1
+    # The longest first: none is left to run alone at the end.
+    tasks = [partial(_measure_replica, k, families, pair, reference) for k in replicas]
+    found = _in_order([*tasks, *(partial(_measure, [metric], pair) for metric in metrics)], many)
+    of_replicas, own = found[: len(tasks)], found[len(tasks) :]
+    for k, floor in zip(missing, zip(*of_replicas, strict=True), strict=bool(missing)):
+        store_floor(keys[k], floor)
+        floors[k] = floor
+    return Record(
+        target=reference.target.name,
+        sequence=reference.target.sequence,
+        tier=reference.tier,
+        n_samples=len(ensemble),
+        n_reference_frames=sum(pair.replica_lengths),
+        coverage=pair.coverage,
+        metric_versions={spec.key: spec.version for metric in metrics for spec in metric.specs},
+        figures=_joined([figures for (figures,) in own]),
+        floor=tuple(_joined(replica) for replica in zip(*floors, strict=True)),
+        random_weights=ensemble.random_weights,
+    )
+
+
+def _floor_keys(pair: Pair, reference: Reference, metrics: Sequence[Metric]) -> list[str]:
+    """One a family of metrics: what was computed before, for any model, is taken from the cache."""
+    digest, atoms = reference_digest(reference), _subset(reference.target.atoms, pair.in_reference).digest()
+    return [floor_key(digest, atoms, len(pair), metric, pair.protocol, pair.energy_protocol) for metric in metrics]
+
+
+def _measure_replica(k: int, metrics: Sequence[Metric], pair: Pair, reference: Reference) -> list[Figures]:
+    """A replica as the model against the others, with the atoms and at the number of samples of ``pair``.
+
+    Its frames are evenly spaced, the first and last among them; all frames, if it has fewer.
+    """
+    replica, atoms = reference.replicas[k], pair.in_reference
+    frames = np.linspace(0, len(replica) - 1, min(len(pair), len(replica))).round().astype(np.int64)
+    model = Ensemble(
+        reference.target.name,
+        _subset(reference.target.atoms, atoms),
+        replica[frames][:, atoms],
+        held_out=(reference.numbers[k],),
+    )
+    replica_pair = make_pair(
+        model, reference, protocol=pair.protocol, energy_protocol=pair.energy_protocol, aligned=pair.aligned
+    )
+    return _measure(metrics, replica_pair)
+
+
+def _subset(atoms: Atoms, index: IndexArray) -> Atoms:
+    """The atoms at ``index``, residues counted anew, since some may be left out."""
+    residue = np.unique(atoms.residue[index], return_inverse=True)[1].astype(np.int64)
+    return Atoms(atoms.name[index], atoms.residue_name[index], residue)
+
+
+def _measure(metrics: Sequence[Metric], pair: Pair) -> list[Figures]:
+    found = []
+    for metric in metrics:
+        figures = Figures.of(metric.compute(pair))
+        given = {*figures.values, *figures.profiles, *figures.reasons}
+        if lacking := [spec.key for spec in metric.specs if not spec.of and spec.key not in given]:
+            raise RunError(f"the metrics {metric.name!r} gave no {', '.join(lacking)}")
+        found.append(figures)
+    return found
+
+
+def _joined(families: Sequence[Figures]) -> Figures:
+    return reduce(Figures.joined, families, Figures())
+
+
+def _in_order(tasks: Sequence[Callable[[], _Result]], threads: int) -> list[_Result]:
+    """The tasks' results, by some threads; the first failure in order ends the rest."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        return [future.result() for future in [pool.submit(task) for task in tasks]]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _alone(work: Callable[[Job], Record], job: Job) -> Record:
+    """Here, as no other process need be started for a single target; libraries have one thread as in those."""
+    import scipy.linalg  # noqa: F401  (its BLAS is another than NumPy's, and has to be there to be limited)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        return work(job)
+
+
+def _score_job(
+    job: Job,
+    metrics: Sequence[Metric],
+    protocol: str,
+    energy_protocol: str | None,
+    floor: bool,
+    threads: int = 1,
+) -> Record:
+    try:
+        return score_target(
+            job.ensemble(),
+            job.reference(),
+            metrics,
+            protocol=protocol,
+            energy_protocol=energy_protocol,
+            with_floor=floor,
+            threads=threads,
+        )
+    except (InputError, RunError) as error:
+        return job.failed(str(error))
+    except Exception as error:  # one target's failure, whatever it is, must not end the others
+        return job.failed(f"{type(error).__name__}: {error}")

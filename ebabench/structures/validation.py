@@ -1,0 +1,129 @@
+"""What an ensemble must be before it is worth scoring: finite, in angstrom, whole, left-handed, no frame twice."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ebabench.errors import InputError
+from ebabench.structures.ensembles import Atoms, Positions
+from ebabench.structures.geometry import chiral_centers, signed_volume, superpose
+
+IndexArray = npt.NDArray[np.int64]
+
+_BOND_CA = 3.8  # angstrom, between consecutive C-alphas
+_JUMP = 15.0  # no strained chain, only a box, is this far apart
+_REACH = 15.0  # the farthest side-chain atom is 8 from its C-alpha
+_SAME_PLACE, _MOST = 0.01, 0.5  # angstrom, the rounding of XTC; share of frames: chance does it in a few
+_TWIN_RMSD = 0.002  # what rounding in a file and superposition leave between copies
+
+
+def check(who: str, atoms: Atoms, place: IndexArray, positions: Positions) -> None:
+    """Raises InputError, naming the frame (from 1), for what is no ensemble of this chain.
+
+    Args:
+        who: how the message names the ensemble.
+        atoms: the atoms in the columns of ``positions``.
+        place: for every residue of ``atoms`` its index along the full chain.
+        positions: [S, N, 3], supposedly in angstrom.
+    """
+    if not np.isfinite(positions).all():
+        frame = int(np.flatnonzero(~np.isfinite(positions).all((1, 2)))[0])
+        raise InputError(f"{who}: NaN or infinite positions in frame {frame + 1}")
+    if np.count_nonzero(positions) <= positions.size - 6 and ((zero := (positions == 0).all(2).sum(1)) > 1).any():
+        frame = int(np.flatnonzero(zero > 1)[0])
+        raise InputError(
+            f"{who}: {zero[frame]} atoms lie at the origin in frame {frame + 1}: missing atoms were padded"
+        )
+    ca = atoms.select("CA")
+    step = np.linalg.norm(np.diff(positions[:, ca], axis=1), axis=2)[:, np.diff(place[atoms.residue[ca]]) == 1]
+    if not step.size:
+        return
+    typical = float(np.median(step))
+    if abs(typical - _BOND_CA / 10) < 0.1:
+        raise InputError(f"{who}: consecutive C-alphas are {typical:.2f} apart: these are nanometres, not angstrom")
+    if not 1 < typical < _JUMP:
+        raise InputError(f"{who}: consecutive C-alphas are {typical:.3g} apart: not a chain in angstrom")
+    if step.max() > _JUMP:
+        frame, bond = divmod(int(step.argmax()), step.shape[1])
+        raise InputError(
+            f"{who}: consecutive C-alphas {step.max():.1f} angstrom apart in frame {frame + 1} (pair {bond + 1}): "
+            "a jump through a periodic boundary, or a broken chain"
+        )
+    own = np.full(len(place), -1)
+    own[atoms.residue[ca]] = ca
+    away = positions - positions[:, own[atoms.residue]]
+    reach = np.sqrt(np.einsum("snx,snx->sn", away, away))
+    reach[:, own[atoms.residue] < 0] = 0
+    if reach.max() > _REACH:
+        frame, atom = divmod(int(reach.argmax()), reach.shape[1])
+        raise InputError(
+            f"{who}: atom {atoms.name[atom]} of residue {place[atoms.residue[atom]] + 1} lies {reach.max():.1f} "
+            f"angstrom from its C-alpha in frame {frame + 1}: a jump through a periodic boundary, or a broken residue"
+        )
+    within = np.diff(atoms.residue) == 0
+    apart = np.diff(positions, axis=1)[:, within]
+    same = (np.einsum("snx,snx->sn", apart, apart) < _SAME_PLACE**2).mean(0) > _MOST
+    if same.any():
+        atom = int(np.flatnonzero(within)[same][0])
+        raise InputError(
+            f"{who}: atoms {atoms.name[atom]} and {atoms.name[atom + 1]} of residue {place[atoms.residue[atom]] + 1} "
+            "lie in one place: missing atoms were padded"
+        )
+
+
+def check_hand(who: str, atoms: Atoms, positions: Positions, native: Positions) -> None:
+    """Raises InputError if the ensemble is a mirror image: by its stereocenters, else by its fold."""
+    centers = chiral_centers(atoms)
+    if len(centers):
+        mirrored = float((signed_volume(positions, centers) < 0).mean()) > 0.9
+    else:
+        # Without C-betas a fold tells, if there is one: 12 C-alphas and nearer to the mirror image by far.
+        as_is = np.sqrt(((superpose(positions, native) - _centered(native)) ** 2).sum(2).mean(1)).mean()
+        mirror = np.sqrt(((superpose(-positions, native) - _centered(native)) ** 2).sum(2).mean(1)).mean()
+        mirrored = len(atoms.select("CA")) >= 12 and float(mirror) < 0.5 * float(as_is)
+    if mirrored:
+        raise InputError(f"{who}: mirrored structures, of D-amino acids")
+
+
+def check_register(who: str, atoms: Atoms, place: IndexArray, positions: Positions, native: Positions) -> None:
+    """Raises InputError if the positions fit the native structure much better one residue along the chain."""
+    ca = atoms.select("CA")
+    if len(ca) < 20 or (np.diff(place[atoms.residue[ca]]) != 1).any():
+        return
+    error = {}
+    for shift in (-1, 0, 1):
+        misfit = 0.0
+        for apart in (2, 3, 4, 6, 8):
+            model = np.linalg.norm(positions[:, ca[apart:]] - positions[:, ca[:-apart]], axis=2).mean(0)
+            true = np.linalg.norm(native[ca[apart:]] - native[ca[:-apart]], axis=1)
+            misfit += float(np.abs(model[1 + shift : len(model) - 1 + shift] - true[1:-1]).mean())
+        error[shift] = misfit / 5
+    best = min(error, key=lambda shift: error[shift])
+    if error[best] < 0.5 * error[0] and error[0] > 0.3:
+        raise InputError(f"{who}: the positions are shifted by {best:+d} residue against the sequence")
+
+
+def check_twins(who: str, superposed: Positions, native: Positions) -> None:
+    """Raises InputError if two frames are one, whatever their orientation.
+
+    Superposed on one structure, twins lie equally far from it: only neighbours in that distance are compared.
+    """
+    away = superposed - native
+    away = np.sqrt(np.einsum("snx,snx->s", away, away) / len(native))
+    order = np.argsort(away, kind="stable")
+    for apart in range(1, len(order)):
+        near = np.flatnonzero(away[order[apart:]] - away[order[:-apart]] < _TWIN_RMSD)
+        if not len(near):
+            return
+        one, other = order[near], order[near + apart]
+        rmsd = np.sqrt(((superposed[one] - superposed[other]) ** 2).sum(2).mean(1))
+        if (rmsd < _TWIN_RMSD).any():
+            k = int(np.flatnonzero(rmsd < _TWIN_RMSD)[0])
+            a, b = sorted((int(one[k]) + 1, int(other[k]) + 1))
+            raise InputError(f"{who}: frames {a} and {b} are the same; samples must be independent")
+
+
+def _centered(positions: Positions) -> Positions:
+    centered: Positions = positions - positions.mean(0)
+    return centered

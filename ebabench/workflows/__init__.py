@@ -1,0 +1,1 @@
+"""The verbs of the library: what the public API and the command line call."""

@@ -1,0 +1,213 @@
+"""What each choice of alignment does.
+
+``python experiments/ablation.py --out ablation --figures docs/figures`` makes the table and the figure.
+
+Every row is one training of the compact model, by the very commands a user types (``ebabench sample``, ``align`` and
+``run``), scored on the validation and on the test suite, and compared, target by target, with `sft`, which most rows
+start from. Some minutes a row on one core; a run that was stopped goes on where it was.
+
+The shipped settings were chosen on the validation suite. The test suite's column says what they, and the others, are
+worth; it chose nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ebabench.results.comparison import Difference, compare
+from ebabench.results.runs import Run
+from ebabench.system.registry import METRICS
+
+VALIDATION, TEST = "peptides-val-v1", "peptides-v1"
+TRAINING = "peptides-train-v1"
+BASELINE = "sft"
+ENDPOINTS = ("basin_populations_tv", "ramachandran_w2", "js_radius_of_gyration", "energy_js", "energy_w1")
+_OWN = 64  # samples of a model for every training target
+_COLOURS, _SHIFTS = ("#8a929b", "#0b63b5"), (-0.15, 0.15)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training. Without an ``objective``, the shipped model of that name.
+
+    ``start``: a shipped model, or an earlier row. ``suite``: of the training targets. ``own``: the model, usually
+    ``start``, whose own samples of them take the place of their MD. ``settings``: of
+    `ebabench.training.loop.TrainConfig`.
+    """
+
+    name: str
+    objective: str = ""
+    start: str = BASELINE
+    suite: str = TRAINING
+    own: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+_COMMON = {"steps": 400, "warmup": 50, "learning_rate": 5e-5, "seed": 3}
+_EBA = {**_COMMON, "conformations": 8, "draws": 8, "crossed": True, "alpha_t": 10, "beta": 0.2, "reference": True}
+_DPO = {**_COMMON, "draws": 8, "crossed": True, "alpha_t": 60}
+
+
+def _eba(name: str, start: str = BASELINE, own: str | None = None, **changed: Any) -> Row:
+    """On the starting model's own samples, unless ``own`` says otherwise."""
+    return Row(name, "eba", start, own=start if own is None else own, settings={**_EBA, **changed})
+
+
+def _dpo(name: str, start: str) -> Row:
+    return Row(name, "eba-dpo", start, own=start, settings=_DPO)
+
+
+ROWS = (
+    Row("pretrained"),
+    Row("sft"),
+    Row("sft-longer", "sft", settings=_COMMON),
+    _eba("eba-round-1"),
+    _eba("eba-round-2", "eba-round-1"),
+    _eba("eba", "eba-round-2"),
+    _eba("eba-round-4", "eba"),
+    _eba("eba-1200-steps", steps=1200),
+    _dpo("eba-dpo-round-1", BASELINE),
+    _dpo("eba-dpo-round-2", "eba-dpo-round-1"),
+    _dpo("eba-dpo", "eba-dpo-round-2"),
+    # Each of these is to be compared with the first round.
+    _eba("seed-4", seed=4),
+    _eba("seed-5", seed=5),
+    _eba("k-2", conformations=2),
+    _eba("k-3", conformations=3),
+    _eba("k-5", conformations=5),
+    _eba("alpha-t-40", alpha_t=40),
+    _eba("alpha-t-100", alpha_t=100),
+    _eba("no-reference", reference=False),
+    _eba("md-frames", own="", alpha_t=40),
+    _eba("md-frames-no-reference", own="", reference=False, alpha_t=40, beta=0.4),
+    # Energies alone, without MD at 300 K.
+    _eba("from-pretrained", "pretrained", steps=1000, learning_rate=1e-4),
+)
+
+
+class Ablation:
+    """Everything of one ablation lies under ``out``; ``rows`` are made in order."""
+
+    def __init__(self, out: Path, rows: Sequence[Row], suites: Sequence[str], samples: int | None = None) -> None:
+        self.out, self.rows, self.suites, self.samples = out, rows, suites, samples
+        # A row that bears a shipped model's name is never replaced by it: it has to be made before it is built on.
+        self._trained = {row.name for row in rows if row.objective}
+
+    def make(self, row: Row) -> None:
+        """Trains a row and runs it on each suite; what is there already stays."""
+        if row.objective:
+            data = ["--suite", row.suite]
+            if row.own:
+                data += ["--samples", str(self._samples(row.own, row.suite))]
+            settings = [text for key, value in row.settings.items() for text in ("--set", f"{key}={json.dumps(value)}")]
+            place = ["--start", str(self._checkpoint(row.start)), "--out", str(self.out / row.name)]
+            _ebabench("align", "--objective", row.objective, *data, *place, "--threads", "1", *settings)
+        for suite in self.suites:
+            options = ["--samples", str(self.samples)] if self.samples else []
+            place = ["--out", str(self.folder(row, suite)), "--leaderboards", str(self.out / "leaderboards")]
+            _ebabench("run", "--model", self._card(row.name), "--suite", suite, *place, *options)
+
+    def folder(self, row: Row, suite: str) -> Path:
+        """The run folder of a row."""
+        return self.out / "runs" / suite / row.name
+
+    def differences(self, suite: str) -> dict[str, dict[str, Difference]]:
+        """Every row less the baseline: endpoints by name of the row."""
+        specs = {spec.key: spec for family in METRICS for spec in METRICS.load(family).specs}
+        runs = {row.name: Run.read(self.folder(row, suite)) for row in self.rows}
+        chosen = [specs[key] for key in ENDPOINTS]
+        return {
+            name: {found.spec.key: found for found in compare(run, runs[BASELINE], chosen)}
+            for name, run in runs.items()
+        }
+
+    def _samples(self, model: str, suite: str) -> Path:
+        """Ensembles of a training suite's targets, sampled by a model itself."""
+        folder = self.out / "samples" / model
+        options = ["--samples", str(_OWN), "--seed", "7", "--out", str(folder)]
+        _ebabench("sample", "--model", self._card(model), "--suite", suite, *options)
+        return folder / "ensembles"
+
+    def _card(self, model: str) -> str:
+        return str(self.out / model / f"{model}.toml") if model in self._trained else model
+
+    def _checkpoint(self, model: str) -> Path:
+        folder = self.out if model in self._trained else Path(__file__).parent / "checkpoints"
+        return folder / model / "model.safetensors"
+
+
+def _ebabench(*arguments: str) -> None:
+    """The command line in a process of its own, shown before it runs. Raises CalledProcessError if it fails.
+
+    What is installed counts (-P): a clone's own folder has neither models nor metrics in it.
+    """
+    print(f"ebabench {shlex.join(arguments)}", flush=True)
+    subprocess.run([sys.executable, "-P", "-c", "from ebabench.cli import main; main()", *arguments], check=True)
+
+
+def write_table(differences: Mapping[str, Mapping[str, Mapping[str, Difference]]], path: Path) -> None:
+    """One line for every suite, row and endpoint."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["suite", "row", "metric", "value", BASELINE, "difference", "low", "high", "p", "better"])
+        for suite, of_suite in differences.items():
+            for name, of_row in of_suite.items():
+                for key, found in of_row.items():
+                    numbers = (found.a, found.b, found.difference, found.low, found.high, found.p)
+                    writer.writerow([suite, name, key, *(f"{number:.4g}" for number in numbers), found.winner])
+
+
+def draw_figure(differences: Mapping[str, Mapping[str, Mapping[str, Difference]]], path: Path) -> None:
+    """A panel for each endpoint: rows less the baseline on every suite, with the interval where there is one."""
+    from matplotlib.figure import Figure
+
+    names = [name for name in next(iter(differences.values())) if name != BASELINE]
+    figure = Figure(figsize=(13, 1.2 + 0.3 * len(names)), layout="constrained")
+    panels: Any = figure.subplots(1, len(ENDPOINTS), sharey=True, squeeze=False)
+    for axes, key in zip(panels[0], ENDPOINTS, strict=True):
+        axes.axvline(0, color="#8a929b", lw=0.8)
+        for (suite, of_suite), colour, shift in zip(differences.items(), _COLOURS, _SHIFTS, strict=False):
+            for place, name in enumerate(names):
+                found = of_suite[name][key]
+                y = place + shift
+                axes.plot([found.low, found.high], [y, y], color=colour, lw=1.2)
+                axes.plot(found.difference, y, "o", color=colour, ms=4, mfc=colour if found.winner else "white")
+            axes.plot([], [], "o", color=colour, ms=4, label=suite)
+        axes.set_title(key, fontsize=9)
+        axes.tick_params(labelsize=8)
+    panels[0, 0].set_yticks(range(len(names)), names)
+    panels[0, 0].invert_yaxis()
+    figure.supxlabel(f"less {BASELINE}; left of 0 is better; filled: told apart", fontsize=9)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    """Makes all rows, then the table and the figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, samples and runs")
+    parser.add_argument("--figures", type=Path, required=True, help="folder for ablation.csv and ablation.svg")
+    chosen = parser.parse_args()
+    ablation = Ablation(chosen.out, ROWS, (VALIDATION, TEST))
+    for row in ROWS:
+        try:
+            ablation.make(row)
+        except subprocess.CalledProcessError as error:  # which has said why
+            sys.exit(error.returncode)
+    chosen.figures.mkdir(parents=True, exist_ok=True)
+    differences = {suite: ablation.differences(suite) for suite in ablation.suites}
+    write_table(differences, chosen.figures / "ablation.csv")
+    draw_figure(differences, chosen.figures / "ablation.svg")
+
+
+if __name__ == "__main__":
+    main()

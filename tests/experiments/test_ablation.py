@@ -1,0 +1,75 @@
+"""The ablation of the compact model: the commands that it types, and what it makes of their runs."""
+
+import csv
+import subprocess
+
+import pytest
+from ablation import Ablation, Row, _ebabench, draw_figure, write_table
+
+SUITE = "peptides-val-v1"
+FEW = {"steps": 2, "checkpoint_every": 1, "learning_rate": 1e-3, "warmup": 0, "draws": 2}
+TRAINING = """
+id = "peptides-train-v1"
+title = "Three of the training peptides"
+split = "train"
+family = "peptides"
+tier = "md-implicit"
+protocol = "corrected"
+energy = "amber99sbildn-obc"
+samples = 250
+seed = 1
+"""
+SEQUENCES = ("RYEMQHKVT", "WANLGLAK", "PIFRWSQI")
+
+
+@pytest.fixture(scope="module")
+def ablation(tmp_path_factory):
+    out = tmp_path_factory.mktemp("ablation")
+    suite = out / "peptides-train-v1.toml"
+    suite.write_text(TRAINING + "".join(f'[[targets]]\nname = "{name}"\nsequence = "{name}"\n' for name in SEQUENCES))
+    rows = (
+        Row("sft"),
+        Row("aligned", "eba", suite=str(suite), own="sft", settings={**FEW, "reference": True}),
+        Row("again", "eba", start="aligned", suite=str(suite), own="aligned", settings=FEW),
+    )
+    made = Ablation(out, rows, (SUITE,), samples=8)
+    for row in rows:
+        made.make(row)
+    return made
+
+
+def test_rows_differ_from_the_baseline_and_the_baseline_not_from_itself(ablation, tmp_path):
+    differences = {SUITE: ablation.differences(SUITE)}
+    write_table(differences, tmp_path / "ablation.csv")
+    draw_figure(differences, tmp_path / "ablation.svg")
+    with (tmp_path / "ablation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["row"] for row in rows} == {"sft", "aligned", "again"}
+    assert all(float(row["difference"]) == 0 for row in rows if row["row"] == "sft")
+    moved = [row for row in rows if row["row"] != "sft" and row["metric"] == "energy_w1"]
+    assert all(float(row["difference"]) for row in moved)
+    assert moved[0]["value"] != moved[1]["value"]
+    assert not any(row["better"] for row in rows), "four targets allow no verdict"
+    assert "aligned" in (tmp_path / "ablation.svg").read_text()
+
+
+def test_what_is_there_stays(ablation):
+    weights = ablation.out / "aligned" / "model.safetensors"
+    summary = ablation.folder(ablation.rows[1], SUITE) / "summary.csv"
+    before = weights.read_bytes(), summary.read_bytes()
+    ablation.make(ablation.rows[1])
+    assert (weights.read_bytes(), summary.read_bytes()) == before
+
+
+def test_commands_are_those_of_what_is_installed(tmp_path, monkeypatch):
+    """In a clone, a folder has the package's name and not all that is in it."""
+    (tmp_path / "ebabench").mkdir()
+    (tmp_path / "ebabench" / "__init__.py").write_text("raise ImportError('the folder was taken')")
+    monkeypatch.chdir(tmp_path)
+    _ebabench("list", "metrics")
+
+
+def test_a_row_is_not_built_on_the_shipped_model_of_its_name(tmp_path):
+    rows = (Row("eba", "eba"), Row("next", "eba", start="eba", settings=FEW))
+    with pytest.raises(subprocess.CalledProcessError):
+        Ablation(tmp_path, rows, (SUITE,)).make(rows[1])

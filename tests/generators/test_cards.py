@@ -1,0 +1,151 @@
+"""Cards: whatever is wrong with one is said with file and field, before anything runs."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from ebabench.errors import InputError
+from ebabench.generators.cards import CARDS, build, load_card, read_card
+from ebabench.scoring.contracts import Resources
+
+CARD = """
+name = "mine"
+title = "Mine"
+family = "baseline"
+paper = "none"
+licence = "MIT"
+entry = "ebabench.models.static:build"
+
+[training]
+data = "nothing"
+overlap = "not_trained"
+evidence = "no parameters"
+
+[sampling]
+amplitude = 0.1
+"""
+WEIGHTS = b"weights"
+CHECKPOINT = f"""
+[[checkpoints]]
+name = "main"
+file = "mine.bin"
+size = {len(WEIGHTS)}
+sha256 = "{hashlib.sha256(WEIGHTS).hexdigest()}"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_card_is_read_as_it_stands(tmp_path: Path) -> None:
+    card = read_card(written(tmp_path, CARD + CHECKPOINT))
+    assert card.training.overlap == "not_trained"
+    assert card.sampling == {"amplitude": 0.1}
+    assert card.environment.kind == "in-process"
+    assert card.checkpoints[0].size == len(WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (("licence", "license"), "licence"),
+        (('title = "Mine"', 'title = ""'), "title"),
+        (('"not_trained"', '"none"'), "training.overlap"),
+        (('evidence = "no parameters"', ""), "training.evidence"),
+        (("static:build", "static.build"), "entry"),
+        (("amplitude = 0.1", "amplitude = [1]"), "sampling.amplitude"),
+        (('name = "mine"', 'name = "Mine!"'), "name"),
+        (('name = "mine"', 'name = "yours"'), "name"),
+        (("size = 7", "size = 0"), "checkpoints.0.size"),
+        (('file = "mine.bin"', ""), "checkpoints.0"),
+        (('file = "mine.bin"', 'file = "mine.bin"\nurl = "https://example.org"'), "checkpoints.0"),
+        (('sha256 = "', 'sha256 = "no'), "checkpoints.0.sha256"),
+    ],
+)
+def test_a_card_that_breaks_the_schema_names_file_and_field(
+    tmp_path: Path, change: tuple[str, str], field: str
+) -> None:
+    whole = CARD + CHECKPOINT
+    assert change[0] in whole
+    with pytest.raises(InputError) as caught:
+        read_card(written(tmp_path, whole.replace(*change, 1)))
+    assert str(caught.value).startswith(f"{tmp_path / 'mine.toml'}: {field}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_card_that_is_not_toml_or_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"mine\.toml is not TOML: .*line 1"):
+        read_card(written(tmp_path, "name: mine"))
+    with pytest.raises(InputError, match=r"nowhere\.toml: No such file"):
+        load_card(str(tmp_path / "nowhere.toml"))
+
+
+def test_a_checkpoint_is_given_only_if_it_is_the_one_on_the_card(tmp_path: Path) -> None:
+    card = read_card(written(tmp_path, CARD + CHECKPOINT))
+    with pytest.raises(InputError, match=r"mine: cannot read the checkpoint .*mine\.bin: No such file"):
+        card.checkpoint("main")
+    (tmp_path / "mine.bin").write_bytes(WEIGHTS)
+    assert card.checkpoint("main").read_bytes() == WEIGHTS
+    (tmp_path / "mine.bin").write_bytes(WEIGHTS[::-1])
+    with pytest.raises(InputError, match=r"mine\.bin is not the one on the card.*expected 7 bytes with"):
+        card.checkpoint("main")
+    with pytest.raises(InputError, match=r"no checkpoint 'other'; the card has .*main"):
+        card.checkpoint("other")
+
+
+def test_a_checkpoint_elsewhere_says_where(tmp_path: Path) -> None:
+    text = CARD + CHECKPOINT.replace('file = "mine.bin"', 'url = "https://example.org/w"')
+    with pytest.raises(InputError, match=r"not shipped, it is at https://example\.org/w"):
+        read_card(written(tmp_path, text)).checkpoint("main")
+
+
+def test_every_shipped_checkpoint_is_the_one_on_its_card() -> None:
+    shipped = [(card, one) for card in map(CARDS.load, CARDS) for one in card.checkpoints if one.file is not None]
+    for card, checkpoint in shipped:
+        assert card.checkpoint(checkpoint.name).stat().st_size == checkpoint.size
+
+
+def of_kind(kind: str, code: str, environment: str = "") -> str:
+    """The card with the code of another kind."""
+    return (
+        CARD.replace('entry = "ebabench.models.static:build"', code) + f'[environment]\nkind = "{kind}"\n{environment}'
+    )
+
+
+SOURCE = f"""
+repository = "https://example.org/code"
+commit = "{"0a" * 20}"
+command = "python sample.py --all"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (of_kind("worker", ""), "a model of the kind worker needs script"),
+        (of_kind("worker", 'entry = "a:b"\nscript = "a.py"'), "a model of the kind worker has no entry"),
+        (of_kind("in-process", 'script = "a.py"'), "needs entry"),
+        (of_kind("ensembles", "", SOURCE), "needs converter"),
+        (of_kind("ensembles", 'converter = "a:b"', SOURCE.replace("0a", "0", 1)), "environment.commit"),
+        (of_kind("ensembles", 'converter = "a:b"'), "ensembles need repository, commit and command"),
+        (of_kind("worker", 'script = "a.py"', SOURCE), "command is for ensembles"),
+        (of_kind("worker", 'script = "a.py"', "timeout = 0"), "environment.timeout"),
+        (of_kind("worker", 'script = "a.py"', 'python = "3"'), "environment.python"),
+        (of_kind("in-process", 'entry = "a:b"', 'python = "3.11"'), "are of a worker"),
+        (CARD + "batch_size = 0", "sampling.batch_size"),
+        (CARD.replace("name =", 'provides = "side chains"\nname =', 1), "provides"),
+    ],
+)
+def test_a_card_has_what_its_kind_needs(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        read_card(written(tmp_path, text))
+
+
+def test_ensembles_are_made_by_their_user(tmp_path: Path) -> None:
+    card = read_card(written(tmp_path, of_kind("ensembles", 'converter = "a:b"', SOURCE)))
+    with pytest.raises(InputError, match=r"run by you, as .*mine\.toml says"):
+        build(card, Resources("cpu", lambda name: None))

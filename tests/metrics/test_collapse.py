@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+from synthetic_runs import ensemble, reference
+
+from ebabench.metrics.collapse import compute, effective_conformations
+from ebabench.scoring.pair import make_pair
+
+
+def clusters(*sizes):
+    label = np.repeat(np.arange(len(sizes)), sizes)
+    return np.where(label[:, None] == label, 0.1, 5.0) * (1 - np.eye(len(label)))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"), [((12,), 1), ((6, 6), 2), ((1,) * 12, 12), ((9, 3), 144 / (81 + 9)), ((4, 4, 4), 3)]
+)
+def test_the_effective_number_counts_clusters(sizes, expected):
+    assert effective_conformations(clusters(*sizes), 1.0) == pytest.approx(expected)
+
+
+def test_md_itself_is_as_diverse_as_md_and_a_stiff_model_is_not():
+    def figures(amplitude):
+        return compute(make_pair(ensemble("one", 60, amplitude=amplitude), reference("one", frames=200)))
+
+    alike, stiff = figures(0.4), figures(0.1)
+    assert alike["effective_conformations"] == pytest.approx(alike["md_effective_conformations"], rel=0.2)
+    assert stiff["effective_conformations"] < 0.2 * stiff["md_effective_conformations"]
+    assert stiff["md_effective_conformations"] == alike["md_effective_conformations"]

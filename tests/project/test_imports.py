@@ -1,0 +1,88 @@
+"""Imports point one way, and naming things loads nothing heavy."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Each may import what stands in earlier lines, and within its own package.
+LAYERS = [
+    {"errors", "structures"},
+    {"contracts", "archives", "atomic", "cache", "parallel", "nomenclature", "geometry", "trajectories", "plain_pdb"},
+    {"memory", "processes"},
+    {"registry", "download", "formats", "kept", "matching", "plausibility", "environments"},
+    {"weights", "aligned"},
+    {"cards", "physics"},
+    {"datasets"},
+    {"suites", "pairing"},
+    {"sampling", "records"},
+    {"floor", "marks", "quotes", "workers", "conversion", "readiness"},
+    {"conformance", "scaffold"},
+    {"scoring"},
+    {"statistics"},
+    {"tables"},
+    {"runs"},
+    {"leaderboard", "alignment"},
+    {"comparison", "report", "plots"},
+    {"cli"},
+]
+RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
+OUTSIDE = {"models", "metrics"}
+
+
+def files() -> list[Path]:
+    return sorted((ROOT / "ebabench").rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    """The module or package right under ``ebabench`` that a file belongs to."""
+    return path.relative_to(ROOT / "ebabench").parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The parts of ebabench that code imports, wherever in it; not what only type checkers import."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "ebabench":
+            names = [f"ebabench.{alias.name}" for alias in node.names if alias.name != "__version__"]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names = [node.module or ""]
+        else:
+            names = []
+        yield from (name.split(".")[1] for name in names if name.startswith("ebabench."))
+        yield from imported(node)
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path: Path) -> None:
+    here = part(path)
+    if here == "__init__":
+        return
+    assert here in RANK, f"say in LAYERS where {here} stands"
+    for other in imported(ast.parse(path.read_text())):
+        assert other not in OUTSIDE, f"{here} reaches {other} without the registry"
+        assert other == here or RANK[other] < RANK[here], f"{here} imports {other}"
+
+
+def test_listing_loads_nothing_heavy() -> None:
+    heavy = ("torch", "openmm", "mdtraj", "matplotlib", "sklearn", "scipy", "ot", "numba", "pandas", "gemmi", "Bio")
+    code = (
+        "import sys; sys.argv = ['ebabench', 'list']\n"
+        "from ebabench.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"print('LOADED', *(name for name in {heavy} if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "LOADED"
+    assert "md-replica" in done.stdout
+    assert "rmsf_r" in done.stdout
+    assert "peptides-v1" in done.stdout

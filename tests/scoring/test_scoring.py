@@ -1,0 +1,214 @@
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from synthetic_runs import TOY, compute, ensemble, reference, spread
+
+from ebabench.datasets.suites import load_suite, reference_reader
+from ebabench.errors import InputError, RunError
+from ebabench.io.xtc import XtcFrames
+from ebabench.metrics import FAMILIES
+from ebabench.scoring import noise_floor as floor
+from ebabench.scoring.contracts import Metric
+from ebabench.scoring.records import Figures, Record
+from ebabench.scoring.reference_cache import reference_digest
+from ebabench.scoring.score import Job, score, score_target
+from ebabench.structures import Reference
+from ebabench.system.registry import METRICS
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("EBABENCH_CACHE", str(tmp_path / "cache"))
+
+
+def job(name, make=ensemble):
+    return Job(name, reference(name).target.sequence, "md-implicit", partial(make, name), partial(reference, name))
+
+
+def broken(name):
+    raise ValueError(f"{name} cannot be read")
+
+
+def deadly(name):
+    os._exit(1)
+
+
+def test_a_record_says_what_was_scored():
+    record = score_target(ensemble("one"), reference("one"), [TOY])
+    assert (record.target, record.sequence, record.tier) == ("one", "AGSTVL", "md-implicit")
+    assert (record.n_samples, record.n_reference_frames, record.coverage) == (20, 180, 1.0)
+    assert record.metric_versions == {spec.key: 1 for spec in TOY.specs}
+    assert record.figures.reasons == {"side_chains": "the model lacks side chains"}
+    assert len(record.figures.profiles["rmsf"]) == 6
+    assert record.error is None
+
+
+def test_a_record_survives_json_to_the_byte():
+    record = score_target(ensemble("two"), reference("two"), [TOY])
+    assert math.isnan(record.figures.values["jaccard"])
+    text = record.to_json()
+    assert "NaN" not in text
+    assert Record.from_json(text).to_json() == text
+    back = Record.from_json(text)
+    assert back.figures.profiles == record.figures.profiles
+    assert math.isnan(back.figures.values["jaccard"])
+    assert math.isnan(Record.from_json(job("one").failed("no").to_json()).coverage)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"figures": {}, "floor": []}'])
+def test_what_is_not_a_record_is_refused(text):
+    with pytest.raises(ValueError, match=r"record|Expecting|unexpected"):
+        Record.from_json(text)
+
+
+def test_an_infinite_number_is_not_available():
+    figures = Figures.of({"a": math.inf, "b": np.array([1.0, -math.inf]), "c": 1.0})
+    assert set(figures.reasons) == {"a", "b"}
+    assert figures.values == {"c": 1.0}
+
+
+def test_the_floor_is_each_replica_against_the_others():
+    md = reference("one")
+    record = score_target(ensemble("one"), md, [TOY])
+    assert len(record.floor) == 3
+    every_third = np.linspace(0, 59, 20).round().astype(int)
+    for number, floor_figures in enumerate(record.floor, 1):
+        model = replace(ensemble("one"), positions=md.replicas[number - 1][every_third], held_out=(number,))
+        alone = score_target(model, md, [TOY], with_floor=False)
+        assert floor_figures == alone.figures
+        assert alone.n_reference_frames == 120
+
+
+def test_a_single_replica_has_no_floor():
+    assert score_target(ensemble("one"), reference("one", replicas=1), [TOY]).floor == ()
+
+
+def test_the_floor_has_the_models_atoms():
+    whole = ensemble("one")
+    fewer = replace(whole, atoms=whole.atoms.take(np.arange(5)), positions=whole.positions[:, :5])
+    record = score_target(fewer, reference("one"), [TOY])
+    assert record.coverage == pytest.approx(5 / 6)
+    assert [len(figures.profiles["rmsf"]) for figures in record.floor] == [5, 5, 5]
+
+
+def counted(calls, pair):
+    calls.append(pair.target)
+    return compute(pair)
+
+
+def test_the_floor_is_computed_once_for_all_models():
+    calls = []
+    metric = Metric("toy", TOY.specs, partial(counted, calls))
+    first = score_target(ensemble("one", seed=1), reference("one"), [metric])
+    assert len(calls) == 4
+    second = score_target(ensemble("one", seed=2), reference("one"), [metric])
+    assert len(calls) == 5
+    assert first.floor == second.floor
+    newer = Metric("toy", tuple(replace(spec, version=2) for spec in TOY.specs), metric.compute)
+    score_target(ensemble("one", seed=2), reference("one"), [newer])
+    assert len(calls) == 9
+    score_target(ensemble("one", samples=21), reference("one"), [metric])
+    assert len(calls) == 13
+    score_target(ensemble("one"), reference("one", frames=61), [metric])
+    assert len(calls) == 17
+
+
+def test_a_damaged_or_unwritable_cache_costs_time_only(tmp_path, monkeypatch):
+    before = score_target(ensemble("one"), reference("one"), [TOY])
+    (cached,) = (tmp_path / "cache" / "floor").iterdir()
+    cached.write_text(cached.read_text()[:50])
+    assert score_target(ensemble("one"), reference("one"), [TOY]) == before
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("EBABENCH_CACHE", str(blocked))
+    assert score_target(ensemble("one"), reference("one"), [TOY]) == before
+
+
+def test_a_packaged_floor_is_used(tmp_path, monkeypatch):
+    before = score_target(ensemble("one"), reference("one"), [TOY])
+    monkeypatch.setattr(floor, "_PACKAGED", tmp_path / "cache" / "floor")
+    monkeypatch.setenv("EBABENCH_CACHE", str(tmp_path / "fresh"))
+    calls = []
+    metric = Metric("toy", TOY.specs, partial(counted, calls))
+    assert score_target(ensemble("one"), reference("one"), [metric]) == before
+    assert len(calls) == 1
+
+
+def test_one_failed_target_is_one_failed_record():
+    jobs = [job("one"), job("two", broken), job("three")]
+    with ThreadPoolExecutor(1) as executor:
+        records = {record.target: record for record in score(jobs, [TOY], executor=executor)}
+    assert records["two"].error == "ValueError: two cannot be read"
+    assert records["two"].figures == Figures()
+    assert records["one"].error is None
+    assert records["three"].error is None
+
+
+def test_processes_give_the_same_records_as_this_one_and_survive_a_death():
+    jobs = [job("one"), job("two", deadly), job("three")]
+    records = {record.target: record for record in score(jobs, [TOY], processes=2)}
+    assert "died" in records["two"].error
+    for name in ("one", "three"):
+        assert records[name].to_json() == score_target(ensemble(name), reference(name), [TOY]).to_json()
+
+
+def test_a_metric_that_breaks_its_contract_is_named():
+    lazy = Metric("lazy", TOY.specs, lambda pair: {"shift": spread(pair.model_ca)})
+    with pytest.raises(RunError, match=r"'lazy' gave no pairwise_rmsd"):
+        score_target(ensemble("one"), reference("one"), [lazy])
+
+
+def test_a_model_of_another_sequence_is_refused():
+    with pytest.raises(InputError, match="sequence"):
+        score_target(ensemble("two"), reference("one"), [TOY])
+
+
+def test_a_model_made_of_every_replica_is_refused():
+    with pytest.raises(InputError, match="no reference replica is left"):
+        score_target(replace(ensemble("one"), held_out=(1, 2, 3)), reference("one"), [TOY])
+
+
+def test_a_trajectory_on_disk_is_read_once_for_its_digest_and_again_when_it_changed(tmp_path, monkeypatch):
+    from mdtraj.formats import XTCTrajectoryFile
+
+    def write(seed):
+        with XTCTrajectoryFile(str(tmp_path / "x.xtc"), "w") as file:
+            file.write(ensemble("one", seed=seed).positions / 10)
+
+    def now():
+        frames = XtcFrames(tmp_path / "x.xtc", 6, np.arange(6))
+        return reference_digest(Reference(reference("one").target, (frames,), "test"))
+
+    read = []
+    digest = XtcFrames.digest
+    monkeypatch.setattr(XtcFrames, "digest", lambda self: read.append(1) or digest(self))
+    write(0)
+    size = (tmp_path / "x.xtc").stat().st_size
+    before = now()
+    assert now() == before
+    assert len(read) == 1
+    write(1)
+    assert (tmp_path / "x.xtc").stat().st_size == size
+    assert now() != before
+    write(0)
+    assert now() == before
+
+
+@pytest.mark.skipif(not floor._PACKAGED.exists(), reason="no floor is shipped")
+def test_the_shipped_floor_is_that_of_todays_metrics_and_nothing_else():
+    chosen = load_suite("peptides-v1")
+    read = reference_reader(chosen)
+    expected = set()
+    for target in chosen.targets:
+        md = read(target.name)
+        digests = reference_digest(md), md.target.atoms.digest()
+        for family in FAMILIES:
+            metric = METRICS.load(family)
+            key = floor.floor_key(*digests, chosen.samples, metric, chosen.protocol, chosen.energy)
+            expected.add(f"{key}.json")
+    assert {path.name for path in floor._PACKAGED.iterdir()} == expected, "ship it anew: see docs/uncertainty.md"

@@ -1,0 +1,54 @@
+"""Frames of a reference, read once: whoever asks gets what a reading of their own would give."""
+
+import numpy as np
+import pytest
+from proteins import build, ensemble, reference
+
+from ebabench.scoring import superposed as aligned
+from ebabench.scoring.pair import make_pair
+from ebabench.structures import Ensemble
+
+TARGET = build("GAIKHW")
+
+
+def without(md, number):
+    """A pair whose model is one replica, scored against the others."""
+    return Ensemble(TARGET.name, TARGET.atoms, md.replicas[number - 1], held_out=(number,))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_shared_frames_are_those_of_a_reference_without_the_replica(number):
+    md, model = reference(TARGET, frames=300), without(reference(TARGET, frames=300), number)
+    shared = make_pair(model, md, aligned=make_pair(ensemble(TARGET), md).aligned)
+    alone = make_pair(model, md.without((number,)))
+    np.testing.assert_array_equal(shared.md_ca, alone.md_ca)
+    np.testing.assert_array_equal(shared.md_rmsf, alone.md_rmsf)
+    np.testing.assert_array_equal(shared.md(shared.c), alone.md(alone.c))
+    np.testing.assert_array_equal(shared.md_as_read(shared.a), alone.md_as_read(alone.a))
+
+
+def test_frames_that_are_not_held_are_read_anew(monkeypatch):
+    md = reference(TARGET, frames=300)
+    held = make_pair(ensemble(TARGET), md)
+    assert len(held.md_ca) == 900
+    monkeypatch.setattr(aligned, "_HELD", 0)
+    long = make_pair(ensemble(TARGET), md)
+    np.testing.assert_array_equal(long.md_ca, held.md_ca)
+    np.testing.assert_array_equal(long.md(long.c), held.md(held.c))
+
+
+def test_frames_of_other_atoms_are_not_shared():
+    md, whole = reference(TARGET), ensemble(TARGET)
+    ca = TARGET.atoms.select("CA")
+    model = Ensemble(TARGET.name, TARGET.atoms.take(ca), whole.positions[:, ca])
+    other = make_pair(whole, md).aligned
+    assert make_pair(model, md, aligned=other).aligned is not other
+    assert make_pair(whole, md, aligned=other).aligned is other
+
+
+def test_fluctuation_is_about_the_mean_of_the_frames_that_count():
+    md = reference(TARGET, frames=300)
+    pair = make_pair(without(md, 2), md)
+    frames = pair.md(np.arange(600)).astype(np.float64)
+    expected = np.sqrt(((frames - frames.mean(0)) ** 2).sum(2).mean(0))
+    np.testing.assert_allclose(pair.md_rmsf, expected, rtol=1e-5)

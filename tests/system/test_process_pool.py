@@ -1,0 +1,73 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ebabench.system.process_pool import workers
+
+SLOW = """
+import time
+from test_parallel import process, wait
+from ebabench.system.process_pool import workers
+
+if __name__ == "__main__":
+    with workers(2) as pool:
+        print(*{pool.submit(process, k).result() for k in range(8)}, flush=True)
+        pool.submit(wait, 60).result()
+"""
+
+
+def process(_):
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def wait(seconds):
+    time.sleep(seconds)
+
+
+def threads(_):
+    import numpy as np  # noqa: F401  (loads BLAS)
+    from threadpoolctl import threadpool_info
+
+    return [library["num_threads"] for library in threadpool_info()]
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" if Path("/proc").exists() else True
+
+
+def test_a_worker_has_one_thread_whatever_the_environment_says(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    with workers(1) as pool:
+        found = pool.submit(threads, 0).result()
+    assert found
+    assert set(found) == {1}
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
+
+
+def test_workers_end_when_their_process_is_killed(tmp_path):
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW)
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    parent = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}
+    )
+    assert parent.stdout is not None
+    pids = [int(word) for word in parent.stdout.readline().split()]
+    assert pids
+    assert all(alive(pid) for pid in pids)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(alive(pid) for pid in pids)
