@@ -25,7 +25,7 @@ from typing import Any
 
 from ebabench.results.comparison import Difference, compare
 from ebabench.results.runs import Run
-from ebabench.system.registry import METRICS
+from ebabench.scoring.metric import METRICS
 
 VALIDATION, TEST = "peptides-val-v1", "peptides-v1"
 TRAINING = "peptides-train-v1"

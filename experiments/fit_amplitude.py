@@ -12,9 +12,11 @@ from typing import Protocol
 import numpy as np
 
 from ebabench.datasets.suites import load_suite, reference_reader
-from ebabench.generators.cards import build, load_card
-from ebabench.scoring.contracts import FloatArray, Resources
+from ebabench.generators.build import build
+from ebabench.generators.cards import load_card
+from ebabench.generators.protocol import Resources
 from ebabench.structures import Reference, Target
+from ebabench.structures.arrays import FloatArray
 from ebabench.structures.geometry import superpose
 
 SUITE = "peptides-val-v1"

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.scoring.contracts import FloatArray
+from ebabench.structures.arrays import FloatArray
 
 _Array = npt.NDArray[Any]
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ebabench.metrics.flexibility import pairwise_rmsd
-from ebabench.scoring.contracts import FloatArray, Metric, MetricSpec, Value
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.spec import MetricSpec, Value
+from ebabench.structures.arrays import FloatArray
 
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
-    from ebabench.structures import Positions
+    from ebabench.structures.arrays import Positions
 
 _spec = partial(
     MetricSpec, version=1, unit="", better="reference", aggregate="median", needs="ca", depends_on_samples=True,

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ebabench.scoring.contracts import FloatArray, Metric, MetricSpec, Value
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.spec import MetricSpec, Value
+from ebabench.structures.arrays import FloatArray
 from ebabench.structures.geometry import principal_components, squared_distances
 
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
     from ebabench.scoring.reference_cache import Arrays
-    from ebabench.structures import Positions
+    from ebabench.structures.arrays import Positions
 
 _spec = partial(
     MetricSpec, version=1, unit="Å", better="lower", aggregate="median", needs="ca", paper="arXiv:2402.04845",
@@ -73,7 +75,7 @@ def gaussians(frames: Positions) -> Gaussians:
 
 def compute(pair: Pair) -> Mapping[str, Value]:
     """Every number of the family for one pair."""
-    a = pair.md_ca[pair.a]
+    a = pair.md_ca[pair.md_draw]
     mean, axes = pair.md_components
     reference = mean, axes[:2]
     joint = principal_components(np.concatenate([a, pair.model_ca]), 2)
@@ -84,9 +86,11 @@ def compute(pair: Pair) -> Mapping[str, Value]:
         "md_vs_md_pca_w2": float(pair.of_reference("plane", 1, lambda: _in_plane(pair, reference))["w2"]),
         "pc_sim": abs(float(own[1][0] @ reference[1][0])),
     }
-    if lack := pair.lacks("heavy"):
+    if lack := pair.unavailable_reason("heavy"):
         return values | dict.fromkeys(("rmwd", "rmwd_translation", "rmwd_variance"), lack)
-    md = pair.of_reference("gaussians", 1, lambda: dict(zip(_MOMENTS, gaussians(pair.md(pair.c)), strict=True)))
+    md = pair.of_reference(
+        "gaussians", 1, lambda: dict(zip(_MOMENTS, gaussians(pair.md(pair.md_draw_1000)), strict=True))
+    )
     translation, variance = rmwd(gaussians(pair.model), (md["mean"], md["covariance"]))
     return values | {
         "rmwd": float(np.hypot(translation, variance)),
@@ -96,7 +100,7 @@ def compute(pair: Pair) -> Mapping[str, Value]:
 
 
 def _in_plane(pair: Pair, axes: tuple[FloatArray, FloatArray]) -> Arrays:
-    return {"w2": np.asarray(pca_w2(pair.md_ca[pair.a], pair.md_ca[pair.b], axes))}
+    return {"w2": np.asarray(pca_w2(pair.md_ca[pair.md_draw], pair.md_ca[pair.md_draw_2], axes))}
 
 
 DISTRIBUTION = Metric(

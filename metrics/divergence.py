@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.scoring.contracts import FloatArray, Metric, MetricSpec, NotAvailable, Value
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
+from ebabench.structures.arrays import FloatArray
 from ebabench.structures.geometry import by_axis, squares_from, torsions
 
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
-    from ebabench.structures import Positions
+    from ebabench.structures.arrays import Positions
 
 _spec = partial(MetricSpec, version=1, unit="", better="lower", aggregate="median", needs="ca", depends_on_samples=True)
 _APART = 3  # residues: nearer ones are all but rigid
@@ -105,7 +107,7 @@ def slow_axes(features: FloatArray, lengths: tuple[int, ...], lag: int, axes: in
 
 def compute(pair: Pair) -> Mapping[str, Value]:
     """Every number of the family for one pair."""
-    md = pair.md_ca[pair.a]
+    md = pair.md_ca[pair.md_draw]
     radii = (radius_of_gyration(side)[:, None] for side in (pair.model_ca, md))
     return _backbone(pair) | {
         "js_pairwise_distance": _pairwise_distance(pair, md),
@@ -115,12 +117,14 @@ def compute(pair: Pair) -> Mapping[str, Value]:
 
 
 def _backbone(pair: Pair) -> dict[str, Value]:
-    if lack := pair.lacks("backbone"):
+    if lack := pair.unavailable_reason("backbone"):
         return dict.fromkeys(_BACKBONE, lack)
-    residues, model = torsions(pair.atoms, pair.place, pair.model)
+    residues, model = torsions(pair.atoms, pair.residue_index, pair.model)
     if not len(residues):
         return dict.fromkeys(_BACKBONE, NotAvailable("no residue has both neighbours"))
-    md = pair.of_reference("torsions", 1, lambda: {"angles": torsions(pair.atoms, pair.place, pair.md(pair.a))[1]})
+    md = pair.of_reference(
+        "torsions", 1, lambda: {"angles": torsions(pair.atoms, pair.residue_index, pair.md(pair.md_draw))[1]}
+    )
     shares, md_shares = basin_populations(model), basin_populations(md["angles"])
     return {
         "ramachandran_w2": float(np.mean([torus_w2(model[:, k], md["angles"][:, k]) for k in range(len(residues))])),
@@ -131,7 +135,7 @@ def _backbone(pair: Pair) -> dict[str, Value]:
 
 
 def _pairwise_distance(pair: Pair, md: Positions) -> Value:
-    along = pair.place[pair.atoms.residue[pair.ca]]
+    along = pair.residue_index[pair.atoms.residue[pair.ca]]
     axes = by_axis(pair.model_ca), by_axis(md)
     found = []
     for k, place in enumerate(along):
@@ -155,7 +159,7 @@ def _slow_motion(pair: Pair) -> Value:
     axes = components[:count].T.astype(np.float32)
     md, model = (side.reshape(len(side), -1) @ axes - (mean @ axes) for side in (pair.md_ca, pair.model_ca))
     slow = slow_axes(md, pair.replica_lengths, lag, _SLOW)
-    return float(js_distance(model @ slow, md[pair.a] @ slow).mean())
+    return float(js_distance(model @ slow, md[pair.md_draw] @ slow).mean())
 
 
 DIVERGENCE = Metric(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ebabench.metrics.divergence import js_distance
-from ebabench.scoring.contracts import Metric, MetricSpec, NotAvailable, Value
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
 from ebabench.structures.nomenclature import canonical
 
 if TYPE_CHECKING:
@@ -29,14 +30,14 @@ def compute(pair: Pair) -> Mapping[str, Value]:
     the Wasserstein distance, and stands above all of MD's in the Jensen-Shannon distance.
     """
     keys = [spec.key for spec in ENERGY.specs]
-    lack = pair.lacks("energy")
+    lack = pair.unavailable_reason("energy")
     if lack or pair.energy_protocol is None:
         return dict.fromkeys(keys, lack or NotAvailable("no energy protocol was named"))
     from scipy.stats import wasserstein_distance
 
     from ebabench.physics.energy import potential_energies
 
-    once, draws = np.unique(pair.a, return_inverse=True)
+    once, draws = np.unique(pair.md_draw, return_inverse=True)
     of_md = potential_energies(canonical(pair.reference.target.atoms), pair.md_as_read(once), pair.energy_protocol)
     md = of_md[draws]
     if np.isnan(md).any():

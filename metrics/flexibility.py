@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ebabench.scoring.contracts import FloatArray, Metric, MetricSpec, Value
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.spec import MetricSpec, Value
+from ebabench.structures.arrays import FloatArray
 from ebabench.structures.geometry import squared_distances
 
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
     from ebabench.scoring.reference_cache import Arrays
-    from ebabench.structures import Positions
+    from ebabench.structures.arrays import Positions
 
 _BLOCK = 1024
 _spec = partial(MetricSpec, version=1, unit="Å", paper="arXiv:2402.04845")
@@ -73,7 +75,7 @@ def compute(pair: Pair) -> Mapping[str, Value]:
         "dccm_r": pearson(concert, md_concert) if len(concert) else float("nan"),
         "dccm_mae": float(np.abs(concert - md_concert).mean()) if len(concert) else float("nan"),
     }
-    if lack := pair.lacks("heavy"):
+    if lack := pair.unavailable_reason("heavy"):
         return values | dict.fromkeys(("rmsf_r", "rmsf", "md_rmsf", "rmsf_mae"), lack)
     profile = rmsf(pair.model)
     return values | {
@@ -85,7 +87,7 @@ def compute(pair: Pair) -> Mapping[str, Value]:
 
 
 def _of_md(pair: Pair) -> Arrays:
-    spread = pairwise_rmsd(pair.md_ca[pair.a], pair.md_ca[pair.b]).mean()
+    spread = pairwise_rmsd(pair.md_ca[pair.md_draw], pair.md_ca[pair.md_draw_2]).mean()
     return {"spread": np.asarray(spread), "concert": _concert(pair.md_ca)}
 
 

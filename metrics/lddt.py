@@ -8,8 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.scoring.contracts import FloatArray
-from ebabench.structures import Positions
+from ebabench.structures.arrays import FloatArray, Positions
 
 INCLUSION = 15.0  # angstrom
 

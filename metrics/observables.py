@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ebabench.metrics.flexibility import pearson
-from ebabench.scoring.contracts import FloatArray, Metric, MetricSpec, NotAvailable, Value
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
 from ebabench.structures import Atoms
+from ebabench.structures.arrays import FloatArray
 
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
-    from ebabench.structures import Positions
+    from ebabench.structures.arrays import Positions
 
 CONTACT = 8.0  # angstrom, between C-alphas
 WEAK, TRANSIENT, EXPOSED = 0.9, 0.1, 0.1
@@ -99,8 +101,8 @@ def secondary_structure(atoms: Atoms, positions: Positions) -> FloatArray:
 def compute(pair: Pair) -> Mapping[str, Value]:
     """Every number of the family for one pair."""
     native = contact_frequency(pair.native_ca[None]) > 0.5
-    model, md = contact_frequency(pair.model_ca), contact_frequency(pair.md_ca[pair.a])
-    along = pair.place[pair.atoms.residue[pair.ca]]
+    model, md = contact_frequency(pair.model_ca), contact_frequency(pair.md_ca[pair.md_draw])
+    along = pair.residue_index[pair.atoms.residue[pair.ca]]
     apart = np.subtract.outer(along, along) >= _APART
     values: dict[str, Value] = {
         "weak_contacts_j": jaccard(native & (model < WEAK), native & (md < WEAK)),
@@ -113,15 +115,15 @@ def compute(pair: Pair) -> Mapping[str, Value]:
 
 
 def _secondary_structure(pair: Pair) -> Value:
-    if lack := pair.lacks("backbone"):
+    if lack := pair.unavailable_reason("backbone"):
         return lack
     model = secondary_structure(pair.atoms, pair.model)
-    md = pair.of_reference("structure", 1, lambda: {"shares": secondary_structure(pair.atoms, pair.md(pair.a))})
+    md = pair.of_reference("structure", 1, lambda: {"shares": secondary_structure(pair.atoms, pair.md(pair.md_draw))})
     return float(np.abs(model - md["shares"]).mean())
 
 
 def _exposure(pair: Pair) -> dict[str, Value]:
-    if lack := pair.lacks("heavy"):
+    if lack := pair.unavailable_reason("heavy"):
         return dict.fromkeys(("exposed_residue_j", "exposed_mi_rho", "exposed_mi_rho_exact"), lack)
     from ebabench.metrics.surface import exposed
 
@@ -130,7 +132,7 @@ def _exposure(pair: Pair) -> dict[str, Value]:
     atoms = Atoms(pair.atoms.name[order], pair.atoms.residue_name[order], pair.atoms.residue[order])
     buried = ~exposed(pair.atoms, pair.native[None])[0]
     model = exposed(atoms, pair.model)
-    once, again = np.unique(pair.c, return_inverse=True)
+    once, again = np.unique(pair.md_draw_1000, return_inverse=True)
     md = pair.of_reference("exposed", 2, lambda: {"exposed": exposed(pair.atoms, pair.md(once))})["exposed"][again]
     noisy = [mutual_information(side) for side in (model, md)]
     exact = [np.where(np.abs(side) < _NOISE, 0, side) for side in noisy]

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ebabench.scoring.contracts import Metric, MetricSpec, NotAvailable, Value
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
 
 if TYPE_CHECKING:
-    from ebabench.scoring.pair import IndexArray, Pair
+    from ebabench.scoring.pair import Pair
     from ebabench.scoring.reference_cache import Arrays
-    from ebabench.structures import Positions
+    from ebabench.structures.arrays import IndexArray, Positions
 
 _MOST = 100
 
@@ -35,7 +36,7 @@ def compute(pair: Pair) -> Mapping[str, Value]:
     if len(pair.ca) < 2:
         return dict.fromkeys(keys, NotAvailable("fewer than two C-alphas"))
     chosen = np.linspace(0, len(pair) - 1, min(len(pair), _MOST)).round().astype(np.int64)
-    model, md = pair.model_ca[chosen], pair.md_ca[pair.a[chosen]]
+    model, md = pair.model_ca[chosen], pair.md_ca[pair.md_draw[chosen]]
     match = lddt(model, md)
     return {
         "precision": float(match.max(1).mean()),
@@ -46,7 +47,7 @@ def compute(pair: Pair) -> Mapping[str, Value]:
 
 
 def _of_md(pair: Pair, chosen: IndexArray) -> Arrays:
-    return {"diversity": np.asarray(_diversity(pair.md_ca[np.unique(pair.a[chosen])]))}
+    return {"diversity": np.asarray(_diversity(pair.md_ca[np.unique(pair.md_draw[chosen])]))}
 
 
 def _diversity(frames: Positions) -> float:

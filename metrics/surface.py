@@ -21,7 +21,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.structures import Atoms, Positions
+from ebabench.structures import Atoms
+from ebabench.structures.arrays import Positions
 
 POINTS = 960
 PROBE = 2.8  # angstrom

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ebabench.scoring.contracts import Metric, MetricSpec, NotAvailable, Value
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
 from ebabench.structures.geometry import by_axis, chiral_centers, distances, signed_volume, squares_from
 
 if TYPE_CHECKING:
-    from ebabench.scoring.pair import IndexArray, Pair
+    from ebabench.scoring.pair import Pair
     from ebabench.scoring.reference_cache import Arrays
-    from ebabench.structures import Positions
+    from ebabench.structures.arrays import IndexArray, Positions
 
 CLASH = 3.0  # angstrom: twice the van der Waals radius of carbon less 0.4 (Lu et al., Str2Str)
 LONGEST_PEPTIDE_BOND = 1.4  # angstrom: the limit of Biopython's internal coordinates, as ConfDiff takes it
@@ -42,14 +43,14 @@ def bonds(pair: Pair) -> tuple[IndexArray, IndexArray]:
     """Covalent bonds [K] between atoms in common: nearer than 2 angstrom in the native, inside a residue or peptide."""
     first, second = [], []
     residue, name = pair.atoms.residue, pair.atoms.name
-    start = np.searchsorted(residue, np.arange(len(pair.place) + 1))
-    for k in range(len(pair.place)):
+    start = np.searchsorted(residue, np.arange(len(pair.residue_index) + 1))
+    for k in range(len(pair.residue_index)):
         here = np.arange(start[k], start[k + 1])
         one, other = (here[side] for side in np.triu_indices(len(here), 1))
         near = np.linalg.norm(pair.native[one] - pair.native[other], axis=1) < LONGEST_BOND
         first += one[near].tolist()
         second += other[near].tolist()
-        if k + 1 < len(pair.place) and pair.place[k + 1] == pair.place[k] + 1:
+        if k + 1 < len(pair.residue_index) and pair.residue_index[k + 1] == pair.residue_index[k] + 1:
             after = np.arange(start[k + 1], start[k + 2])
             first += here[name[here] == "C"].tolist()
             second += after[name[after] == "N"].tolist()
@@ -71,16 +72,16 @@ def compute(pair: Pair) -> Mapping[str, Value]:
 
 
 def _of_md(pair: Pair) -> Arrays:
-    a = pair.md(pair.a)
+    a = pair.md(pair.md_draw)
     found = {
         "ca_clash_percent": np.asarray(_clashes(pair, a)),
         "peptide_bond_break_percent": np.asarray(_breaks(pair, a)),
         "chirality_error_percent": np.asarray(_errors(pair, a)),
     }
-    if pair.lacks("backbone"):
+    if pair.unavailable_reason("backbone"):
         return found
     between = bonds(pair)
-    lengths = distances(pair.md(pair.c), *between)
+    lengths = distances(pair.md(pair.md_draw_1000), *between)
     return found | {
         "bonds": np.stack(between),
         "lengths": distances(a, *between),
@@ -91,7 +92,7 @@ def _of_md(pair: Pair) -> Arrays:
 
 def _bond_lengths(pair: Pair, md: Arrays) -> dict[str, Value]:
     keys = ("bond_length_z", "md_bond_length_z")
-    if lack := pair.lacks("backbone"):
+    if lack := pair.unavailable_reason("backbone"):
         return dict.fromkeys(keys, lack)
     mean, width = md["mean"], md["width"]
     if not (width > _RIGID).all():
@@ -102,13 +103,13 @@ def _bond_lengths(pair: Pair, md: Arrays) -> dict[str, Value]:
 
 
 def _clashes(pair: Pair, positions: Positions) -> float:
-    return ca_clash_percent(positions[:, pair.ca], pair.place[pair.atoms.residue[pair.ca]])
+    return ca_clash_percent(positions[:, pair.ca], pair.residue_index[pair.atoms.residue[pair.ca]])
 
 
 def _breaks(pair: Pair, positions: Positions) -> float:
     carbon, nitrogen = pair.atoms.select("C"), pair.atoms.select("N")
-    after = {int(pair.place[pair.atoms.residue[atom]]): atom for atom in nitrogen}
-    bonds = [(c, after[k]) for c in carbon if (k := int(pair.place[pair.atoms.residue[c]]) + 1) in after]
+    after = {int(pair.residue_index[pair.atoms.residue[atom]]): atom for atom in nitrogen}
+    bonds = [(c, after[k]) for c in carbon if (k := int(pair.residue_index[pair.atoms.residue[c]]) + 1) in after]
     if not bonds:
         return float("nan")
     first, second = np.array(bonds).T

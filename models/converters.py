@@ -14,7 +14,8 @@ import numpy as np
 from ebabench.errors import InputError
 from ebabench.io.structure_files import find_ensembles, read_ensemble, read_topology
 from ebabench.io.xtc import read_xtc
-from ebabench.structures import Ensemble, Positions, Target
+from ebabench.structures import Ensemble, Target
+from ebabench.structures.arrays import Positions
 
 
 def files(folder: Path, target: Target) -> Ensemble:

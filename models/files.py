@@ -8,9 +8,9 @@ import numpy as np
 
 from ebabench.errors import InputError
 from ebabench.generators.cards import Card
+from ebabench.generators.protocol import Generator, Resources
 from ebabench.generators.sampling import matched
 from ebabench.models.converters import files
-from ebabench.scoring.contracts import Generator, Resources
 from ebabench.structures import Ensemble, Target
 
 

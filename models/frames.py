@@ -13,8 +13,8 @@ import numpy as np
 
 from ebabench.errors import InputError
 from ebabench.models.eba.zmatrix import PSI, ROWS, TORSIONS, Row
-from ebabench.scoring.contracts import FloatArray
 from ebabench.structures import THREE_TO_ONE, Atoms, Ensemble, Target
+from ebabench.structures.arrays import FloatArray
 
 _ORDER = ("omega", "phi", "psi", "chi1", "chi2", "chi3", "chi4")  # OpenFold's
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from ebabench.generators.cards import Card
-from ebabench.scoring.contracts import FloatArray, Generator, Resources
+from ebabench.generators.protocol import Generator, Resources
 from ebabench.structures import Ensemble, Target
+from ebabench.structures.arrays import FloatArray
 
 
 class Packed:

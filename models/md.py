@@ -11,7 +11,7 @@ import numpy as np
 
 from ebabench.errors import InputError
 from ebabench.generators.cards import Card
-from ebabench.scoring.contracts import Generator, Resources
+from ebabench.generators.protocol import Generator, Resources
 from ebabench.structures import Ensemble, Target
 
 _SEEDS = 2**31 - 1  # OpenMM takes 32 bits, and takes 0 to mean any

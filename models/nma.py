@@ -11,8 +11,9 @@ import numpy as np
 
 from ebabench.errors import InputError
 from ebabench.generators.cards import Card
-from ebabench.scoring.contracts import FloatArray, Generator, Resources
+from ebabench.generators.protocol import Generator, Resources
 from ebabench.structures import Ensemble, Target
+from ebabench.structures.arrays import FloatArray
 
 _STILL = 1e-6  # below, an eigenvalue is that of a motion that no spring opposes
 _RIGID_BODY = 6

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ebabench.generators.cards import Card
-from ebabench.scoring.contracts import Generator, Resources
+from ebabench.generators.protocol import Generator, Resources
 from ebabench.structures import Ensemble, Target
 
 

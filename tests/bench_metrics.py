@@ -14,10 +14,10 @@ from ebabench.metrics import FAMILIES
 from ebabench.metrics.assignment import least_mean_cost
 from ebabench.metrics.observables import contact_frequency
 from ebabench.metrics.surface import BACKBONE, exposed
+from ebabench.scoring.metric import METRICS
 from ebabench.scoring.score import score_target
 from ebabench.structures import Ensemble, Reference
 from ebabench.structures.geometry import principal_components, superpose
-from ebabench.system.registry import METRICS
 
 SEQUENCE = "GSLMKNFVIVDLLASMKVLFWEKLLAHIVDAFSLGKLIVTRQYPEWKHLA"
 

@@ -23,9 +23,9 @@ from proteins import bundle, wobble
 
 from ebabench.datasets.references import read_reference
 from ebabench.io.structure_files import read_ensemble, write_pdb
+from ebabench.scoring.metric import METRICS
 from ebabench.scoring.pair import make_pair
 from ebabench.structures import Ensemble
-from ebabench.system.registry import METRICS
 
 SEQUENCE = "GSLMKNFVIVDLLASMKVLFWEKLLAHIVDAFSLGKLIVTRQYPEWKHLA"
 NAME, REST = "synthetic", ("MD-vs-MD floor", "start, tables")

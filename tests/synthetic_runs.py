@@ -9,9 +9,10 @@ import numpy as np
 
 from ebabench.datasets.suites import Suite, SuiteTarget
 from ebabench.results.runs import Identity, Run
-from ebabench.scoring.contracts import Metric, MetricSpec, NotAvailable, Value
+from ebabench.scoring.metric import Metric
 from ebabench.scoring.pair import Pair
 from ebabench.scoring.score import score_target
+from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
 from ebabench.structures import ONE_TO_THREE, Atoms, Ensemble, Reference, Target
 
 SEQUENCES = {"one": "AGSTVL", "two": "KLEDFW", "three": "MIHCNQ", "four": "YQRPAG", "five": "VVTSKL"}

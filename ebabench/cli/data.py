@@ -105,9 +105,9 @@ def energy(
     if out is None:
         print(text, end="")
     else:
-        from ebabench.system.files import write_atomic
+        from ebabench.system.files import replace_file
 
-        write_atomic(out, text)
+        replace_file(out, text)
     without = table[table["reason"] != ""]
     for row in without.itertuples():
         raise RunError(f"{len(without)} of {len(table)} rows have no energy, {row[1]}: {row.reason}")

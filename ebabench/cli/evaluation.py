@@ -16,11 +16,13 @@ from ebabench.datasets.layout import folder_tier
 from ebabench.datasets.references import read_reference, reference_names
 from ebabench.datasets.suites import Suite, load_suite, reference_reader
 from ebabench.errors import InputError, RunError
-from ebabench.generators.cards import Card, build, load_card
-from ebabench.scoring.contracts import Metric, MetricSpec, Resources
+from ebabench.generators.build import build
+from ebabench.generators.cards import Card, load_card
+from ebabench.generators.protocol import Resources
+from ebabench.scoring.metric import METRICS, Metric
 from ebabench.scoring.reference_cache import reference_digest
+from ebabench.scoring.spec import MetricSpec
 from ebabench.structures import Reference, Target
-from ebabench.system.registry import METRICS
 
 if TYPE_CHECKING:
     from ebabench.generators.sampling import Outcome

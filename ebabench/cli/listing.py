@@ -12,7 +12,7 @@ from ebabench.datasets.suites import SUITES
 from ebabench.errors import InputError
 from ebabench.generators.cards import CARDS
 from ebabench.generators.status import readiness
-from ebabench.system.registry import METRICS
+from ebabench.scoring.metric import METRICS
 
 
 class Kind(StrEnum):

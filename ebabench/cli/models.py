@@ -68,7 +68,6 @@ def install(
 ) -> None:
     """Builds the environment of a model and fetches its weights, or goes on with it."""
     from ebabench.generators import environments
-    from ebabench.generators.checkpoints import fetch
 
     card = load_card(model)
     if card.environment.kind == "ensembles":
@@ -83,7 +82,7 @@ def install(
     for checkpoint in card.checkpoints if weights else ():
         with progress() as bar:
             task = bar.add_task(f"{checkpoint.name} (bytes)", total=None)
-            path = fetch(card, checkpoint, partial(_tell, bar, task))
+            path = card.files.fetch(checkpoint, partial(_tell, bar, task))
         print(f"checkpoint {checkpoint.name}: {path}")
     print(f"{card.name}: {readiness(card)}")
 

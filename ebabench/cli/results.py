@@ -13,9 +13,9 @@ from ebabench.cli.app import app, progress, show_table, width
 from ebabench.datasets.references import read_reference
 from ebabench.datasets.suites import SUITES, load_suite, reference_reader
 from ebabench.errors import InputError, unknown
-from ebabench.scoring.contracts import MetricSpec
+from ebabench.scoring.metric import METRICS
+from ebabench.scoring.spec import MetricSpec
 from ebabench.structures import Ensemble, Reference
-from ebabench.system.registry import METRICS
 
 if TYPE_CHECKING:
     from ebabench.results.runs import Run

@@ -21,7 +21,7 @@ from ebabench.errors import InputError
 if TYPE_CHECKING:
     from ebabench.generators.cards import Card
     from ebabench.training.data import Trajectories
-    from ebabench.training.exclusions import LeftOut
+    from ebabench.training.exclusions import Exclusion
     from ebabench.training.loop import TrainConfig
     from ebabench.training.stage import Stage
 
@@ -169,7 +169,7 @@ def _with_energies(
 
 def _sifted(
     stage: Stage, loaded: list[Trajectories], compared: int, out: Path
-) -> tuple[list[Trajectories], list[LeftOut]]:
+) -> tuple[list[Trajectories], list[Exclusion]]:
     """What is trained on, and what is not, which the console is told."""
     from ebabench.training.exclusions import FILE, sifted, told
 

@@ -11,7 +11,8 @@ from ebabench.datasets.layout import replica_files, replica_name
 from ebabench.errors import InputError
 from ebabench.io.structure_files import read_topology
 from ebabench.io.xtc import XtcFrames
-from ebabench.structures import Positions, Reference, StoredFrames, Target
+from ebabench.structures import Reference, StoredFrames, Target
+from ebabench.structures.arrays import Positions
 
 _AT_ONCE = 8_000_000  # coordinates, 32 MB: about ten times the largest embedded target
 

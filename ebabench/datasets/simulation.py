@@ -166,7 +166,7 @@ def inverted_centres(topology: app.Topology, positions: npt.NDArray[np.float64])
     return inverted
 
 
-def _write_atomic(path: Path, data: bytes) -> None:
+def _replace_file(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_bytes(data)
     temporary.replace(path)
@@ -196,7 +196,7 @@ def simulate(simulation: Simulation, work: Path) -> Path:
         raise ValueError(f"{folder} holds a simulation with other settings; choose another --out or remove it")
     if (folder / "done.json").exists():
         return folder
-    _write_atomic(identity, json.dumps({**asdict(simulation), "digest": simulation.digest()}, indent=1).encode())
+    _replace_file(identity, json.dumps({**asdict(simulation), "digest": simulation.digest()}, indent=1).encode())
 
     began = time.time()
     chunks = sorted(folder.glob("chunk_*.npz"))
@@ -215,7 +215,7 @@ def simulate(simulation: Simulation, work: Path) -> Path:
             selected.delete([a for a in modeller.topology.atoms() if a.element.symbol == "H"])
             app.PDBFile.writeFile(selected.topology, selected.positions, text, keepIds=False)
             lines = [line for line in text.getvalue().splitlines(True) if not line.startswith("REMARK")]
-            _write_atomic(folder / "topology.pdb", "".join(lines).encode())
+            _replace_file(folder / "topology.pdb", "".join(lines).encode())
     first = len(chunks) * _CHUNK_FRAMES
     for start in range(first, simulation.frames, _CHUNK_FRAMES):
         positions, energies = [], []
@@ -231,12 +231,12 @@ def simulate(simulation: Simulation, work: Path) -> Path:
             energy=np.array(energies),
             checkpoint=np.frombuffer(context.createCheckpoint(), np.uint8),
         )
-        _write_atomic(folder / f"chunk_{start:08d}.npz", chunk.getvalue())
+        _replace_file(folder / f"chunk_{start:08d}.npz", chunk.getvalue())
     _join(folder)
     # Seconds and frames of this session only: their ratio is the speed even of a simulation that was resumed.
     session = {"seconds": time.time() - began, "frames": simulation.frames - first}
     done = {**session, "openmm": openmm.__version__, "machine": platform.machine()}
-    _write_atomic(folder / "done.json", json.dumps(done).encode())
+    _replace_file(folder / "done.json", json.dumps(done).encode())
     for path in folder.glob("chunk_*.npz"):
         path.unlink()
     return folder
@@ -250,4 +250,4 @@ def _join(folder: Path) -> None:
         positions=np.concatenate([p["positions"] for p in parts]),
         energy=np.concatenate([p["energy"] for p in parts]),
     )
-    _write_atomic(folder / "frames.npz", joined.getvalue())
+    _replace_file(folder / "frames.npz", joined.getvalue())

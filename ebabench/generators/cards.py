@@ -7,43 +7,35 @@ Any other card is named by its path.
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
 from ebabench.errors import InputError, unknown
-from ebabench.generators.checkpoints import pinned, verified
-from ebabench.scoring.contracts import Generator, Provides, Resources
-from ebabench.system.registry import Registry, folder, resolve, toml_files
+from ebabench.generators.checkpoints import Checkpoint, Checkpoints, Sha256
+from ebabench.generators.protocol import Provides
+from ebabench.system.registry import Registry, folder, toml_files
+from ebabench.system.schema import Strict, Text, Url, first_fault
 
-_Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
-_Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
-_Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 _Location = Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")]
 Overlap = Literal["held_out", "weak_holdout", "uncertain", "not_trained"]
 Setting = bool | int | float | str
 Kind = Literal["in-process", "worker", "ensembles"]
-_WORKER = "ebabench.generators.workers:build"
 _CODE = {"in-process": "entry", "worker": "script", "ensembles": "converter"}
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Training(_Strict):
+class Training(Strict):
     """What the model has seen. ``overlap``: of that with the test targets; ``evidence`` says how one knows."""
 
-    data: _Text
+    data: Text
     overlap: Overlap
-    evidence: _Text
+    evidence: Text
 
 
-class Environment(_Strict):
+class Environment(Strict):
     """Where the model runs.
 
     ``kind``: "in-process", in ebabench's own Python, where ``requirements`` must be installed; "worker", a script in an
@@ -56,13 +48,13 @@ class Environment(_Strict):
 
     kind: Kind = "in-process"
     python: Annotated[str, StringConstraints(pattern=r"^3\.\d+$")] | None = None
-    requirements: tuple[_Text, ...] = ()
-    no_deps: tuple[_Text, ...] = ()
+    requirements: tuple[Text, ...] = ()
+    no_deps: tuple[Text, ...] = ()
     variables: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], str] = Field(default_factory=dict)
     timeout: float = Field(default=21600, gt=0)
-    repository: _Url | None = None
+    repository: Url | None = None
     commit: Annotated[str, StringConstraints(pattern="^[0-9a-f]{40}$")] | None = None
-    command: _Text | None = None
+    command: Text | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Environment:
@@ -75,37 +67,16 @@ class Environment(_Strict):
         return self
 
 
-class Checkpoint(_Strict):
-    """Weights: a ``file`` beside the card, or a ``url``. ``size`` in bytes.
-
-    Of a url, size and SHA-256 may be unknown: they are then pinned when it is first downloaded.
-    """
-
-    name: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
-    file: str | None = None
-    url: _Url | None = None
-    size: int | None = Field(default=None, gt=0)
-    sha256: _Sha256 | None = None
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Checkpoint:
-        if (self.file is None) == (self.url is None):
-            raise ValueError("give either file or url")
-        if self.file is not None and (self.size is None or self.sha256 is None):
-            raise ValueError("a file needs size and sha256")
-        return self
-
-
-class PublishedEnsemble(_Strict):
+class PublishedEnsemble(Strict):
     """Ensembles that the model's authors published. ``size`` in bytes and ``sha256`` where known."""
 
-    suite: _Text
-    url: _Text
+    suite: Text
+    url: Text
     size: int | None = Field(default=None, gt=0)
-    sha256: _Sha256 | None = None
+    sha256: Sha256 | None = None
 
 
-class Card(_Strict):
+class Card(Strict):
     """One model.
 
     Its code is, by the kind of its environment, ``entry`` (in-process: ``module:attribute``, a factory
@@ -117,13 +88,13 @@ class Card(_Strict):
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
-    title: _Text
-    family: _Text
-    paper: _Text
-    licence: _Text
+    title: Text
+    family: Text
+    paper: Text
+    licence: Text
     training: Training
     entry: _Location | None = None
-    script: _Text | None = None
+    script: Text | None = None
     converter: _Location | None = None
     provides: Provides = "heavy"
     environment: Environment = Environment()
@@ -149,6 +120,11 @@ class Card(_Strict):
         """The file that the card was read from."""
         return self._path
 
+    @property
+    def files(self) -> Checkpoints:
+        """The files of ``checkpoints``."""
+        return Checkpoints(self.name, self._path.parent, self.checkpoints)
+
     def with_settings(self, changes: Mapping[str, str]) -> Card:
         """The card with other ``sampling`` settings, given as text. Raises InputError if it has no such setting."""
         settings = dict(self.sampling)
@@ -173,14 +149,14 @@ class Card(_Strict):
         if self._changed:
             plain["changed"] = list(self._changed)
         for one, checkpoint in zip(plain.get("checkpoints", ()), self.checkpoints, strict=True):
-            one["sha256"] = pinned(self, checkpoint)
+            one["sha256"] = self.files.pinned(checkpoint)
         return plain
 
     def checkpoint(self, name: str) -> Path:
         """The verified file of a checkpoint. Raises InputError if it is not on the card, missing or altered."""
         for checkpoint in self.checkpoints:
             if checkpoint.name == name:
-                return verified(self, checkpoint)
+                return self.files.verified(checkpoint)
         raise InputError(f"{self._path}: no checkpoint {name!r}; the card has {[c.name for c in self.checkpoints]}")
 
 
@@ -210,14 +186,6 @@ def read_card(path: Path) -> Card:
     return card
 
 
-def first_fault(error: ValidationError) -> str:
-    """``field: what is wrong``, of the first fault, and how many more there are."""
-    faults = error.errors()
-    where = ".".join(str(part) for part in faults[0]["loc"]) or "the file"
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return f"{where}: {faults[0]['msg']}{more}"
-
-
 CARDS: Registry[Card] = Registry(
     "model",
     "ebabench.generators",
@@ -229,22 +197,3 @@ CARDS: Registry[Card] = Registry(
 def load_card(name: str) -> Card:
     """The card of a registered model, or the one at a path that ends in ``.toml``. Raises InputError."""
     return read_card(Path(name)) if name.endswith(".toml") else CARDS.load(name)
-
-
-def build(card: Card, resources: Resources) -> Generator:
-    """The generator that a card describes; what it imports is imported here. Raises InputError."""
-    if card.environment.kind == "ensembles":
-        raise InputError(
-            f"{card.name}: its code is run by you, as {card.path} says; "
-            f"`ebabench score --model {card.name} --ensembles FOLDER` converts and scores what it leaves"
-        )
-    generator: Generator = code(card, card.entry or _WORKER)(card, resources)
-    return generator
-
-
-def code(card: Card, location: str) -> Any:
-    """The object at ``module:attribute``; the module of a card that is in no package may lie beside it."""
-    beside = str(card.path.parent.resolve())
-    if card.name not in CARDS and beside not in sys.path:
-        sys.path.append(beside)
-    return resolve(location)

@@ -7,99 +7,146 @@ SHA-256 and the size of what was first downloaded: a later download, or a file c
 from __future__ import annotations
 
 import glob
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import Annotated
 from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, StringConstraints, model_validator
 
 from ebabench.errors import InputError
 from ebabench.system.cache import cache_dir
 from ebabench.system.download import Pins, Progress, download, sha256
 from ebabench.system.files import exclusive
+from ebabench.system.schema import Strict, Url
 
-if TYPE_CHECKING:
-    from ebabench.generators.cards import Card, Checkpoint
-
-
-def place(card: Card, checkpoint: Checkpoint) -> Path:
-    """Where a checkpoint lies once it is there: beside the card, or in the cache."""
-    if checkpoint.file is not None:
-        return card.path.parent / checkpoint.file
-    name = PurePosixPath(unquote(urlsplit(str(checkpoint.url)).path)).name or checkpoint.name
-    return _folder(card) / checkpoint.name / name
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
-def missing(card: Card) -> list[Checkpoint]:
-    """The checkpoints that are not here; nothing is read but folders."""
-    return [checkpoint for checkpoint in card.checkpoints if not place(card, checkpoint).exists()]
+class Checkpoint(Strict):
+    """Weights: a ``file`` beside the card, or a ``url``. ``size`` in bytes.
 
-
-def pinned(card: Card, checkpoint: Checkpoint) -> str | None:
-    """The SHA-256 that a checkpoint must have: the card's, else that of the first download; None before it."""
-    if checkpoint.sha256 is not None:
-        return checkpoint.sha256
-    pin = _pins(card).read().get(str(checkpoint.url))
-    return str(pin["sha256"]) if pin else None
-
-
-def verified(card: Card, checkpoint: Checkpoint) -> Path:
-    """The checkpoint's file, after its size and SHA-256 were checked. Raises InputError; nothing is downloaded."""
-    path = place(card, checkpoint)
-    if checkpoint.url is not None and not path.exists():
-        raise InputError(
-            f"{card.name} needs weights: the checkpoint {checkpoint.name!r} is not shipped, it is at {checkpoint.url}; "
-            f"`ebabench models install {card.name}` fetches it"
-        )
-    try:
-        _check(card, checkpoint, path)
-    except OSError as error:
-        raise InputError(f"{card.name}: cannot read the checkpoint {path}: {error.strerror}") from error
-    return path
-
-
-def fetch(card: Card, checkpoint: Checkpoint, progress: Progress | None = None) -> Path:
-    """Downloads a checkpoint unless it is here, checks it, and pins it if nothing did before.
-
-    Of a file whose SHA-256 is on the card, another model's download will do.
-
-    Raises:
-        RunError: it cannot be downloaded.
-        InputError: it is another file than the one on the card, or than the one that was first downloaded.
+    Of a url, size and SHA-256 may be unknown: they are then pinned when it is first downloaded.
     """
-    path = place(card, checkpoint)
-    if checkpoint.url is None:
-        return verified(card, checkpoint)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with exclusive(path.parent):
-        if path.exists() or _linked(card, checkpoint, path):
-            return verified(card, checkpoint)
-        return _arrive(card, checkpoint, path, progress)
+
+    name: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
+    file: str | None = None
+    url: Url | None = None
+    size: int | None = Field(default=None, gt=0)
+    sha256: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Checkpoint:
+        if (self.file is None) == (self.url is None):
+            raise ValueError("give either file or url")
+        if self.file is not None and (self.size is None or self.sha256 is None):
+            raise ValueError("a file needs size and sha256")
+        return self
 
 
-def _linked(card: Card, checkpoint: Checkpoint, path: Path) -> bool:
-    """Whether another model had the same file, which is then here, too: a second name for it, not a copy."""
-    for other in _folder(card).parent.glob(f"*/*/{glob.escape(path.name)}"):
-        if checkpoint.sha256 is not None and sha256(other) == checkpoint.sha256:
-            path.hardlink_to(other)
-            return True
-    return False
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one model: where they are, whether they are the right files, and how they get here.
 
+    Attributes:
+        model: The model's name.
+        folder: The folder of its card, beside which a checkpoint with a ``file`` lies.
+        checkpoints: What the card lists.
+    """
 
-def _arrive(card: Card, checkpoint: Checkpoint, path: Path, progress: Progress | None) -> Path:
-    arrived = path.with_name(f".{path.name}.unverified")
-    download(str(checkpoint.url), arrived, progress)
-    size = arrived.stat().st_size
-    if _is_page(arrived):
-        arrived.unlink()
-        raise InputError(f"{card.name}: {checkpoint.url} gives a web page, not the checkpoint {checkpoint.name!r}")
-    if pinned(card, checkpoint) is None and checkpoint.size in (size, None):
-        _pins(card).pin(str(checkpoint.url), {"sha256": sha256(arrived), "size": size})
-    try:
-        _check(card, checkpoint, arrived)
-    except InputError:
-        arrived.unlink()
-        raise
-    arrived.replace(path)
-    return path
+    model: str
+    folder: Path
+    checkpoints: tuple[Checkpoint, ...]
+
+    def place(self, checkpoint: Checkpoint) -> Path:
+        """Where a checkpoint lies once it is there: beside the card, or in the cache."""
+        if checkpoint.file is not None:
+            return self.folder / checkpoint.file
+        name = PurePosixPath(unquote(urlsplit(str(checkpoint.url)).path)).name or checkpoint.name
+        return self._cache() / checkpoint.name / name
+
+    def missing(self) -> list[Checkpoint]:
+        """The checkpoints that are not here; nothing is read but folders."""
+        return [checkpoint for checkpoint in self.checkpoints if not self.place(checkpoint).exists()]
+
+    def pinned(self, checkpoint: Checkpoint) -> str | None:
+        """The SHA-256 that a checkpoint must have: the card's, else that of the first download; None before it."""
+        if checkpoint.sha256 is not None:
+            return checkpoint.sha256
+        pin = self._pins().read().get(str(checkpoint.url))
+        return str(pin["sha256"]) if pin else None
+
+    def verified(self, checkpoint: Checkpoint) -> Path:
+        """The checkpoint's file, after its size and SHA-256 were checked. Raises InputError; nothing is downloaded."""
+        path = self.place(checkpoint)
+        if checkpoint.url is not None and not path.exists():
+            raise InputError(
+                f"{self.model} needs weights: the checkpoint {checkpoint.name!r} is not shipped, it is at "
+                f"{checkpoint.url}; "
+                f"`ebabench models install {self.model}` fetches it"
+            )
+        try:
+            self._check(checkpoint, path)
+        except OSError as error:
+            raise InputError(f"{self.model}: cannot read the checkpoint {path}: {error.strerror}") from error
+        return path
+
+    def fetch(self, checkpoint: Checkpoint, progress: Progress | None = None) -> Path:
+        """Downloads a checkpoint unless it is here, checks it, and pins it if nothing did before.
+
+        Of a file whose SHA-256 is on the card, another model's download will do.
+
+        Raises:
+            RunError: it cannot be downloaded.
+            InputError: it is another file than the one on the card, or than the one that was first downloaded.
+        """
+        path = self.place(checkpoint)
+        if checkpoint.url is None:
+            return self.verified(checkpoint)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(path.parent):
+            if path.exists() or self._linked(checkpoint, path):
+                return self.verified(checkpoint)
+            return self._arrive(checkpoint, path, progress)
+
+    def _linked(self, checkpoint: Checkpoint, path: Path) -> bool:
+        """Whether another model had the same file, which is then here, too: a second name for it, not a copy."""
+        for other in self._cache().parent.glob(f"*/*/{glob.escape(path.name)}"):
+            if checkpoint.sha256 is not None and sha256(other) == checkpoint.sha256:
+                path.hardlink_to(other)
+                return True
+        return False
+
+    def _arrive(self, checkpoint: Checkpoint, path: Path, progress: Progress | None) -> Path:
+        arrived = path.with_name(f".{path.name}.unverified")
+        download(str(checkpoint.url), arrived, progress)
+        size = arrived.stat().st_size
+        if _is_page(arrived):
+            arrived.unlink()
+            raise InputError(f"{self.model}: {checkpoint.url} gives a web page, not the checkpoint {checkpoint.name!r}")
+        if self.pinned(checkpoint) is None and checkpoint.size in (size, None):
+            self._pins().pin(str(checkpoint.url), {"sha256": sha256(arrived), "size": size})
+        try:
+            self._check(checkpoint, arrived)
+        except InputError:
+            arrived.unlink()
+            raise
+        arrived.replace(path)
+        return path
+
+    def _check(self, checkpoint: Checkpoint, path: Path) -> None:
+        expected, size, found = self.pinned(checkpoint), path.stat().st_size, sha256(path)
+        if found != expected or checkpoint.size not in (size, None):
+            raise InputError(
+                f"{self.model}: the checkpoint {path} is not the one on the card: {size} bytes with SHA-256 {found}, "
+                f"expected {checkpoint.size or 'any number of'} bytes with {expected or 'one that was pinned'}"
+            )
+
+    def _cache(self) -> Path:
+        return cache_dir() / "weights" / self.model
+
+    def _pins(self) -> Pins:
+        return Pins(self._cache() / "pins.json")
 
 
 def _is_page(path: Path) -> bool:
@@ -107,20 +154,3 @@ def _is_page(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype html", b"<html"))
-
-
-def _check(card: Card, checkpoint: Checkpoint, path: Path) -> None:
-    expected, size, found = pinned(card, checkpoint), path.stat().st_size, sha256(path)
-    if found != expected or checkpoint.size not in (size, None):
-        raise InputError(
-            f"{card.name}: the checkpoint {path} is not the one on the card: {size} bytes with SHA-256 {found}, "
-            f"expected {checkpoint.size or 'any number of'} bytes with {expected or 'one that was pinned'}"
-        )
-
-
-def _folder(card: Card) -> Path:
-    return cache_dir() / "weights" / card.name
-
-
-def _pins(card: Card) -> Pins:
-    return Pins(_folder(card) / "pins.json")

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from ebabench.errors import InputError
-from ebabench.generators.cards import Card, code
+from ebabench.generators.build import code
+from ebabench.generators.cards import Card
 from ebabench.generators.sampling import Outcome, check, matched, outcome
 from ebabench.structures import Ensemble, Target
 

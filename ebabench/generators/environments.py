@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from ebabench.errors import InputError, RunError
 from ebabench.system.cache import cache_dir
-from ebabench.system.files import exclusive, write_atomic
+from ebabench.system.files import exclusive, replace_file
 from ebabench.system.subprocesses import last_line, run
 
 if TYPE_CHECKING:
@@ -138,10 +138,10 @@ def _build(card: Card, place: Path) -> None:
     version = subprocess.run([inner, "-I", "-V"], capture_output=True, text=True, check=False).stdout.strip()
     if frozen.returncode or not version:
         raise RunError(f"{card.name}: cannot list what was installed: {frozen.stderr.strip()}")
-    write_atomic(place / "lock.txt", frozen.stdout)
+    replace_file(place / "lock.txt", frozen.stdout)
     used = sum(path.lstat().st_size for path in venv.rglob("*") if not path.is_dir())
     facts = {"bytes": used, "python": version, "installer": "uv" if uv else "pip", "card": card.name}
-    write_atomic(place / "installed.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    replace_file(place / "installed.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
 
 
 def _step(card: Card, place: Path, command: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from ebabench.errors import InputError, RunError
-from ebabench.scoring.contracts import Generator, Provides, Stoppable
+from ebabench.generators.protocol import Generator, Provides, Stoppable
 from ebabench.structures import Atoms, Ensemble, Target
 from ebabench.structures.matching import match
 

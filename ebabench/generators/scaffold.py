@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ebabench.errors import InputError
 from ebabench.generators.cards import Kind
-from ebabench.system.files import write_atomic
+from ebabench.system.files import replace_file
 from ebabench.system.registry import folder
 
 _MODULE = {"in-process": "{module}_model.py", "worker": "{module}_worker.py", "ensembles": "{module}_converter.py"}
@@ -40,5 +40,5 @@ def scaffold(name: str, kind: Kind, where: Path) -> list[Path]:
     )
     where.mkdir(parents=True, exist_ok=True)
     for template, file in files.items():
-        write_atomic(where / file, templates.get_template(template).render(name=name, module=module, kind=kind))
+        replace_file(where / file, templates.get_template(template).render(name=name, module=module, kind=kind))
     return [where / file for file in files.values()]

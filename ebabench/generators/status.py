@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ebabench.generators import checkpoints as weights
 from ebabench.generators import environments
-from ebabench.generators.cards import Card, Checkpoint
+from ebabench.generators.cards import Card
+from ebabench.generators.checkpoints import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def readiness(card: Card) -> Readiness:
     """Looks at the disk, and loads nothing."""
     kind = card.environment.kind
     environment = environments.size(card)
-    lacking = tuple(weights.missing(card))
-    kept = [weights.place(card, checkpoint) for checkpoint in card.checkpoints if checkpoint not in lacking]
+    lacking = tuple(card.files.missing())
+    kept = [card.files.place(checkpoint) for checkpoint in card.checkpoints if checkpoint not in lacking]
     on_disk = (environment or 0) + sum(path.stat().st_size for path in kept)
     return Readiness(environment is not None, lacking, kind == "ensembles", on_disk)
 

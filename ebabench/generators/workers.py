@@ -19,15 +19,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ebabench.errors import InputError, RunError
 from ebabench.generators import environments
-from ebabench.generators.cards import Card, first_fault
+from ebabench.generators.cards import Card
+from ebabench.generators.protocol import Generator, Resources
 from ebabench.generators.sampling import matched
 from ebabench.io.structure_files import write_pdb
-from ebabench.scoring.contracts import Generator, Resources
 from ebabench.structures import Atoms, Ensemble, Target
 from ebabench.structures.nomenclature import is_hydrogen
-from ebabench.system.batching import halving
+from ebabench.system.batching import retry_with_smaller_batch
 from ebabench.system.cache import cache_dir
-from ebabench.system.files import write_atomic
+from ebabench.system.files import replace_file
+from ebabench.system.schema import first_fault
 from ebabench.system.subprocesses import End, last_line, run
 
 _BATCH = 32  # conformations at once, where neither card nor user says
@@ -141,7 +142,7 @@ class Worker:
             StoppedError: ``stop`` was called meanwhile.
         """
         batch = self.resources.batch_size or int(self.card.sampling.get("batch_size", _BATCH))
-        return halving(min(batch, samples), lambda size: self._sample(target, samples, seed, size))
+        return retry_with_smaller_batch(min(batch, samples), lambda size: self._sample(target, samples, seed, size))
 
     def stop(self) -> None:
         """Ends whatever is running, from another thread, for good."""
@@ -164,7 +165,7 @@ class Worker:
                 raise RunError("the worker used random weights, which were not asked for")
             ensemble = read_samples(folder / "samples.npz", target)
             kept = answer.model_dump() | {"batch_size": batch_size}
-            write_atomic(logs / f"{target.name}.json", json.dumps(kept, indent=1, sort_keys=True) + "\n")
+            replace_file(logs / f"{target.name}.json", json.dumps(kept, indent=1, sort_keys=True) + "\n")
         return Ensemble(target.name, ensemble.atoms, ensemble.positions, random_weights=self.resources.random_weights)
 
 

@@ -21,7 +21,8 @@ import numpy.typing as npt
 from ebabench.errors import InputError
 from ebabench.io.multimodel_pdb import same_but_for_coordinates
 from ebabench.io.xtc import XtcFrames
-from ebabench.structures import Atoms, Ensemble, Positions
+from ebabench.structures import Atoms, Ensemble
+from ebabench.structures.arrays import Positions
 from ebabench.structures.nomenclature import canonical, is_hydrogen
 
 _STRUCTURE = re.compile(r"\.(pdb|ent|cif|mmcif)(\.gz)?$")

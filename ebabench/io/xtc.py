@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ebabench.errors import InputError
-from ebabench.structures import Positions
+from ebabench.structures.arrays import Positions
 
 _CHUNK = 128
 _MAGIC = 1995

@@ -20,7 +20,8 @@ from ebabench.physics.evaluation import Evaluator
 from ebabench.physics.kernel import COULOMB, BornTerms, NeckTerms, PairTerms, born_radius, descreening, surface_energy
 from ebabench.physics.preparation import CannotPrepare
 from ebabench.physics.protocols import get_protocol
-from ebabench.structures import Atoms, Positions
+from ebabench.structures import Atoms
+from ebabench.structures.arrays import Positions
 
 Array = npt.NDArray[np.float64]
 

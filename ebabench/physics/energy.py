@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from ebabench.physics import store
 from ebabench.physics.protocols import get_protocol
-from ebabench.structures import Atoms, Positions
+from ebabench.structures import Atoms
+from ebabench.structures.arrays import FloatArray, Positions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-FloatArray = npt.NDArray[np.float64]
 _Molecule = tuple[npt.NDArray[np.int64], Atoms, Positions]  # which structures, their atoms, their positions
 
 

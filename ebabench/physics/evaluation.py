@@ -15,7 +15,8 @@ from ebabench.physics.accelerate import accelerate
 from ebabench.physics.preparation import CannotPrepare, Incomplete, Pairs, Template, build_template, disulfides
 from ebabench.physics.protocols import Minimisation, Protocol
 from ebabench.physics.repair import add_missing_atoms
-from ebabench.structures import Atoms, Positions
+from ebabench.structures import Atoms
+from ebabench.structures.arrays import Positions
 
 Array = npt.NDArray[np.float64]
 

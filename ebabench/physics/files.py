@@ -11,7 +11,8 @@ import numpy as np
 
 from ebabench.errors import InputError
 from ebabench.io.structure_files import read_ensemble
-from ebabench.structures import THREE_TO_ONE, Atoms, Positions
+from ebabench.structures import THREE_TO_ONE, Atoms
+from ebabench.structures.arrays import Positions
 from ebabench.structures.nomenclature import canonical, is_hydrogen
 
 _STRUCTURE = re.compile(r"\.(?:(pdb|ent)|(cif|mmcif))(\.gz)?$")

@@ -12,7 +12,8 @@ from openmm import app, unit
 
 from ebabench.physics.hydrogens import Placement, plan_placement
 from ebabench.physics.protocols import Protocol
-from ebabench.structures import THREE_TO_ONE, Atoms, Positions
+from ebabench.structures import THREE_TO_ONE, Atoms
+from ebabench.structures.arrays import Positions
 from ebabench.structures.nomenclature import is_hydrogen
 
 Array = npt.NDArray[np.float64]

@@ -10,7 +10,8 @@ from openmm import Platform, unit
 
 from ebabench.io.structure_files import write_pdb
 from ebabench.physics.preparation import CannotPrepare
-from ebabench.structures import Atoms, Ensemble, Positions
+from ebabench.structures import Atoms, Ensemble
+from ebabench.structures.arrays import Positions
 
 _MOST_ADDED = 0.1  # of all heavy atoms; beyond, an energy would be PDBFixer's and not the structure's
 _BACKBONE = {"N", "CA", "C", "O"}

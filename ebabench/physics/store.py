@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.structures import Positions
+from ebabench.structures.arrays import Positions
 from ebabench.system.cache import cache_dir
 from ebabench.system.files import exclusive
 

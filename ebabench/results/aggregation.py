@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.scoring.contracts import Aggregate, FloatArray, MetricSpec
-from ebabench.scoring.records import Figures, Record
+from ebabench.scoring.records import MetricValues, Record
+from ebabench.scoring.spec import Aggregate, MetricSpec
+from ebabench.structures.arrays import FloatArray
 
 Counts = npt.NDArray[np.int64]
 """[B, T]: how often resample b has target t."""
@@ -54,7 +55,7 @@ def sources(spec: MetricSpec) -> tuple[str, ...]:
     return spec.of or (spec.key,)
 
 
-def columns(figures: Figures, keys: Sequence[str]) -> Columns | None:
+def columns(figures: MetricValues, keys: Sequence[str]) -> Columns | None:
     """The numbers of ``keys`` for one target; None unless all are there and none is NaN."""
     found = [figures.numbers(key) for key in keys]
     if any(numbers is None or not numbers or not np.isfinite(numbers).all() for numbers in found):

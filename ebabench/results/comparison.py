@@ -21,8 +21,9 @@ from ebabench.results.aggregation import (
     sources,
 )
 from ebabench.results.runs import Run, changed_references
-from ebabench.scoring.contracts import FloatArray, MetricSpec
 from ebabench.scoring.records import Record
+from ebabench.scoring.spec import MetricSpec
+from ebabench.structures.arrays import FloatArray
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -28,9 +28,9 @@ from ebabench.results.flags import marks
 from ebabench.results.published import quotes
 from ebabench.results.runs import Run, changed_references
 from ebabench.results.tables import table
-from ebabench.scoring.contracts import MetricSpec
 from ebabench.scoring.records import Record
-from ebabench.system.files import exclusive, write_atomic
+from ebabench.scoring.spec import MetricSpec
+from ebabench.system.files import exclusive, replace_file
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -96,7 +96,7 @@ def rebuild(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec], fold
         with exclusive(folder):
             board = _merged(_read(path), suite, runs, specs)
             _check_references(path, board.lines)
-            write_atomic(path, board.to_csv())
+            replace_file(path, board.to_csv())
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}; it is as it was, and the runs are kept") from error
     return board

@@ -11,12 +11,12 @@ import numpy as np
 from ebabench.errors import RunError
 from ebabench.io.structure_files import write_pdb
 from ebabench.results.runs import Run
-from ebabench.scoring.contracts import FloatArray
 from ebabench.scoring.pair import Pair, make_pair
 from ebabench.scoring.records import Record
-from ebabench.structures import Ensemble, Positions, Reference
+from ebabench.structures import Ensemble, Reference
+from ebabench.structures.arrays import FloatArray, Positions
 from ebabench.structures.geometry import torsions
-from ebabench.system.files import write_atomic
+from ebabench.system.files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,8 +52,8 @@ def plot_run(
         path = folder / f"{record.target}.png"
         try:
             folder.mkdir(exist_ok=True)
-            write_atomic(path, _picture(record, pair, run.identity.model))
-            for kind, positions in (("model", pair.model), ("md", pair.md(pair.a))):
+            replace_file(path, _picture(record, pair, run.identity.model))
+            for kind, positions in (("model", pair.model), ("md", pair.md(pair.md_draw))):
                 viewed = Ensemble(record.target, pair.atoms, _evenly(positions))
                 write_pdb(viewed, folder / f"{record.target}.{kind}.pdb")
         except OSError as error:
@@ -88,7 +88,7 @@ def _picture(record: Record, pair: Pair, model: str) -> bytes:
 def _fluctuation(axes: Axes, pair: Pair, model: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    residues = pair.place[pair.atoms.residue[pair.ca]] + 1
+    residues = pair.residue_index[pair.atoms.residue[pair.ca]] + 1
     own = pair.model[:, pair.ca]
     style = "o-" if len(residues) <= _MARKED else "-"
     axes.plot(residues, pair.md_rmsf[pair.ca], style, color=_MD, label="MD")
@@ -123,14 +123,14 @@ def _plane(axes: Axes, pair: Pair, model: str) -> None:
 
 def _ramachandran(axes: Axes, pair: Pair, model: str) -> None:
     axes.set(xlabel="φ (°)", ylabel="ψ (°)", title="Ramachandran, residues with both neighbours")
-    if lack := pair.lacks("backbone"):
+    if lack := pair.unavailable_reason("backbone"):
         _without(axes, lack.reason)
         return
-    residues, own = torsions(pair.atoms, pair.place, pair.model)
+    residues, own = torsions(pair.atoms, pair.residue_index, pair.model)
     if not len(residues):
         _without(axes, "no residue has both neighbours")
         return
-    md = torsions(pair.atoms, pair.place, pair.md(pair.c))[1]
+    md = torsions(pair.atoms, pair.residue_index, pair.md(pair.md_draw_1000))[1]
     whole, ticks = (-180, 180, -180, 180), np.arange(-180, 181, 60)
     axes.hexbin(*_degrees(md), gridsize=50, extent=whole, cmap="Greys", bins="log", linewidths=0.1)
     phi, psi = _degrees(own)
@@ -157,12 +157,12 @@ def _energy(axes: Axes, pair: Pair, model: str) -> None:
     from ebabench.structures.nomenclature import canonical
 
     axes.set(xlabel="kJ/mol", yticks=[], title=f"Potential energy ({pair.energy_protocol or 'none'})")
-    if lack := pair.lacks("energy"):
+    if lack := pair.unavailable_reason("energy"):
         _without(axes, lack.reason)
         return
     assert pair.energy_protocol is not None
     md = potential_energies(
-        canonical(pair.reference.target.atoms), pair.md_as_read(np.unique(pair.a)), pair.energy_protocol
+        canonical(pair.reference.target.atoms), pair.md_as_read(np.unique(pair.md_draw)), pair.energy_protocol
     )
     own = potential_energies(pair.atoms, pair.model_as_read, pair.energy_protocol)
     md, own = md[np.isfinite(md)], own[np.isfinite(own)]

@@ -30,7 +30,7 @@ _SHARED = ("atoms", "n_samples", "aggregate", "provenance", "source")
 
 
 @dataclass(frozen=True)
-class Quote:
+class PublishedResult:
     """What one source says of one model. ``figures``: as they are printed there, by our key."""
 
     model: str
@@ -43,7 +43,7 @@ class Quote:
     figures: Mapping[str, str]
 
 
-def quotes(suite_id: str) -> list[Quote]:
+def quotes(suite_id: str) -> list[PublishedResult]:
     """What is published for a suite, in the order of the file; nothing for most suites.
 
     Raises InputError if the file is not what it should be.
@@ -62,10 +62,10 @@ def quotes(suite_id: str) -> list[Quote]:
     return [_quote(rows) for rows in found.values()]
 
 
-def _quote(rows: list[dict[str, str]]) -> Quote:
+def _quote(rows: list[dict[str, str]]) -> PublishedResult:
     model, atoms, samples, aggregate, provenance, source = (_name(rows[0]), *(rows[0][name] for name in _SHARED))
     notes = tuple(dict.fromkeys(row["note"] for row in rows if row["note"]))
-    return Quote(model, atoms, samples, aggregate, provenance, source, notes, _figures(rows))
+    return PublishedResult(model, atoms, samples, aggregate, provenance, source, notes, _figures(rows))
 
 
 def _name(row: Mapping[str, str]) -> str:

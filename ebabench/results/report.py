@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from ebabench.errors import RunError
 from ebabench.results.leaderboard import FLOOR, OFFICIAL, Board, short
 from ebabench.results.published import NOT_COMPARED
-from ebabench.scoring.contracts import Better, MetricSpec
-from ebabench.system.files import write_atomic
+from ebabench.scoring.spec import Better, MetricSpec
+from ebabench.system.files import replace_file
 
 if TYPE_CHECKING:
     from ebabench.datasets.suites import Suite
@@ -100,7 +100,7 @@ def write_report(board: Board, suite: Suite, folder: Path) -> list[Path]:
     pages = {folder / f"{suite.id}.md": markdown(board, suite), folder / f"{suite.id}.html": html(board, suite)}
     for path, text in pages.items():
         try:
-            write_atomic(path, text)
+            replace_file(path, text)
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror}; the table is kept in {suite.id}.csv") from error
     return list(pages)

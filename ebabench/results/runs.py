@@ -31,10 +31,10 @@ from ebabench.errors import InputError, RunError
 from ebabench.io.structure_files import read_ensemble, write_ensemble
 from ebabench.results.aggregation import Row, summarise
 from ebabench.results.tables import summary_csv, targets_csv
-from ebabench.scoring.contracts import MetricSpec
 from ebabench.scoring.records import Record
+from ebabench.scoring.spec import MetricSpec
 from ebabench.structures import Ensemble
-from ebabench.system.files import clear_temporaries, write_atomic
+from ebabench.system.files import clear_temporaries, replace_file
 
 if TYPE_CHECKING:
     from ebabench.datasets.suites import Suite
@@ -192,7 +192,7 @@ class Run:
     def save_record(self, record: Record) -> None:
         """Keep a record. Raises RunError that says what was kept."""
         with self._writing():
-            write_atomic(self.folder / "records" / f"{record.target}.json", record.to_json())
+            replace_file(self.folder / "records" / f"{record.target}.json", record.to_json())
 
     def records(self) -> list[Record]:
         """The records there are, in the order of the suite. Raises InputError if one cannot be read."""
@@ -222,8 +222,8 @@ class Run:
         rows = summarise(records, specs)
         because = unofficial(self.identity, records, suite)
         with self._writing():
-            write_atomic(self.folder / "targets.csv", targets_csv(records, specs))
-            write_atomic(self.folder / "summary.csv", summary_csv(rows))
+            replace_file(self.folder / "targets.csv", targets_csv(records, specs))
+            replace_file(self.folder / "summary.csv", summary_csv(rows))
             self._manifest |= {"official": not because, "unofficial_because": because}
             self._manifest["sessions"][-1]["finished"] = _now()
             self._write_manifest()
@@ -236,7 +236,7 @@ class Run:
             self._manifest["identity"] = asdict(self.identity)
 
     def _write_manifest(self) -> None:
-        write_atomic(self.folder / "manifest.json", json.dumps(self._manifest, indent=1, sort_keys=True) + "\n")
+        replace_file(self.folder / "manifest.json", json.dumps(self._manifest, indent=1, sort_keys=True) + "\n")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

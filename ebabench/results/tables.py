@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 
 from ebabench.results.aggregation import Row
 from ebabench.results.flags import marks
-from ebabench.scoring.contracts import MetricSpec
 from ebabench.scoring.records import Record
+from ebabench.scoring.spec import MetricSpec
 
 SUMMARY_COLUMNS = ("metric", "value", "low", "high", "floor", "unit", "direction", "n_targets", "n_undefined")
 

@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from ebabench.physics.protocols import get_protocol
-from ebabench.scoring.contracts import Metric
-from ebabench.scoring.records import Figures, figures_from, figures_to
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.records import MetricValues, figures_from, figures_to
 from ebabench.system.cache import cache_dir
-from ebabench.system.files import write_atomic
+from ebabench.system.files import replace_file
 
 _PACKAGED = Path(__file__).parent / "datasets" / "peptides" / "floor"
 
@@ -31,17 +31,17 @@ def floor_key(reference: str, atoms: str, n_samples: int, metric: Metric, protoc
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def load_floor(key: str) -> tuple[Figures, ...] | None:
-    """The floor stored under ``key``, one Figures a replica; None if there is none, or none that can be read."""
+def load_floor(key: str) -> tuple[MetricValues, ...] | None:
+    """The floor stored under ``key``, one MetricValues a replica; None if there is none, or none that can be read."""
     for path in (_PACKAGED / f"{key}.json", cache_dir() / "floor" / f"{key}.json"):
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             return tuple(figures_from(item) for item in json.loads(path.read_text(encoding="utf-8")))
     return None
 
 
-def store_floor(key: str, floor: tuple[Figures, ...]) -> None:
+def store_floor(key: str, floor: tuple[MetricValues, ...]) -> None:
     """Keep a floor in the user's cache. A cache that cannot be written costs time, not the run: it is left alone."""
     path = cache_dir() / "floor" / f"{key}.json"
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps([figures_to(figures) for figures in floor], sort_keys=True))
+        replace_file(path, json.dumps([figures_to(figures) for figures in floor], sort_keys=True))

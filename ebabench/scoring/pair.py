@@ -8,19 +8,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from ebabench.errors import InputError, unknown
-from ebabench.scoring.contracts import FloatArray, Need, NotAvailable
-from ebabench.scoring.reference_cache import Arrays, keep, reference_digest
-from ebabench.scoring.superposed import AlignedReference
-from ebabench.structures import Atoms, Ensemble, Positions, Reference
-from ebabench.structures import validation as plausibility
+from ebabench.scoring.reference_cache import Arrays, cached_arrays, reference_digest
+from ebabench.scoring.spec import Need, NotAvailable
+from ebabench.scoring.superposed import SuperposedReference
+from ebabench.structures import Atoms, Ensemble, Reference, validation
+from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.geometry import principal_components, superpose
 from ebabench.structures.matching import match
 from ebabench.structures.nomenclature import canonical
-
-IndexArray = npt.NDArray[np.int64]
 
 PROTOCOLS = ("corrected", "alphaflow")
 _SEED = 137
@@ -39,7 +36,7 @@ class Pair:
 
     Attributes:
         atoms: the N atoms in common; residues counted without gaps.
-        place: [R], for every residue of ``atoms`` its index in the target's sequence.
+        residue_index: [R], for every residue of ``atoms`` its index in the target's sequence.
         native: [N, 3], centered.
         model: [S, N, 3], superposed.
         model_as_read: [S, N, 3], in the orientation of the model's file.
@@ -55,12 +52,12 @@ class Pair:
 
     target: str
     atoms: Atoms
-    place: IndexArray
+    residue_index: IndexArray
     native: Positions
     model: Positions
     model_as_read: Positions
     reference: Reference
-    aligned: AlignedReference
+    aligned: SuperposedReference
     in_reference: IndexArray
     model_order: IndexArray
     coverage: float
@@ -99,17 +96,17 @@ class Pair:
         return first, second, many
 
     @property
-    def a(self) -> IndexArray:
+    def md_draw(self) -> IndexArray:
         """[S], frames of the reference drawn with replacement: MD's counterpart of the model's samples."""
         return self._draws[0]
 
     @property
-    def b(self) -> IndexArray:
+    def md_draw_2(self) -> IndexArray:
         """[S], a second draw, for MD against itself."""
         return self._draws[1]
 
     @property
-    def c(self) -> IndexArray:
+    def md_draw_1000(self) -> IndexArray:
         """[1000], the draw behind distributions a residue."""
         return self._draws[2]
 
@@ -144,7 +141,7 @@ class Pair:
 
         ``version`` must rise whenever ``compute`` changes.
         """
-        return compute() if self.identity is None else keep(f"{self.identity}|{name}|{version}", compute)
+        return compute() if self.identity is None else cached_arrays(f"{self.identity}|{name}|{version}", compute)
 
     def _components(self) -> Arrays:
         mean, axes = principal_components(self.md_ca, _COMPONENTS)
@@ -161,11 +158,11 @@ class Pair:
             "trajectory", 2, lambda: {"ca": self.aligned.ca(replicas), "rmsf": self.aligned.rmsf(replicas)}
         )
 
-    def lacks(self, need: Need) -> NotAvailable | None:
+    def unavailable_reason(self, need: Need) -> NotAvailable | None:
         """None if the pair can support a metric with this need, else why not."""
         if need == "ca":
             return None
-        residues = len(self.place)
+        residues = len(self.residue_index)
         if need == "backbone":
             missing = [name for name in _BACKBONE if len(self.atoms.select(name)) < residues]
             return NotAvailable(f"the model lacks backbone atoms: {', '.join(missing)}") if missing else None
@@ -173,7 +170,7 @@ class Pair:
             return NotAvailable("no energy protocol was named")
         if need == "energy" and residues < len(self.reference.target.sequence):
             return NotAvailable("the model lacks residues")
-        expected = np.isin(self.reference.target.atoms.residue, self.place).sum()
+        expected = np.isin(self.reference.target.atoms.residue, self.residue_index).sum()
         if len(self.atoms) < _LEAST_HEAVY * expected:
             return NotAvailable(f"the model lacks side chains: it has {len(self.atoms)} of {expected} heavy atoms")
         return None
@@ -185,7 +182,7 @@ def make_pair(
     *,
     protocol: str = "corrected",
     energy_protocol: str | None = None,
-    aligned: AlignedReference | None = None,
+    aligned: SuperposedReference | None = None,
 ) -> Pair:
     """Matches a model's ensemble with its reference and superposes both.
 
@@ -211,19 +208,19 @@ def make_pair(
     atoms = Atoms(complete.name[found.reference], complete.residue_name[found.reference], residue)
     positions = ensemble.positions[:, found.model].astype(np.float32)
     native = reference.target.native[found.reference].astype(np.float32)
-    plausibility.check(f"{who}: native structure", atoms, place, native[None])
-    plausibility.check(who, atoms, place, positions)
-    plausibility.check_hand(who, atoms, positions, native)
-    plausibility.check_register(who, atoms, place, positions, native)
+    validation.validate(f"{who}: native structure", atoms, place, native[None])
+    validation.validate(who, atoms, place, positions)
+    validation.validate_chirality(who, atoms, positions, native)
+    validation.validate_register(who, atoms, place, positions, native)
     native = np.asarray(native - native.mean(0, dtype=np.float64), np.float32)
     if aligned is None or not np.array_equal(aligned.atoms, found.reference):
-        aligned = AlignedReference(reference, found.reference, native, atoms.select("CA"))
+        aligned = SuperposedReference(reference, found.reference, native, atoms.select("CA"))
     model = np.asarray(superpose(positions, native), np.float32)
-    plausibility.check_twins(who, model, native)
+    validation.validate_no_duplicates(who, model, native)
     return Pair(
         target=who,
         atoms=atoms,
-        place=place,
+        residue_index=place,
         native=native,
         model=model,
         model_as_read=positions,

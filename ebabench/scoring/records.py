@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ebabench.scoring.contracts import NotAvailable, Value
+from ebabench.scoring.spec import NotAvailable, Value
 
 
 @dataclass(frozen=True)
-class Figures:
+class MetricValues:
     """What the metrics say of one ensemble.
 
     ``values``: one number a key; NaN where the definition leaves it undefined (an empty union, say).
@@ -26,7 +26,7 @@ class Figures:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
-    def of(computed: Mapping[str, Value]) -> Figures:
+    def of(computed: Mapping[str, Value]) -> MetricValues:
         """Figures from what a metric computed. An infinite number counts as not available."""
         values: dict[str, float] = {}
         profiles: dict[str, tuple[float, ...]] = {}
@@ -40,11 +40,11 @@ class Figures:
                 values[key] = float(value)
             else:
                 profiles[key] = tuple(float(str(x)) for x in np.ravel(value).astype(np.float32))
-        return Figures(values, profiles, reasons)
+        return MetricValues(values, profiles, reasons)
 
-    def joined(self, other: Figures) -> Figures:
+    def joined(self, other: MetricValues) -> MetricValues:
         """Both together; ``other`` wins where both have a key."""
-        return Figures(
+        return MetricValues(
             {**self.values, **other.values}, {**self.profiles, **other.profiles}, {**self.reasons, **other.reasons}
         )
 
@@ -71,8 +71,8 @@ class Record:
     n_reference_frames: int
     coverage: float
     metric_versions: Mapping[str, int]
-    figures: Figures = field(default_factory=Figures)
-    floor: tuple[Figures, ...] = ()
+    figures: MetricValues = field(default_factory=MetricValues)
+    floor: tuple[MetricValues, ...] = ()
     random_weights: bool = False
     error: str | None = None
 
@@ -92,16 +92,16 @@ class Record:
             raise ValueError(f"not a record: {error}") from error
 
 
-def figures_to(figures: Figures) -> dict[str, Any]:
+def figures_to(figures: MetricValues) -> dict[str, Any]:
     """Plain data for JSON, NaN as None."""
     plain = _null(asdict(figures))
     assert isinstance(plain, dict)
     return plain
 
 
-def figures_from(data: Mapping[str, Any]) -> Figures:
+def figures_from(data: Mapping[str, Any]) -> MetricValues:
     """Figures from plain data."""
-    return Figures(
+    return MetricValues(
         {key: _number(value) for key, value in data["values"].items()},
         {key: tuple(_number(value) for value in profile) for key, profile in data["profiles"].items()},
         dict(data["reasons"]),

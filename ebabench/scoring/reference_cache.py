@@ -38,10 +38,10 @@ def reference_digest(reference: Reference) -> str:
 
 
 def _kept_digest(frames: StoredFrames) -> str:
-    return str(keep(f"digest|{frames.stamp()}", lambda: {"digest": np.array(frames.digest())})["digest"])
+    return str(cached_arrays(f"digest|{frames.stamp()}", lambda: {"digest": np.array(frames.digest())})["digest"])
 
 
-def keep(key: str, compute: Callable[[], Arrays]) -> Arrays:
+def cached_arrays(key: str, compute: Callable[[], Arrays]) -> Arrays:
     """The arrays kept under ``key``, or computed now and kept.
 
     ``key`` must say all that they depend on. What was damaged is computed anew; a cache that cannot be written costs

@@ -12,12 +12,13 @@ from typing import TypeVar
 import numpy as np
 
 from ebabench.errors import InputError, RunError
-from ebabench.scoring.contracts import Metric
+from ebabench.scoring.metric import Metric
 from ebabench.scoring.noise_floor import floor_key, load_floor, store_floor
-from ebabench.scoring.pair import IndexArray, Pair, make_pair
-from ebabench.scoring.records import Figures, Record
+from ebabench.scoring.pair import Pair, make_pair
+from ebabench.scoring.records import MetricValues, Record
 from ebabench.scoring.reference_cache import reference_digest
 from ebabench.structures import Atoms, Ensemble, Reference
+from ebabench.structures.arrays import IndexArray
 from ebabench.system.process_pool import cores, workers
 
 _Result = TypeVar("_Result")
@@ -153,7 +154,7 @@ def _floor_keys(pair: Pair, reference: Reference, metrics: Sequence[Metric]) -> 
     return [floor_key(digest, atoms, len(pair), metric, pair.protocol, pair.energy_protocol) for metric in metrics]
 
 
-def _measure_replica(k: int, metrics: Sequence[Metric], pair: Pair, reference: Reference) -> list[Figures]:
+def _measure_replica(k: int, metrics: Sequence[Metric], pair: Pair, reference: Reference) -> list[MetricValues]:
     """A replica as the model against the others, with the atoms and at the number of samples of ``pair``.
 
     Its frames are evenly spaced, the first and last among them; all frames, if it has fewer.
@@ -178,10 +179,10 @@ def _subset(atoms: Atoms, index: IndexArray) -> Atoms:
     return Atoms(atoms.name[index], atoms.residue_name[index], residue)
 
 
-def _measure(metrics: Sequence[Metric], pair: Pair) -> list[Figures]:
+def _measure(metrics: Sequence[Metric], pair: Pair) -> list[MetricValues]:
     found = []
     for metric in metrics:
-        figures = Figures.of(metric.compute(pair))
+        figures = MetricValues.of(metric.compute(pair))
         given = {*figures.values, *figures.profiles, *figures.reasons}
         if lacking := [spec.key for spec in metric.specs if not spec.of and spec.key not in given]:
             raise RunError(f"the metrics {metric.name!r} gave no {', '.join(lacking)}")
@@ -189,8 +190,8 @@ def _measure(metrics: Sequence[Metric], pair: Pair) -> list[Figures]:
     return found
 
 
-def _joined(families: Sequence[Figures]) -> Figures:
-    return reduce(Figures.joined, families, Figures())
+def _joined(families: Sequence[MetricValues]) -> MetricValues:
+    return reduce(MetricValues.joined, families, MetricValues())
 
 
 def _in_order(tasks: Sequence[Callable[[], _Result]], threads: int) -> list[_Result]:

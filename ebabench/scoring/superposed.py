@@ -6,21 +6,17 @@ from collections.abc import Iterator
 from threading import Lock
 
 import numpy as np
-import numpy.typing as npt
 
-from ebabench.scoring.contracts import FloatArray
-from ebabench.structures import Positions, Reference
-from ebabench.structures import validation as plausibility
+from ebabench.structures import Reference, validation
+from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.geometry import superpose
 from ebabench.structures.nomenclature import canonical
-
-IndexArray = npt.NDArray[np.int64]
 
 _CHUNK = 256
 _HELD = 32_000_000  # coordinates, 128 MB: more are read and moved anew when they are asked for
 
 
-class AlignedReference:
+class SuperposedReference:
     """The frames of a reference that a model's pair and those of the floor, which lack a replica each, have in common.
 
     Frames are numbered from 0 over all replicas of the reference, one after the other. It may be asked from several
@@ -115,5 +111,5 @@ class AlignedReference:
             who = f"{reference.target.name}: replica {number}"
             for first in range(0, len(replica), _CHUNK):
                 block = np.asarray(replica[first : first + _CHUNK], np.float32)
-                plausibility.check(f"{who} from frame {first + 1}", atoms, place, block)
+                validation.validate(f"{who} from frame {first + 1}", atoms, place, block)
                 yield k, int(self._starts[k]) + first, block

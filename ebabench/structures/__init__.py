@@ -5,10 +5,9 @@ from ebabench.structures.ensembles import (
     THREE_TO_ONE,
     Atoms,
     Ensemble,
-    Positions,
     Reference,
     StoredFrames,
     Target,
 )
 
-__all__ = ["ONE_TO_THREE", "THREE_TO_ONE", "Atoms", "Ensemble", "Positions", "Reference", "StoredFrames", "Target"]
+__all__ = ["ONE_TO_THREE", "THREE_TO_ONE", "Atoms", "Ensemble", "Reference", "StoredFrames", "Target"]

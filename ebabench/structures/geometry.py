@@ -7,12 +7,12 @@ import numpy.typing as npt
 
 from ebabench.structures.ensembles import Atoms
 
-FloatArray = npt.NDArray[np.floating]
+Real = npt.NDArray[np.floating]
 
 _BLOCK = 1024
 
 
-def superpose(positions: FloatArray, onto: FloatArray, using: npt.NDArray[np.int64] | None = None) -> FloatArray:
+def superpose(positions: Real, onto: Real, using: npt.NDArray[np.int64] | None = None) -> Real:
     """Moves every frame rigidly for the least RMSD to one structure (Kabsch, Acta Cryst. A32, 922 (1976)).
 
     Args:
@@ -31,13 +31,11 @@ def superpose(positions: FloatArray, onto: FloatArray, using: npt.NDArray[np.int
     left, _, right = np.linalg.svd(covariance)
     # A rotation, never a reflection.
     left[:, :, -1] *= np.sign(np.linalg.det(left) * np.linalg.det(right))[:, None]
-    moved: FloatArray = np.matmul(positions - center, np.matmul(left, right).astype(positions.dtype))
+    moved: Real = np.matmul(positions - center, np.matmul(left, right).astype(positions.dtype))
     return moved
 
 
-def principal_components(
-    frames: FloatArray, components: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def principal_components(frames: Real, components: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Mean [3N] and leading principal axes [components or fewer, 3N] of frames [F, N, 3], flattened.
 
     From the leading eigenvectors of the covariances of coordinates or of frames, whichever are fewer: no decomposition
@@ -63,7 +61,7 @@ def principal_components(
     return mean, axes.T[::-1]
 
 
-def squared_distances(a: FloatArray, b: FloatArray) -> npt.NDArray[np.float64]:
+def squared_distances(a: Real, b: Real) -> npt.NDArray[np.float64]:
     """Squared Euclidean distances [n, m] between the rows of a [n, d] and b [m, d]."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     squares = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * (a @ b.T)
@@ -71,38 +69,38 @@ def squared_distances(a: FloatArray, b: FloatArray) -> npt.NDArray[np.float64]:
     return nonnegative
 
 
-def distances(positions: FloatArray, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> FloatArray:
+def distances(positions: Real, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Real:
     """Distances [S, K] between atoms first[k] and second[k] of positions [S, N, 3]."""
     axes = by_axis(positions)
     squares = sum((axis[:, first] - axis[:, second]) ** 2 for axis in axes)
-    length: FloatArray = np.sqrt(squares)
+    length: Real = np.sqrt(squares)
     return length
 
 
-def by_axis(positions: FloatArray) -> FloatArray:
+def by_axis(positions: Real) -> Real:
     """Positions [S, N, 3] as [3, S, N]: sums over x, y and z then run along memory, several times as fast."""
     return np.ascontiguousarray(positions.transpose(2, 0, 1))
 
 
-def squares_from(axes: FloatArray, atom: int, far: int) -> FloatArray:
+def squares_from(axes: Real, atom: int, far: int) -> Real:
     """Squared distances [S, N - far] of an atom from all that come from ``far`` on; axes [3, S, N] as ``by_axis``."""
     x, y, z = (axis[:, far:] - axis[:, atom : atom + 1] for axis in axes)
-    squares: FloatArray = x * x + y * y + z * z
+    squares: Real = x * x + y * y + z * z
     return squares
 
 
-def dihedral(positions: FloatArray, quartets: npt.NDArray[np.int64]) -> FloatArray:
+def dihedral(positions: Real, quartets: npt.NDArray[np.int64]) -> Real:
     """Dihedral angles [S, K] in radians, IUPAC sign, of the atoms quartets [K, 4] of positions [S, N, 3]."""
     a, b, c, d = (positions[:, quartets[:, k]] for k in range(4))
     first, axis, last = b - a, c - b, d - c
     n1, n2 = np.cross(first, axis), np.cross(axis, last)
     sine = (first * n2).sum(-1) * np.linalg.norm(axis, axis=-1)
-    angle: FloatArray = np.arctan2(sine, (n1 * n2).sum(-1))
+    angle: Real = np.arctan2(sine, (n1 * n2).sum(-1))
     return angle
 
 
 def torsions(
-    atoms: Atoms, place: npt.NDArray[np.int64], positions: FloatArray
+    atoms: Atoms, place: npt.NDArray[np.int64], positions: Real
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Residues with both neighbours [K], and their phi and psi [S, K, 2] in radians.
 
@@ -120,10 +118,10 @@ def torsions(
     return np.array(residues, np.int64), angles.reshape(len(positions), -1, 2).astype(np.float64)
 
 
-def signed_volume(positions: FloatArray, centers: npt.NDArray[np.int64]) -> FloatArray:
+def signed_volume(positions: Real, centers: npt.NDArray[np.int64]) -> Real:
     """Triple products [S, K] of the bonds from centers[k, 0] to centers[k, 1:4]: the sign is the handedness."""
     bonds = positions[:, centers[:, 1:]] - positions[:, centers[:, :1]]
-    volume: FloatArray = np.einsum("skx,skx->sk", bonds[:, :, 0], np.cross(bonds[:, :, 1], bonds[:, :, 2]))
+    volume: Real = np.einsum("skx,skx->sk", bonds[:, :, 0], np.cross(bonds[:, :, 1], bonds[:, :, 2]))
     return volume
 
 

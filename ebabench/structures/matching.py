@@ -8,13 +8,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ebabench.errors import InputError
+from ebabench.structures.arrays import IndexArray
 from ebabench.structures.ensembles import Atoms
 from ebabench.structures.nomenclature import canonical
-
-IndexArray = npt.NDArray[np.int64]
 
 _LEAST_RESIDUES = 0.5
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from ebabench.errors import InputError
-from ebabench.structures.ensembles import Atoms, Positions
+from ebabench.structures.arrays import IndexArray, Positions
+from ebabench.structures.ensembles import Atoms
 from ebabench.structures.geometry import chiral_centers, signed_volume, superpose
-
-IndexArray = npt.NDArray[np.int64]
 
 _BOND_CA = 3.8  # angstrom, between consecutive C-alphas
 _JUMP = 15.0  # no strained chain, only a box, is this far apart
@@ -18,7 +16,7 @@ _SAME_PLACE, _MOST = 0.01, 0.5  # angstrom, the rounding of XTC; share of frames
 _TWIN_RMSD = 0.002  # what rounding in a file and superposition leave between copies
 
 
-def check(who: str, atoms: Atoms, place: IndexArray, positions: Positions) -> None:
+def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) -> None:
     """Raises InputError, naming the frame (from 1), for what is no ensemble of this chain.
 
     Args:
@@ -72,7 +70,7 @@ def check(who: str, atoms: Atoms, place: IndexArray, positions: Positions) -> No
         )
 
 
-def check_hand(who: str, atoms: Atoms, positions: Positions, native: Positions) -> None:
+def validate_chirality(who: str, atoms: Atoms, positions: Positions, native: Positions) -> None:
     """Raises InputError if the ensemble is a mirror image: by its stereocenters, else by its fold."""
     centers = chiral_centers(atoms)
     if len(centers):
@@ -86,7 +84,7 @@ def check_hand(who: str, atoms: Atoms, positions: Positions, native: Positions) 
         raise InputError(f"{who}: mirrored structures, of D-amino acids")
 
 
-def check_register(who: str, atoms: Atoms, place: IndexArray, positions: Positions, native: Positions) -> None:
+def validate_register(who: str, atoms: Atoms, place: IndexArray, positions: Positions, native: Positions) -> None:
     """Raises InputError if the positions fit the native structure much better one residue along the chain."""
     ca = atoms.select("CA")
     if len(ca) < 20 or (np.diff(place[atoms.residue[ca]]) != 1).any():
@@ -104,7 +102,7 @@ def check_register(who: str, atoms: Atoms, place: IndexArray, positions: Positio
         raise InputError(f"{who}: the positions are shifted by {best:+d} residue against the sequence")
 
 
-def check_twins(who: str, superposed: Positions, native: Positions) -> None:
+def validate_no_duplicates(who: str, superposed: Positions, native: Positions) -> None:
     """Raises InputError if two frames are one, whatever their orientation.
 
     Superposed on one structure, twins lie equally far from it: only neighbours in that distance are compared.

@@ -16,7 +16,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def halving(batch_size: int, work: Callable[[int], T]) -> T:
+def retry_with_smaller_batch(batch_size: int, work: Callable[[int], T]) -> T:
     """``work(batch_size)``; whenever memory runs out, again from the start with half as many, down to one.
 
     Raises whatever ``work`` raises otherwise, or with a batch of one.

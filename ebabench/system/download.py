@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ebabench.errors import InputError, RunError
-from ebabench.system.files import exclusive, write_atomic
+from ebabench.system.files import exclusive, replace_file
 
 if TYPE_CHECKING:
     from requests import HTTPError, Response, Session
@@ -102,7 +102,7 @@ class Pins:
         with exclusive(self.path.parent):
             known = self.read()
             if name not in known:
-                write_atomic(self.path, json.dumps(known | {name: facts}, indent=1, sort_keys=True) + "\n")
+                replace_file(self.path, json.dumps(known | {name: facts}, indent=1, sort_keys=True) + "\n")
 
 
 def _session() -> Session:
@@ -146,7 +146,7 @@ def _receive(session: Session, url: str, part: Path, progress: Progress | None) 
             part.unlink(missing_ok=True)  # before it is written down that what is here is of this answer
         length = answer.headers.get("Content-Length")
         total = here + int(length) if length else None
-        write_atomic(_validator_file(part), json.dumps([url, _validator(answer)]))
+        replace_file(_validator_file(part), json.dumps([url, _validator(answer)]))
         with part.open("r+b" if here else "wb") as file:
             file.seek(here)
             for block in answer.iter_content(_BLOCK):

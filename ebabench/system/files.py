@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
+def replace_file(path: Path, data: bytes | str) -> None:
     """Write ``data`` (text as UTF-8) to a temporary name beside ``path``, to the disk, and rename it into place.
 
     Raises:
@@ -41,7 +41,7 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 def clear_temporaries(folder: Path) -> None:
-    """Remove what a killed ``write_atomic`` left in ``folder``."""
+    """Remove what a killed ``replace_file`` left in ``folder``."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 

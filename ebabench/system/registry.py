@@ -10,12 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module, resources
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ebabench.errors import InputError, unknown
-
-if TYPE_CHECKING:
-    from ebabench.scoring.contracts import Metric
 
 T = TypeVar("T")
 
@@ -74,18 +71,3 @@ class Registry(Generic[T]):
         if name not in locations:
             raise unknown(self.kind, name, locations)
         return self._load(name, locations[name])
-
-
-def _families() -> Mapping[str, str]:
-    families: Mapping[str, str] = resolve("ebabench.metrics:FAMILIES")
-    return families
-
-
-def _metric(name: str, location: str) -> Metric:
-    del name
-    metric: Metric = resolve(location)
-    return metric
-
-
-METRICS: Registry[Metric] = Registry("metric", "ebabench.metrics", _families, _metric)
-"""The families of metrics: ``ebabench.metrics.FAMILIES`` and the entry points of that name (``module:attribute``)."""

@@ -17,9 +17,9 @@ from ebabench.errors import InputError
 from ebabench.generators.sampling import matched
 from ebabench.io.structure_files import find_ensembles, read_ensemble
 from ebabench.physics import store
-from ebabench.structures import Positions, Reference, Target
+from ebabench.structures import Reference, Target
+from ebabench.structures.arrays import FloatArray, Positions
 
-FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 _Found = tuple[FloatArray, Mapping[int, str]]

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from ebabench.structures import Positions, Target
+from ebabench.structures import Target
+from ebabench.structures.arrays import Positions
 from ebabench.training.process import Process
 
 Condition = Mapping[str, Tensor]

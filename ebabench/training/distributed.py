@@ -12,7 +12,7 @@ from torch import Tensor
 from ebabench.errors import InputError
 
 
-class Team(Protocol):
+class ProcessGroup(Protocol):
     """Processes that share the work of every step. All run the same code; the one of rank 0 writes."""
 
     @property
@@ -90,7 +90,7 @@ class FabricTeam:
         self._fabric.barrier()
 
 
-def assemble(device: str, size: int) -> Team:
+def assemble(device: str, size: int) -> ProcessGroup:
     """One process, or several. Raises what `check` raises."""
     check(device, size)
     return FabricTeam(device, size) if size > 1 else Alone(device)

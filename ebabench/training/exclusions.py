@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ebabench.errors import InputError
-from ebabench.system.files import write_atomic
+from ebabench.system.files import replace_file
 from ebabench.training.data import Trajectories
 
 FILE = "left_out.csv"
 
 
-class LeftOut(NamedTuple):
+class Exclusion(NamedTuple):
     """A frame, by its place among those that were read, counted from 0; or, where that is none, a whole target."""
 
     target: str
@@ -26,30 +26,30 @@ class LeftOut(NamedTuple):
 
 def sifted(
     wanted: Iterable[str], data: Sequence[Trajectories], compared: int
-) -> tuple[list[Trajectories], list[LeftOut]]:
+) -> tuple[list[Trajectories], list[Exclusion]]:
     """The targets that have as many conformations as are ``compared``, and what of the ``wanted`` ones is left out.
 
     Without energies every conformation counts, and a target is read when it is trained on, not here. Raises
     InputError where no target is left.
     """
     given = {one.name for one in data}
-    rows = [LeftOut(name, None, "there are no samples of it") for name in dict.fromkeys(wanted) if name not in given]
+    rows = [Exclusion(name, None, "there are no samples of it") for name in dict.fromkeys(wanted) if name not in given]
     kept = []
     for one in data:
-        rows += [LeftOut(one.name, frame, reason) for frame, reason in sorted(one.reasons.items())]
+        rows += [Exclusion(one.name, frame, reason) for frame, reason in sorted(one.reasons.items())]
         count = 0 if one.energies is None else len(one.energies)
         left = count - len(one.reasons)
         if one.energies is None or left >= compared:
             kept.append(one)
         else:
             few = f"{left} of its {count} frames have an energy, fewer than the {compared} that are compared"
-            rows.append(LeftOut(one.name, None, few))
+            rows.append(Exclusion(one.name, None, few))
     if not kept:
         raise InputError("; ".join(["no target is left to train on", *told(rows, most=3)]))
     return kept, rows
 
 
-def told(rows: Sequence[LeftOut], most: int = 10) -> list[str]:
+def told(rows: Sequence[Exclusion], most: int = 10) -> list[str]:
     """A line a target, whose rows are together: how much of it is left out, and why (of several reasons the first).
 
     Of more than ``most`` targets the number of the others.
@@ -69,11 +69,11 @@ def told(rows: Sequence[LeftOut], most: int = 10) -> list[str]:
     return lines[:most] + more
 
 
-def keep(rows: Sequence[LeftOut], folder: Path) -> None:
+def keep(rows: Sequence[Exclusion], folder: Path) -> None:
     """Writes all of it to the folder: target, frame, reason. Where nothing is left out there is no file."""
     if not rows:
         (folder / FILE).unlink(missing_ok=True)
         return
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([LeftOut._fields, *rows])
-    write_atomic(folder / FILE, text.getvalue())
+    csv.writer(text, lineterminator="\n").writerows([Exclusion._fields, *rows])
+    replace_file(folder / FILE, text.getvalue())

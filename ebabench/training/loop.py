@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from ebabench.errors import InputError, RunError
-from ebabench.system.files import write_atomic
+from ebabench.system.files import replace_file
 from ebabench.training import objectives
 from ebabench.training.batches import Batch, Batches, Example
 from ebabench.training.denoiser import Denoiser
-from ebabench.training.distributed import Alone, Team
+from ebabench.training.distributed import Alone, ProcessGroup
 from ebabench.training.objectives import Comparison
 from ebabench.training.process import stratified
 
@@ -242,7 +242,7 @@ def train(
     out: Path,
     provenance: dict[str, Any],
     on_step: Callable[[int, float], None] | None = None,
-    team: Team | None = None,
+    team: ProcessGroup | None = None,
     tensorboard: bool = False,
 ) -> Path:
     """Trains ``denoiser`` in place; leaves out/model.safetensors (the moving average), config.json and log.csv.
@@ -267,7 +267,9 @@ def train(
     return out / "model.safetensors"
 
 
-def _go_on(loss: _Loss, state: _State, team: Team, board: Any, on_step: Callable[[int, float], None] | None) -> None:
+def _go_on(
+    loss: _Loss, state: _State, team: ProcessGroup, board: Any, on_step: Callable[[int, float], None] | None
+) -> None:
     """Steps until all are done."""
     config = loss.config
     while state.step < config.steps:
@@ -295,7 +297,7 @@ def _go_on(loss: _Loss, state: _State, team: Team, board: Any, on_step: Callable
             on_step(state.step - 1, value)
 
 
-def _accumulate(loss: _Loss, state: _State, team: Team) -> Tensor:
+def _accumulate(loss: _Loss, state: _State, team: ProcessGroup) -> Tensor:
     """Leaves the gradient of the mean over a step's batches; gives their losses [accumulate]."""
     count = loss.config.accumulate
     values = torch.zeros(count, device=team.device)
@@ -348,5 +350,5 @@ def claim(out: Path, config: TrainConfig, provenance: dict[str, Any]) -> dict[st
         if not same:
             raise InputError(f"{out} holds a training run with other settings or data; choose another --out")
         return dict(begun)
-    write_atomic(path, json.dumps(settings, indent=1, sort_keys=True) + "\n")
+    replace_file(path, json.dumps(settings, indent=1, sort_keys=True) + "\n")
     return settings

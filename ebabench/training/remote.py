@@ -22,9 +22,9 @@ from ebabench.generators import environments
 from ebabench.generators.cards import CARDS, Card, load_card
 from ebabench.generators.workers import Call, OutOfMemoryError
 from ebabench.system.cache import cache_dir
-from ebabench.system.files import write_atomic
+from ebabench.system.files import replace_file
 from ebabench.training.data import Conformations, Trajectories
-from ebabench.training.exclusions import LeftOut, keep
+from ebabench.training.exclusions import Exclusion, keep
 from ebabench.training.loop import TrainConfig
 
 _LOOK = 0.2  # seconds between looks at how far the worker has come
@@ -56,7 +56,7 @@ def finetune(
     start: Path | None = None,
     device: str = "cpu",
     random_weights: bool = False,
-    left_out: Sequence[LeftOut] = (),
+    left_out: Sequence[Exclusion] = (),
     on_step: Callable[[int, float], None] | None = None,
 ) -> Path:
     """Trains the part of a card's model that its worker trains, in ``out``; gives the checkpoint.
@@ -74,7 +74,7 @@ def finetune(
     for stale in {path.name for path in (out / "data").iterdir()} - {f"{one.name}.npz" for one in data}:
         (out / "data" / stale).unlink()
     for one in data:
-        write_atomic(out / "data" / f"{one.name}.npz", _arrays(one.read()))
+        replace_file(out / "data" / f"{one.name}.npz", _arrays(one.read()))
     keep(left_out, out)
     cache = cache_dir() / "workers" / card.name
     cache.mkdir(parents=True, exist_ok=True)

@@ -16,14 +16,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ebabench.errors import InputError
-from ebabench.structures import Positions, Target
-from ebabench.system.files import write_atomic
+from ebabench.structures import Target
+from ebabench.structures.arrays import FloatArray, Positions
+from ebabench.system.files import replace_file
 from ebabench.system.registry import Registry, folder, resolve
 from ebabench.training.batches import Example
-from ebabench.training.data import FloatArray, Progress, Trajectories
+from ebabench.training.data import Progress, Trajectories
 from ebabench.training.denoiser import Denoiser, Prepared
 from ebabench.training.distributed import assemble
-from ebabench.training.exclusions import LeftOut, keep
+from ebabench.training.exclusions import Exclusion, keep
 from ebabench.training.loop import TrainConfig, claim, train
 
 
@@ -94,7 +95,7 @@ def align(
     device: str = "cpu",
     devices: int = 1,
     tensorboard: bool = False,
-    left_out: Sequence[LeftOut] = (),
+    left_out: Sequence[Exclusion] = (),
     on_progress: Progress = lambda _what, _done, _total: None,
 ) -> Path:
     """Trains one stage; returns the checkpoint, beside which lies a card of it. Raises what `train` raises.
@@ -170,7 +171,7 @@ def _write_card(kind: DenoiserKind, stage: Stage, objective: str, checkpoint: Pa
         sha256=hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
         sampling=kind.sampling,
     )
-    write_atomic(checkpoint.with_name(f"{name}.toml"), text)
+    replace_file(checkpoint.with_name(f"{name}.toml"), text)
 
 
 def _example(denoiser: Denoiser, one: Trajectories, folder: Path) -> Example:

@@ -22,14 +22,14 @@ import numpy as np
 
 from ebabench.datasets.suites import load_suite, reference_reader
 from ebabench.errors import InputError, RunError
-from ebabench.generators.cards import Card, build, code
+from ebabench.generators.build import build, code
+from ebabench.generators.cards import Card
 from ebabench.generators.converters import converter
 from ebabench.generators.environments import lock_file
+from ebabench.generators.protocol import Resources
 from ebabench.generators.sampling import check_atoms, check_count, check_finite
 from ebabench.generators.status import readiness
-from ebabench.scoring.contracts import Resources
-from ebabench.structures import Ensemble
-from ebabench.structures import validation as plausibility
+from ebabench.structures import Ensemble, validation
 from ebabench.structures.geometry import superpose
 from ebabench.structures.matching import match
 
@@ -207,9 +207,9 @@ def _sampling(card: Card, device: str, random_weights: bool) -> list[Finding]:
     atoms, positions = drawn[0].atoms.take(pairs.model), drawn[0].positions[:, pairs.model]
     native, place = target.native[pairs.reference], np.arange(len(target.sequence))
     geometry: dict[str, Callable[[], None]] = {
-        "unit": lambda: plausibility.check(card.name, atoms, place, positions),
-        "chirality": lambda: plausibility.check_hand(card.name, atoms, positions, native),
-        "independent": lambda: plausibility.check_twins(card.name, superpose(positions, native), native),
+        "unit": lambda: validation.validate(card.name, atoms, place, positions),
+        "chirality": lambda: validation.validate_chirality(card.name, atoms, positions, native),
+        "independent": lambda: validation.validate_no_duplicates(card.name, superpose(positions, native), native),
     }
     for name, check in geometry.items():
         unseen = Finding(name, "skipped", "random weights")

@@ -29,7 +29,8 @@ from ebabench.models.eba.internal import (
     encode,
 )
 from ebabench.models.eba.network import Network
-from ebabench.structures import Positions, Target
+from ebabench.structures import Target
+from ebabench.structures.arrays import Positions
 from ebabench.training.cartesian_loss import denoising_loss
 from ebabench.training.denoiser import Condition, Prepared
 from ebabench.training.diffusion import Edm

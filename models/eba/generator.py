@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ebabench.generators.cards import Card
-from ebabench.scoring.contracts import Generator, Resources
-from ebabench.structures import Ensemble, Positions, Target
-from ebabench.system.batching import halving
+from ebabench.generators.protocol import Generator, Resources
+from ebabench.structures import Ensemble, Target
+from ebabench.structures.arrays import Positions
+from ebabench.system.batching import retry_with_smaller_batch
 
 _RESIDUES = 4096  # at once, where the user does not say how many conformations
 
@@ -39,7 +40,7 @@ class Compact:
                 device=self.device,
             )
 
-        positions = halving(min(samples, self.batch_size or max(1, _RESIDUES // length)), draw)
+        positions = retry_with_smaller_batch(min(samples, self.batch_size or max(1, _RESIDUES // length)), draw)
         return Ensemble(target.name, target.atoms, positions)
 
 

@@ -16,7 +16,6 @@ import pytest
 from command import ebabench
 
 from ebabench.errors import InputError, RunError
-from ebabench.generators import checkpoints as weights
 from ebabench.generators import environments
 from ebabench.generators.cards import Card, load_card
 from ebabench.generators.scaffold import scaffold
@@ -215,7 +214,7 @@ def test_weights_are_fetched_pinned_and_verified(tmp_path: Path, server: str) ->
     assert str(readiness(model)) == "needs install and weights"
     assert readiness(model).size == "to fetch: size unknown"
     assert model.facts()["checkpoints"][0]["sha256"] is None
-    path = weights.fetch(model, model.checkpoints[0])
+    path = model.files.fetch(model.checkpoints[0])
     assert path.name == "w 1.pt"
     assert model.checkpoint("main") == path
     assert model.facts()["checkpoints"][0]["sha256"] == hashlib.sha256(b"weights").hexdigest()
@@ -225,26 +224,26 @@ def test_weights_are_fetched_pinned_and_verified(tmp_path: Path, server: str) ->
     path.unlink()
     served.write_bytes(b"another file at the same address")
     with pytest.raises(InputError, match="not the one on the card"):
-        weights.fetch(model, model.checkpoints[0])
+        model.files.fetch(model.checkpoints[0])
     assert not path.exists()
     served.write_bytes(b"weights")
-    assert weights.fetch(model, model.checkpoints[0]).read_bytes() == b"weights"
+    assert model.files.fetch(model.checkpoints[0]).read_bytes() == b"weights"
 
 
 def test_weights_that_another_model_has_are_not_fetched_again(tmp_path: Path, server: str) -> None:
     (tmp_path / "served" / "w.pt").write_bytes(b"weights")
     pins = f'sha256 = "{hashlib.sha256(b"weights").hexdigest()}"\n'
     one = card(tmp_path / "model", more=CHECKPOINT.format(url=f"{server}/w.pt") + pins)
-    there = weights.fetch(one, one.checkpoints[0])
+    there = one.files.fetch(one.checkpoints[0])
     text = one.path.read_text()
     twin, other = tmp_path / "model" / "twin.toml", tmp_path / "model" / "other.toml"
     twin.write_text(text.replace('"tiny"', '"twin"').replace(server, f"{server}/nowhere"))
     other.write_text(text.replace('"tiny"', '"other"').replace(server, f"{server}/nowhere").replace(pins, ""))
-    twice = weights.fetch(load_card(str(twin)), load_card(str(twin)).checkpoints[0])
+    twice = load_card(str(twin)).files.fetch(load_card(str(twin)).checkpoints[0])
     assert twice != there
     assert twice.samefile(there)
     with pytest.raises(RunError, match="404"):
-        weights.fetch(load_card(str(other)), load_card(str(other)).checkpoints[0])
+        load_card(str(other)).files.fetch(load_card(str(other)).checkpoints[0])
 
 
 def test_weights_of_another_size_or_nowhere_are_refused(tmp_path: Path, server: str) -> None:
@@ -252,16 +251,16 @@ def test_weights_of_another_size_or_nowhere_are_refused(tmp_path: Path, server: 
     model = card(tmp_path / "model", more=CHECKPOINT.format(url=f"{server}/w.pt") + "size = 1500000000\n")
     assert readiness(model).size == "1.5 GB to fetch"
     with pytest.raises(InputError, match="7 bytes"):
-        weights.fetch(model, model.checkpoints[0])
+        model.files.fetch(model.checkpoints[0])
     assert str(readiness(model)) == "needs install and weights"
     (tmp_path / "served" / "page.pt").write_bytes(b"\n<!DOCTYPE html><title>Sign in</title>")
     page = card(tmp_path / "model", more=CHECKPOINT.format(url=f"{server}/page.pt"))
     with pytest.raises(InputError, match=r"page\.pt gives a web page, not the checkpoint 'main'"):
-        weights.fetch(page, page.checkpoints[0])
-    assert weights.pinned(page, page.checkpoints[0]) is None
+        page.files.fetch(page.checkpoints[0])
+    assert page.files.pinned(page.checkpoints[0]) is None
     gone = card(tmp_path / "model", more=CHECKPOINT.format(url=f"{server}/gone.pt"))
     with pytest.raises(RunError, match="404"):
-        weights.fetch(gone, gone.checkpoints[0])
+        gone.files.fetch(gone.checkpoints[0])
 
 
 def test_what_runs_beside_ebabench_names_what_it_lacks(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 from proteins import build as peptide
 
 from ebabench.generators import environments, workers
-from ebabench.generators.cards import Card, build, load_card
-from ebabench.scoring.contracts import Resources
+from ebabench.generators.build import build
+from ebabench.generators.cards import Card, load_card
+from ebabench.generators.protocol import Resources
 from ebabench.structures import Ensemble, Target
 from ebabench.structures.matching import match
 

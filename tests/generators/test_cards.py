@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ebabench.errors import InputError
-from ebabench.generators.cards import CARDS, build, load_card, read_card
-from ebabench.scoring.contracts import Resources
+from ebabench.generators.build import build
+from ebabench.generators.cards import CARDS, load_card, read_card
+from ebabench.generators.protocol import Resources
 
 CARD = """
 name = "mine"

@@ -8,9 +8,10 @@ import pytest
 from synthetic_runs import SEQUENCES, target
 
 from ebabench.errors import InputError
-from ebabench.generators.cards import CARDS, build
+from ebabench.generators.build import build
+from ebabench.generators.cards import CARDS
+from ebabench.generators.protocol import Resources
 from ebabench.generators.sampling import Outcome, sample, target_seed
-from ebabench.scoring.contracts import Resources
 from ebabench.structures import Ensemble, Reference, Target
 
 NAMES = list(SEQUENCES)[:3]

@@ -16,12 +16,13 @@ from command import ebabench
 from proteins import build as protein
 
 from ebabench.errors import InputError, RunError
-from ebabench.generators.cards import CARDS, Card, build, load_card
+from ebabench.generators.build import build
+from ebabench.generators.cards import CARDS, Card, load_card
+from ebabench.generators.protocol import Resources
 from ebabench.generators.sampling import Outcome, sample
 from ebabench.results.runs import Run
-from ebabench.scoring.contracts import Resources
 from ebabench.structures import Ensemble, Target
-from ebabench.system.batching import halving
+from ebabench.system.batching import retry_with_smaller_batch
 
 CARD = """
 name = "faulty"
@@ -217,13 +218,13 @@ def test_halving_is_for_want_of_memory_only() -> None:
             raise error("no")
         return size
 
-    assert halving(9, lambda size: work(size, 1, torch.OutOfMemoryError)) == 1
+    assert retry_with_smaller_batch(9, lambda size: work(size, 1, torch.OutOfMemoryError)) == 1
     assert seen == [9, 4, 2, 1]
     with pytest.raises(MemoryError):
-        halving(4, lambda size: work(size, 0, MemoryError))
+        retry_with_smaller_batch(4, lambda size: work(size, 0, MemoryError))
     seen.clear()
     with pytest.raises(RuntimeError):
-        halving(4, lambda size: work(size, 1, RuntimeError))
+        retry_with_smaller_batch(4, lambda size: work(size, 1, RuntimeError))
     assert seen == [4]
 
 

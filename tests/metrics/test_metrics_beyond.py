@@ -16,10 +16,10 @@ from ebabench.metrics.flexibility import cross_correlation
 from ebabench.metrics.lddt import lddt
 from ebabench.metrics.observables import secondary_structure
 from ebabench.metrics.validity import bonds
-from ebabench.scoring.contracts import NotAvailable
+from ebabench.scoring.metric import METRICS
 from ebabench.scoring.pair import make_pair
+from ebabench.scoring.spec import NotAvailable
 from ebabench.structures import Ensemble, Reference
-from ebabench.system.registry import METRICS
 
 TARGET = bundle("GSLMKNFVIVDLLASMKVLFWEKLLAHIVDAFSLGKLIVT")
 

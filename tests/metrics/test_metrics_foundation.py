@@ -9,11 +9,11 @@ from ebabench.metrics.divergence import js_distance
 from ebabench.metrics.energy import ENERGY
 from ebabench.metrics.flexibility import FLEXIBILITY, pairwise_rmsd, pearson, rmsf
 from ebabench.metrics.validity import VALIDITY, ca_clash_percent
-from ebabench.scoring.contracts import NotAvailable
+from ebabench.scoring.metric import METRICS
 from ebabench.scoring.pair import make_pair
+from ebabench.scoring.spec import NotAvailable
 from ebabench.structures import Atoms, Ensemble, Reference
 from ebabench.structures.geometry import principal_components
-from ebabench.system.registry import METRICS
 
 CHAIN = "GSHMKNSVIVDLPGSM"
 TARGET = build(CHAIN)
@@ -238,7 +238,7 @@ def energies(monkeypatch):
 def test_energy_distances(energies):
     md = reference(TARGET)
     pair = make_pair(ensemble(TARGET), md)
-    drawn = Reference(TARGET, (np.concatenate(md.replicas)[pair.a],), "test")
+    drawn = Reference(TARGET, (np.concatenate(md.replicas)[pair.md_draw],), "test")
     unlike = Ensemble("synthetic", TARGET.atoms, wobble(TARGET, 40, 5) + np.float32(7))
     apart = {}
     for shift in (0, 20):

@@ -14,10 +14,10 @@ from proteins import build, bundle, ensemble, reference, reordered, turned, wobb
 from ebabench.metrics.distribution import gaussians, rmwd
 from ebabench.metrics.observables import contact_frequency, jaccard, mutual_information, spearman
 from ebabench.metrics.surface import POINTS, exposed, sphere_points
-from ebabench.scoring.contracts import NotAvailable
+from ebabench.scoring.metric import METRICS
 from ebabench.scoring.pair import make_pair
+from ebabench.scoring.spec import NotAvailable
 from ebabench.structures import Atoms, Ensemble, Reference
-from ebabench.system.registry import METRICS
 
 CHAIN = "GSLMKNFVIVDLLASMKVLFWEKLLAHIVDAFSLGKLIVT"
 TARGET = bundle(CHAIN)

@@ -23,7 +23,8 @@ from ebabench.models.eba.internal import (
     torsions,
 )
 from ebabench.models.eba.zmatrix import AMINO_ACIDS, SLOTS, atoms_of
-from ebabench.structures import Atoms, Positions, Target
+from ebabench.structures import Atoms, Target
+from ebabench.structures.arrays import Positions
 from ebabench.training.cartesian_loss import denoising_loss, of_residues
 from ebabench.training.diffusion import Edm
 from ebabench.training.flow import Flow

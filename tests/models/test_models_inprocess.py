@@ -12,15 +12,15 @@ from proteins import build, bundle
 
 from ebabench.datasets.suites import load_suite, reference_reader
 from ebabench.errors import InputError
+from ebabench.generators.build import build as build_generator
 from ebabench.generators.cards import CARDS, Card
-from ebabench.generators.cards import build as build_generator
+from ebabench.generators.protocol import Resources
 from ebabench.io.structure_files import write_pdb
 from ebabench.models.files import Files
 from ebabench.models.gaussian import Packed
 from ebabench.models.md import MolecularDynamics
 from ebabench.models.nma import NormalModes
 from ebabench.results.runs import Run, unofficial
-from ebabench.scoring.contracts import Resources
 from ebabench.structures import Ensemble, Reference, Target
 from ebabench.structures.geometry import chiral_centers, signed_volume, superpose
 
@@ -128,7 +128,7 @@ def test_a_network_that_falls_apart_is_said() -> None:
 def test_without_prody_the_model_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['prody'] = None\n"
-        "from ebabench.generators.cards import CARDS, build\n"
+        "from ebabench.generators.build import build\nfrom ebabench.generators.cards import CARDS\n"
         "from ebabench.scoring.contracts import Resources\n"
         "from ebabench.errors import InputError\n"
         "try:\n    build(CARDS.load('nma'), Resources('cpu', None))\n"

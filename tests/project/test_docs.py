@@ -8,7 +8,7 @@ import pytest
 from command import Tiny, ebabench
 
 from ebabench.generators.cards import CARDS
-from ebabench.system.registry import METRICS
+from ebabench.scoring.metric import METRICS
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

@@ -47,7 +47,11 @@ def test_the_wheel_holds_the_tree_and_nothing_else(wheel: set[str]) -> None:
 
 
 def test_the_wheel_holds_what_it_cannot_run_without(wheel: set[str]) -> None:
-    assert {"ebabench/models/static.toml", "ebabench/suites/peptides-v1.toml", "ebabench/metrics/__init__.py"} <= wheel
+    assert {
+        "ebabench/models/static.toml",
+        "ebabench/datasets/suites/peptides-v1.toml",
+        "ebabench/metrics/__init__.py",
+    } <= wheel
 
 
 def test_every_dependency_is_pinned() -> None:

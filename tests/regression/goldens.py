@@ -14,9 +14,9 @@ import numpy as np
 from ebabench.datasets.references import read_reference, reference_names
 from ebabench.io.structure_files import read_ensemble
 from ebabench.results.aggregation import summarise
+from ebabench.scoring.metric import METRICS
 from ebabench.scoring.records import Record
 from ebabench.scoring.score import score_target
-from ebabench.system.registry import METRICS
 
 HERE = Path(__file__).parent
 FILE = HERE / "goldens.json"

@@ -8,7 +8,7 @@ from synthetic_runs import spec
 from ebabench.results import aggregation as statistics
 from ebabench.results.aggregation import aggregate, interval, percentiles, resample, summarise
 from ebabench.results.flags import disagreement, marks
-from ebabench.scoring.records import Figures, Record
+from ebabench.scoring.records import MetricValues, Record
 
 rng = np.random.default_rng(7)
 ONE_NUMBER = [((float(value),),) for value in rng.normal(size=9)]
@@ -17,7 +17,7 @@ PAIRS = [(tuple(x), tuple(x + rng.normal(size=len(x)))) for x in (rng.normal(siz
 
 
 def record(name, floor=(), error=None, **values):
-    figures = Figures({key: value for key, value in values.items() if isinstance(value, float)})
+    figures = MetricValues({key: value for key, value in values.items() if isinstance(value, float)})
     return Record(name, "AG", "md-implicit", 10, 30, 1.0, {}, figures, floor, error=error)
 
 
@@ -101,14 +101,14 @@ def test_undefined_and_failed_targets_are_counted_and_not_averaged():
 
 
 def test_a_profile_with_a_hole_is_undefined():
-    whole = replace(record("x"), figures=Figures(profiles={"p": (1.0, 2.0)}))
-    holed = replace(record("y"), figures=Figures(profiles={"p": (1.0, math.nan)}))
+    whole = replace(record("x"), figures=MetricValues(profiles={"p": (1.0, 2.0)}))
+    holed = replace(record("y"), figures=MetricValues(profiles={"p": (1.0, math.nan)}))
     (row,) = summarise([whole, holed], [spec("p", aggregate="pooled_median")])
     assert (row.estimate.value, row.estimate.n_undefined) == (1.5, 1)
 
 
 def test_what_no_target_has_says_why():
-    lacking = [replace(record(str(k)), figures=Figures(reasons={"a": "no side chains"})) for k in range(3)]
+    lacking = [replace(record(str(k)), figures=MetricValues(reasons={"a": "no side chains"})) for k in range(3)]
     (row,) = summarise([*lacking, record("x", error="torn")], [spec("a", aggregate="median")])
     assert math.isnan(row.estimate.value)
     assert row.estimate.reason == "no side chains; torn"
@@ -117,7 +117,8 @@ def test_what_no_target_has_says_why():
 
 def test_the_floor_is_the_mean_over_replicas_of_the_aggregate():
     records = [
-        record(str(k), floor=tuple(Figures({"a": float(k + shift)}) for shift in (0, 10, 50)), a=0.0) for k in range(3)
+        record(str(k), floor=tuple(MetricValues({"a": float(k + shift)}) for shift in (0, 10, 50)), a=0.0)
+        for k in range(3)
     ]
     (row,) = summarise(records, [spec("a", aggregate="median")])
     assert row.floor == pytest.approx(np.mean([1, 11, 51]))
@@ -149,7 +150,7 @@ def test_a_collapsed_ensemble_is_marked(key, own, collapsed):
 
 def test_replicas_in_basins_of_their_own_are_marked():
     def floor(distance, noise=0.4):
-        figures = Figures({"md_pca_w2": distance, "md_vs_md_pca_w2": noise, "md_pairwise_rmsd": 2.0})
+        figures = MetricValues({"md_pca_w2": distance, "md_vs_md_pca_w2": noise, "md_pairwise_rmsd": 2.0})
         return (figures,) * 3
 
     assert disagreement(record("x", floor=floor(0.4))) == pytest.approx(0)

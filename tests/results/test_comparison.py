@@ -7,7 +7,7 @@ from synthetic_runs import TOY, ensemble, identity, make_run, spec
 from ebabench.errors import InputError
 from ebabench.results import comparison
 from ebabench.results.comparison import SAME, compare, comparison_table
-from ebabench.scoring.records import Figures, Record
+from ebabench.scoring.records import MetricValues, Record
 
 rng = np.random.default_rng(5)
 
@@ -28,11 +28,13 @@ class Stub:
 
 def numbers(model, values, md=None):
     md = np.zeros(len(values)) if md is None else md
-    return Stub(model, [Figures({"a": float(x), "md_a": float(y)}) for x, y in zip(values, md, strict=True)])
+    return Stub(model, [MetricValues({"a": float(x), "md_a": float(y)}) for x, y in zip(values, md, strict=True)])
 
 
 def profiles(model, rows, md):
-    return Stub(model, [Figures(profiles={"a": tuple(x), "md_a": tuple(y)}) for x, y in zip(rows, md, strict=True)])
+    return Stub(
+        model, [MetricValues(profiles={"a": tuple(x), "md_a": tuple(y)}) for x, y in zip(rows, md, strict=True)]
+    )
 
 
 LOWER = spec("a", aggregate="median")
@@ -118,8 +120,8 @@ def test_fewer_than_six_targets_give_no_verdict():
 
 def test_only_targets_that_both_have_are_compared():
     a, b = numbers("a", np.arange(8.0)), numbers("b", np.arange(8.0) + 1)
-    b.records()[2] = replace(b.records()[2], error="torn", figures=Figures())
-    b.records()[3] = replace(b.records()[3], figures=Figures({"a": float("nan")}))
+    b.records()[2] = replace(b.records()[2], error="torn", figures=MetricValues())
+    b.records()[3] = replace(b.records()[3], figures=MetricValues({"a": float("nan")}))
     del b.records()[7]
     (row,) = compare(a, b, [LOWER])
     assert row.n_targets == 5
@@ -137,13 +139,13 @@ def test_only_targets_that_both_have_are_compared():
     ],
 )
 def test_runs_under_other_settings_are_refused(change, said):
-    figures = [Figures({"a": 1.0})] * 8
+    figures = [MetricValues({"a": 1.0})] * 8
     with pytest.raises(InputError, match=said):
         compare(Stub("a", figures), Stub("b", figures, **change), [LOWER])
 
 
 def test_runs_against_other_references_are_refused_where_it_is_known():
-    figures = [Figures({"a": 1.0})] * 8
+    figures = [MetricValues({"a": 1.0})] * 8
     one = Stub("a", figures, references={"0": "x", "1": "y"})
     with pytest.raises(InputError, match=r"other references of 1$"):
         compare(one, Stub("b", figures, references={"0": "x", "1": "z"}), [LOWER])
@@ -179,7 +181,7 @@ def test_real_runs_are_compared_and_shown(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("one", [LOWER, CORRELATION])
 def test_a_single_common_target_gives_a_difference_and_no_verdict(one):
-    a, b = (Stub(name, [Figures({"a": x, "md_a": 1.0})]) for name, x in (("one", 2.0), ("two", 3.0)))
+    a, b = (Stub(name, [MetricValues({"a": x, "md_a": 1.0})]) for name, x in (("one", 2.0), ("two", 3.0)))
     (row,) = compare(a, b, [one])
     assert row.n_targets == 1
     assert row.p == 1

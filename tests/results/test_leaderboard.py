@@ -184,7 +184,7 @@ def test_an_unwritable_leaderboard_is_a_run_error(tmp_path, runs, monkeypatch):
     def full(path, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(leaderboard, "write_atomic", full)
+    monkeypatch.setattr(leaderboard, "replace_file", full)
     with pytest.raises(RunError, match="No space left on device; it is as it was"):
         rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
 

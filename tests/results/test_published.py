@@ -12,9 +12,9 @@ import ebabench.results.leaderboard
 from ebabench.datasets.suites import load_suite
 from ebabench.errors import InputError
 from ebabench.results.leaderboard import QUOTED, Board, rebuild
-from ebabench.results.published import NOT_COMPARED, Quote, quotes
+from ebabench.results.published import NOT_COMPARED, PublishedResult, quotes
 from ebabench.results.report import html, markdown
-from ebabench.system.registry import METRICS
+from ebabench.scoring.metric import METRICS
 
 ROOT = Path(__file__).parents[2]
 SPECS = {spec.key: spec for family in METRICS for spec in METRICS.load(family).specs}
@@ -25,7 +25,7 @@ def rows() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def found(model: str, source: str, atoms: str = "heavy") -> Quote:
+def found(model: str, source: str, atoms: str = "heavy") -> PublishedResult:
     (one,) = (q for q in quotes("atlas-test-v1") if (q.model, q.atoms) == (model, atoms) and source in q.source)
     return one
 
@@ -77,7 +77,9 @@ def test_suites_without_published_figures_have_none() -> None:
     assert quotes("atlas-val-v1") == []
 
 
-QUOTE = Quote("Other, best", "ca", "100", "median", "second-hand", "some paper", ("Table 9",), {"shift": "0.01"})
+QUOTE = PublishedResult(
+    "Other, best", "ca", "100", "median", "second-hand", "some paper", ("Table 9",), {"shift": "0.01"}
+)
 
 
 @pytest.fixture

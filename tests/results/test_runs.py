@@ -16,7 +16,7 @@ from ebabench.results.runs import Run, files_digest
 from ebabench.results.tables import SUMMARY_COLUMNS
 from ebabench.scoring.score import Job, score_target
 from ebabench.system import files as atomic
-from ebabench.system.files import write_atomic
+from ebabench.system.files import replace_file
 
 root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 
@@ -228,14 +228,14 @@ def test_a_run_below_a_file_cannot_be_made(tmp_path):
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "x"
-    write_atomic(path, "old")
+    replace_file(path, "old")
 
     def die(source, goal):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Path, "replace", die)
     with pytest.raises(KeyboardInterrupt):
-        write_atomic(path, "new")
+        replace_file(path, "new")
     assert [item.name for item in tmp_path.iterdir()] == ["x"]
     assert path.read_text() == "old"
 

@@ -13,12 +13,11 @@ from ebabench.errors import InputError, RunError
 from ebabench.io.xtc import XtcFrames
 from ebabench.metrics import FAMILIES
 from ebabench.scoring import noise_floor as floor
-from ebabench.scoring.contracts import Metric
-from ebabench.scoring.records import Figures, Record
+from ebabench.scoring.metric import METRICS, Metric
+from ebabench.scoring.records import MetricValues, Record
 from ebabench.scoring.reference_cache import reference_digest
 from ebabench.scoring.score import Job, score, score_target
 from ebabench.structures import Reference
-from ebabench.system.registry import METRICS
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +66,7 @@ def test_what_is_not_a_record_is_refused(text):
 
 
 def test_an_infinite_number_is_not_available():
-    figures = Figures.of({"a": math.inf, "b": np.array([1.0, -math.inf]), "c": 1.0})
+    figures = MetricValues.of({"a": math.inf, "b": np.array([1.0, -math.inf]), "c": 1.0})
     assert set(figures.reasons) == {"a", "b"}
     assert figures.values == {"c": 1.0}
 
@@ -144,7 +143,7 @@ def test_one_failed_target_is_one_failed_record():
     with ThreadPoolExecutor(1) as executor:
         records = {record.target: record for record in score(jobs, [TOY], executor=executor)}
     assert records["two"].error == "ValueError: two cannot be read"
-    assert records["two"].figures == Figures()
+    assert records["two"].figures == MetricValues()
     assert records["one"].error is None
     assert records["three"].error is None
 

@@ -111,7 +111,7 @@ def test_missing_residues_keep_their_place():
     target = build(CHAIN)
     kept = np.flatnonzero((target.atoms.residue < 8) | (target.atoms.residue > 10))
     pair = make_pair(part(ensemble(target), kept), reference(target))
-    np.testing.assert_array_equal(pair.place, np.r_[0:8, 11:20])
+    np.testing.assert_array_equal(pair.residue_index, np.r_[0:8, 11:20])
     np.testing.assert_array_equal(pair.in_reference, kept)
     assert (
         "lacks residues"
@@ -124,7 +124,7 @@ def test_held_out_replicas_are_dropped():
     model = Ensemble(target.name, target.atoms, md.replicas[0], held_out=(1,))
     pair = make_pair(model, md)
     assert pair.replica_lengths == (60, 60)
-    np.testing.assert_array_equal(pair.md_as_read(pair.a), np.concatenate(md.replicas[1:])[pair.a])
+    np.testing.assert_array_equal(pair.md_as_read(pair.md_draw), np.concatenate(md.replicas[1:])[pair.md_draw])
     with pytest.raises(InputError, match="no reference replica"):
         make_pair(Ensemble(target.name, target.atoms, md.replicas[0], held_out=(1, 2, 3)), md)
 
@@ -133,7 +133,7 @@ def test_draws_are_the_published_ones():
     md = reference(build("GAIK"))
     pair = make_pair(ensemble(build("GAIK")), md)
     random = np.random.RandomState(137)
-    for draw, size in ((pair.a, 40), (pair.b, 40), (pair.c, 1000)):
+    for draw, size in ((pair.md_draw, 40), (pair.md_draw_2, 40), (pair.md_draw_1000, 1000)):
         np.testing.assert_array_equal(draw, random.randint(0, 180, size))
 
 
@@ -143,13 +143,13 @@ def test_superposition_leaves_the_least_rmsd():
     target = build(CHAIN)
     md = reference(target)
     pair = make_pair(ensemble(target), md)
-    raw = np.concatenate(md.replicas)[pair.c]
+    raw = np.concatenate(md.replicas)[pair.md_draw_1000]
     topology = mdtraj.Topology()
     residue = topology.add_residue("X", topology.add_chain())
     for _ in range(len(target.atoms)):
         topology.add_atom("C", mdtraj.element.carbon, residue)
     frames, native = mdtraj.Trajectory(raw / 10, topology), mdtraj.Trajectory(target.native[None] / 10, topology)
-    ours = np.sqrt(((pair.md(pair.c) - pair.native) ** 2).sum(2).mean(1))
+    ours = np.sqrt(((pair.md(pair.md_draw_1000) - pair.native) ** 2).sum(2).mean(1))
     np.testing.assert_allclose(ours, 10 * mdtraj.rmsd(frames, native), atol=2e-4)
 
 

@@ -11,7 +11,7 @@ from server import Server, serving
 import ebabench.system.download as module
 from ebabench.errors import InputError, RunError
 from ebabench.system.download import NotThereError, Pins, UnreachableError, download
-from ebabench.system.files import write_atomic
+from ebabench.system.files import replace_file
 
 BODY = os.urandom(1_000_000)
 PATH = "/a/file.zip"
@@ -104,11 +104,11 @@ def test_a_kill_before_the_first_byte_of_another_file_leaves_nothing_to_go_on_fr
     server.files[PATH] = BODY[::-1]
 
     def killed(path: Path, data: str) -> None:
-        write_atomic(path, data)
+        replace_file(path, data)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(module, "write_atomic", killed)
+        patched.setattr(module, "replace_file", killed)
         with pytest.raises(KeyboardInterrupt):
             download(server.url + PATH, tmp_path / "file.zip")
     download(server.url + PATH, tmp_path / "file.zip")

@@ -9,7 +9,7 @@ from ebabench.system.process_pool import workers
 
 SLOW = """
 import time
-from test_parallel import process, wait
+from test_process_pool import process, wait
 from ebabench.system.process_pool import workers
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import pytest
 from ebabench.datasets.suites import load_suite, suite_ids
 from ebabench.errors import InputError
 from ebabench.generators.cards import CARDS, load_card
-from ebabench.system.registry import METRICS, Registry, resolve
+from ebabench.scoring.metric import METRICS
+from ebabench.system.registry import Registry, resolve
 
 
 @pytest.fixture

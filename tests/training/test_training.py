@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ebabench.errors import InputError, RunError
-from ebabench.structures import Positions, Target
+from ebabench.structures import Target
+from ebabench.structures.arrays import Positions
 from ebabench.training.batches import Batches, Example
 from ebabench.training.denoiser import Condition, Prepared
 from ebabench.training.diffusion import Edm

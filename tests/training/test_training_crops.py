@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ebabench.models.eba.denoiser import Config, InternalDenoiser
 from ebabench.models.eba.zmatrix import OMEGA, PHI
-from ebabench.structures import Atoms, Positions, Target
+from ebabench.structures import Atoms, Target
+from ebabench.structures.arrays import Positions
 from ebabench.training.denoiser import Condition, Prepared
 from ebabench.training.diffusion import Edm
 

@@ -15,9 +15,10 @@ from ebabench.errors import InputError
 from ebabench.physics import decomposition, store
 from ebabench.physics.decomposition import residue_energies
 from ebabench.physics.energy import potential_energies
-from ebabench.structures import Atoms, Positions, Reference
+from ebabench.structures import Atoms, Reference
+from ebabench.structures.arrays import Positions
 from ebabench.training.data import Conformations, FloatArray, Trajectories, load, with_energies
-from ebabench.training.exclusions import LeftOut, keep, sifted, told
+from ebabench.training.exclusions import Exclusion, keep, sifted, told
 
 PROTOCOL = "amber99sbildn-obc"
 
@@ -61,8 +62,8 @@ def test_what_is_left_out_is_named_with_its_reason(tmp_path: Path, residues: boo
     kept, rows = sifted(["GAS", "GLY"], [found], compared=3)
     assert kept == [found]
     assert rows == [
-        LeftOut("GLY", None, "there are no samples of it"),
-        LeftOut("GAS", 1, "coordinates are not finite"),
+        Exclusion("GLY", None, "there are no samples of it"),
+        Exclusion("GAS", 1, "coordinates are not finite"),
     ]
     assert told(rows)[1] == "GAS: 1 frame without an energy left out: coordinates are not finite"
     keep(rows, tmp_path)

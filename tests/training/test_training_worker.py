@@ -12,7 +12,7 @@ from ebabench.errors import InputError, RunError
 from ebabench.generators.cards import Card
 from ebabench.structures import Reference
 from ebabench.training.data import Trajectories
-from ebabench.training.exclusions import LeftOut
+from ebabench.training.exclusions import Exclusion
 from ebabench.training.loop import TrainConfig
 from ebabench.training.remote import finetune, worker_card
 
@@ -107,7 +107,7 @@ with open("progress.csv", "a", buffering=1) as file:
 def test_what_an_earlier_call_handed_over_is_not_trained_on(card: Card, tmp_path: Path) -> None:
     (tmp_path / "out" / "data").mkdir(parents=True)
     (tmp_path / "out" / "data" / "OLD.npz").touch()
-    left_out = [LeftOut("OLD", None, "there are no samples of it")]
+    left_out = [Exclusion("OLD", None, "there are no samples of it")]
     finetune(card, trajectories(None), TrainConfig(), tmp_path / "out", random_weights=True, left_out=left_out)
     assert [path.name for path in (tmp_path / "out" / "data").iterdir()] == ["GAK.npz"]
     assert "OLD,,there are no samples" in (tmp_path / "out" / "left_out.csv").read_text()

@@ -16,9 +16,9 @@ from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_REPLICAS, replica_files
 from ebabench.datasets.references import read_reference
 from ebabench.datasets.simulation import Simulation
 from ebabench.errors import InputError, unknown
-from ebabench.generators.cards import first_fault
 from ebabench.structures import Reference
 from ebabench.system.registry import Registry, folder, toml_files
+from ebabench.system.schema import first_fault
 
 Torsions = tuple[tuple[int | float, int | float], ...]
 _STARTS = {"helix": (-60.0, -45.0), "extended": (-120.0, 130.0)}
