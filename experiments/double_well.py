@@ -2,7 +2,7 @@
 
 A small network is trained on two wells that are visited equally often; energies say that one holds 0.8 of the
 probability. Each recipe of alignment is run, and run on for as long again, and sampled. All seeds train at once, as
-replicas along a leading axis S. ``docs/double-well.md`` tells what came out;
+replicas along a leading axis S. ``docs/lab-notes/double-well.md`` tells what came out;
 ``python experiments/double_well_proof.py`` runs it all.
 """
 

@@ -1,6 +1,6 @@
 """Generators that run in an environment of their own: a script, a request, an answer that is not trusted.
 
-docs/workers.md is the contract. The script answers in files; its exit code and its output decide nothing.
+docs/reference/workers.md is the contract. The script answers in files; its exit code and its output decide nothing.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 The model's own energy of a conformation is taken as alpha T times its denoising loss l_i, a mean over D draws of noise
 that the K conformations share, so that the noise cancels from their differences. That mean is inside softmax or
 sigmoid; the papers move it outside by Jensen's inequality, so that D = 1 is their form and more draws a lower bound of
-it, nearer to what they bound. ``docs/objectives.md`` compares the objectives with each other and with their sources.
+it, nearer to what they bound. ``docs/explanation/objectives.md`` compares the objectives with each other and with
+their sources.
 """
 
 from __future__ import annotations

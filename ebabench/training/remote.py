@@ -1,6 +1,7 @@
 """Training a model that lives in another environment: its worker runs the loop, on conformations that it is handed.
 
-The worker answers the verb ``finetune`` (docs/workers.md). Energies are computed here: its environment has no OpenMM.
+The worker answers the verb ``finetune`` (docs/reference/workers.md). Energies are computed here: its environment has no
+OpenMM.
 """
 
 from __future__ import annotations

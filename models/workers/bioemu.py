@@ -1,4 +1,6 @@
-"""Samples with BioEmu, in its own environment: ``python -P bioemu.py request.json``. docs/workers.md is the contract.
+"""Samples with BioEmu, in its own environment: ``python -P bioemu.py request.json``.
+
+docs/reference/workers.md is the contract.
 
 BioEmu denoises backbone frames, in nanometres, conditioned on AlphaFold2's Evoformer embeddings of the sequence, which
 are kept in the cache. Nothing here asks the network: where there is none, the package's own client of the alignment

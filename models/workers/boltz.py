@@ -1,4 +1,6 @@
-"""Samples with Boltz-2, in its own environment: ``python -P boltz.py request.json``. docs/workers.md is the contract.
+"""Samples with Boltz-2, in its own environment: ``python -P boltz.py request.json``.
+
+docs/reference/workers.md is the contract.
 
 The package's own featuriser and network, without its command line: that one exits with 0 when the input could not be
 read, writes one file a conformation, and does not keep to its limit of conformations at once. The trunk is evaluated

@@ -1,4 +1,6 @@
-"""Samples with OpenFold3, in its own environment: ``python -P openfold3.py request.json`` (see docs/workers.md).
+"""Samples with OpenFold3, in its own environment: ``python -P openfold3.py request.json``.
+
+docs/reference/workers.md is the contract.
 
 The package's own featuriser, trunk and sampler, without its command line: that one goes on after an exception and
 exits with 0. The trunk is evaluated once a target; no template is used. Nothing here asks the network.

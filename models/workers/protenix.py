@@ -1,4 +1,6 @@
-"""Samples with Protenix, in its own environment: ``python -P protenix.py request.json``, as docs/workers.md says.
+"""Samples with Protenix, in its own environment: ``python -P protenix.py request.json``.
+
+docs/reference/workers.md is the contract.
 
 The package's own command line is not used: it wants the network, takes a dropout at inference for granted and exits
 with 0 when it failed. Its parts in ``protenix/`` beside this file are what differs between versions, the files that it

@@ -39,14 +39,14 @@ def test_what_is_asked_is_the_published_protocol() -> None:
 
 
 def test_no_chain_is_in_two_splits_but_one_sequence_is() -> None:
-    """7e2s_A (test) and 1y6i_A (training) are one protein: a fault of the published split, told in docs/atlas.md."""
+    """7e2s_A (test) and 1y6i_A (training) are one protein: the published split has this fault (docs/how-to/atlas.md)."""
     names = Counter(target.name for suite in (TRAIN, VAL, TEST) for target in suite.targets)
     assert max(names.values()) == 1
     by_split = {suite.split: {t.sequence: t.name for t in suite.targets} for suite in (TRAIN, VAL, TEST)}
     shared = by_split["train"].keys() & by_split["test"].keys()
     assert [(by_split["train"][s], by_split["test"][s]) for s in shared] == [("1y6i_A", "7e2s_A")]
     assert not by_split["val"].keys() & (by_split["train"].keys() | by_split["test"].keys())
-    text = (Path(__file__).parents[2] / "docs" / "atlas.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "atlas.md").read_text()
     assert "7e2s_A" in text
 
 

@@ -46,13 +46,13 @@ def test_readme_points_at_files_that_there_are() -> None:
 
 
 def test_every_metric_is_defined_in_the_docs() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text()
     keys = [spec.key for family in METRICS for spec in METRICS.load(family).specs]
     assert [key for key in keys if f"`{key}`" not in text and not key.startswith("md_")] == []
 
 
 def test_every_model_is_in_the_docs_with_the_commit_of_its_card() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "models.md").read_text()
     cards = [CARDS.load(name) for name in CARDS]
     assert [card.name for card in cards if f"`{card.name}`" not in text] == []
     for card in cards:

@@ -210,4 +210,4 @@ def test_the_shipped_floor_is_that_of_todays_metrics_and_nothing_else():
             metric = METRICS.load(family)
             key = floor.floor_key(*digests, chosen.samples, metric, chosen.protocol, chosen.energy)
             expected.add(f"{key}.json")
-    assert {path.name for path in floor._PACKAGED.iterdir()} == expected, "ship it anew: see docs/uncertainty.md"
+    assert {path.name for path in floor._PACKAGED.iterdir()} == expected, "see docs/explanation/uncertainty.md"
