@@ -9,13 +9,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.structures.arrays import Positions
+from ebabench.errors import InputError
+from ebabench.structures.arrays import FloatArray, Positions
 
 THREE_TO_ONE = {
     "ALA": "A", "ARG": "R", "ASN": "N", "ASP": "D", "CYS": "C", "GLN": "Q", "GLU": "E", "GLY": "G", "HIS": "H",
     "ILE": "I", "LEU": "L", "LYS": "K", "MET": "M", "PHE": "F", "PRO": "P", "SER": "S", "THR": "T", "TRP": "W",
     "TYR": "Y", "VAL": "V",
 }  # fmt: skip
+_SUM_TOLERANCE = 1e-12
 ONE_TO_THREE = {one: three for three, one in THREE_TO_ONE.items()}
 
 
@@ -94,10 +96,27 @@ class Target:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What a generator gives: positions [S, N, 3] in angstrom.
+    """The conformations of one target that a generator returns.
 
-    ``held_out``: numbers (from 1) of the reference replicas that the ensemble was taken from, and that it must
-    therefore not be scored against. ``random_weights``: made to test plumbing, never ranked.
+    Attributes:
+        target: Name of the target.
+        atoms: The N heavy atoms of every conformation.
+        positions: [S, N, 3] in angstrom.
+        held_out: Numbers (from 1) of the reference replicas that the ensemble was taken from. The ensemble is never
+            scored against them.
+        random_weights: True for the output of an untrained network, made to test plumbing. It is never ranked.
+        weights: [S], statistical weights of the conformations, or None for equal weights. The constructor accepts any
+            non-negative numbers and divides them by their sum. Equal weights become None.
+
+    Raises:
+        InputError: The weights are not one finite non-negative number per conformation, or all of them are zero
+            (``ensemble.weights``).
+
+    Example:
+        >>> one = Atoms(np.array(["CA"]), np.array(["ALA"]), np.array([0]))
+        >>> pair = Ensemble("a", one, np.zeros((2, 1, 3), np.float32), weights=np.array([3.0, 1.0]))
+        >>> pair.weights.tolist(), round(pair.effective_samples, 3)
+        ([0.75, 0.25], 1.6)
     """
 
     target: str
@@ -105,12 +124,45 @@ class Ensemble:
     positions: Positions
     held_out: tuple[int, ...] = ()
     random_weights: bool = False
+    weights: FloatArray | None = None
 
     def __post_init__(self) -> None:
         _check_positions(self.target, self.positions.shape, self.atoms)
+        object.__setattr__(self, "weights", _normalised(self.target, self.weights, len(self.positions)))
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    @property
+    def effective_samples(self) -> float:
+        """Return the effective number of samples, (sum w)^2 / sum w^2 (Kish, Survey Sampling, 1965).
+
+        It equals the number of conformations where weights are equal.
+        """
+        return float(len(self)) if self.weights is None else 1 / float(self.weights @ self.weights)
+
+
+def _normalised(target: str, weights: FloatArray | None, samples: int) -> FloatArray | None:
+    """Return the weights divided by their sum; None for equal weights. Weights of sum 1 keep their bits."""
+    if weights is None:
+        return None
+    given = np.asarray(weights, np.float64)
+    wrong = ""
+    if given.shape != (samples,):
+        wrong = f"weights have shape {list(given.shape)}, expected [{samples}]: one per conformation"
+    elif not np.isfinite(given).all() or (given < 0).any():
+        first = int(np.flatnonzero(~(np.isfinite(given) & (given >= 0)))[0])
+        wrong = f"the weight of frame {first + 1} is {given[first]}; weights are finite and not negative"
+    elif not given.any():
+        wrong = "all weights are zero"
+    if wrong:
+        raise InputError(f"{target}: {wrong}", code="ensemble.weights", target=target)
+    if (given == given[0]).all():
+        return None
+    if abs(float(given.sum()) - 1) > _SUM_TOLERANCE:
+        given = given / given.max()  # sums of large weights must not overflow
+        given = given / given.sum()
+    return given
 
 
 @dataclass(frozen=True)
