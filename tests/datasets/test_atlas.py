@@ -39,7 +39,7 @@ def test_what_is_asked_is_the_published_protocol() -> None:
 
 
 def test_no_chain_is_in_two_splits_but_one_sequence_is() -> None:
-    """7e2s_A (test) and 1y6i_A (training) are one protein: the published split has this fault (docs/how-to/atlas.md)."""
+    """7e2s_A (test) and 1y6i_A (training) are one protein, a fault of the published split (docs/how-to/atlas.md)."""
     names = Counter(target.name for suite in (TRAIN, VAL, TEST) for target in suite.targets)
     assert max(names.values()) == 1
     by_split = {suite.split: {t.sequence: t.name for t in suite.targets} for suite in (TRAIN, VAL, TEST)}
