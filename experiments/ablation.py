@@ -26,6 +26,7 @@ from typing import Any
 from ebabench.results.comparison import Difference, compare
 from ebabench.results.runs import Run
 from ebabench.scoring.metric import METRICS
+from ebabench.system.registry import folder as package_folder
 
 VALIDATION, TEST = "peptides-val-v1", "peptides-v1"
 TRAINING = "peptides-train-v1"
@@ -141,7 +142,7 @@ class Ablation:
         return str(self.out / model / f"{model}.toml") if model in self._trained else model
 
     def _checkpoint(self, model: str) -> Path:
-        folder = self.out if model in self._trained else Path(__file__).parent / "checkpoints"
+        folder = self.out if model in self._trained else package_folder("ebabench.models.eba") / "checkpoints"
         return folder / model / "model.safetensors"
 
 

@@ -25,7 +25,7 @@ from ebabench.structures import Ensemble
 
 class Shaking:
     def sample(self, target, samples, seed):
-        fault = Path(__file__).parents[1].joinpath("fault").read_text()
+        fault = Path(__file__).with_name("fault").read_text()
         if fault == "slow":
             time.sleep(0.5)
         if fault == "few" and target.name == "KDE":

@@ -32,7 +32,7 @@ def _python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         [
             sys.executable,
             "-c",
-            f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n{code}",
+            f"import sys; sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]!r}\n{code}",
             *arguments,
         ],
         capture_output=True,
@@ -104,7 +104,7 @@ def test_processes_that_fabric_starts_train_as_one(tmp_path: Path) -> None:
     pytest.importorskip("lightning_fabric")
     script = tmp_path / "script.py"
     script.write_text(
-        f"import sys, pathlib; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+        f"import sys, pathlib; sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]!r}\n"
         "from test_training import Line, _config, _examples\n"
         "from ebabench.training.distributed import assemble\n"
         "from ebabench.training.loop import train\n"
