@@ -17,7 +17,7 @@ from ebabench.scoring.records import MetricValues, figures_from, figures_to
 from ebabench.system.cache import cache_dir
 from ebabench.system.files import replace_file
 
-_PACKAGED = Path(__file__).parent / "datasets" / "peptides" / "floor"
+_PACKAGED = Path(__file__).parents[1] / "datasets" / "peptides" / "floor"
 
 
 def floor_key(reference: str, atoms: str, n_samples: int, metric: Metric, protocol: str, energy: str | None) -> str:

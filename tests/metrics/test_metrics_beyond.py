@@ -52,7 +52,7 @@ def test_the_better_model_is_better_in_everything():
 def test_md_itself_has_no_divergence():
     frames = wobble(TARGET, 60, 0)
     md = Reference(TARGET, (frames,), "test")
-    drawn = make_pair(Ensemble("synthetic", TARGET.atoms, frames), md).a
+    drawn = make_pair(Ensemble("synthetic", TARGET.atoms, frames), md).md_draw
     once = np.unique(drawn)
     found = values(Ensemble("synthetic", TARGET.atoms, turned(frames)), md)
     assert found["recall"] == pytest.approx(1)

@@ -96,12 +96,12 @@ def test_a_partial_model_gives_what_it_supports():
     ca = make_pair(part(model, target.atoms.select("CA")), md)
     backbone = make_pair(part(model, target.atoms.select("N", "CA", "C", "O", "CB")), md)
     assert ca.coverage == pytest.approx(20 / len(target.atoms))
-    assert (ca.lacks("ca"), backbone.lacks("backbone")) == (None, None)
-    assert "backbone atoms: N, C, O" in ca.lacks("backbone").reason
-    assert "side chains" in backbone.lacks("heavy").reason
+    assert (ca.unavailable_reason("ca"), backbone.unavailable_reason("backbone")) == (None, None)
+    assert "backbone atoms: N, C, O" in ca.unavailable_reason("backbone").reason
+    assert "side chains" in backbone.unavailable_reason("heavy").reason
     whole = make_pair(model, md)
-    assert whole.lacks("heavy") is None
-    assert "no energy protocol" in whole.lacks("energy").reason
+    assert whole.unavailable_reason("heavy") is None
+    assert "no energy protocol" in whole.unavailable_reason("energy").reason
     # The C-alphas lie alike, whichever other atoms the model has.
     np.testing.assert_allclose(ca.model_ca, whole.model_ca, atol=1e-4)
     np.testing.assert_allclose(ca.md_ca, whole.md_ca, atol=1e-4)
@@ -115,7 +115,9 @@ def test_missing_residues_keep_their_place():
     np.testing.assert_array_equal(pair.in_reference, kept)
     assert (
         "lacks residues"
-        in make_pair(part(ensemble(target), kept), reference(target), energy_protocol="any").lacks("energy").reason
+        in make_pair(part(ensemble(target), kept), reference(target), energy_protocol="any")
+        .unavailable_reason("energy")
+        .reason
     )
 
 
