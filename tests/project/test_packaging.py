@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ebabench import __version__
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "ebabench": "ebabench",
@@ -38,7 +40,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     build = "from setuptools.build_meta import build_wheel; print(build_wheel('dist'))"
     (copy / "dist").mkdir()
     subprocess.run([sys.executable, "-c", build], cwd=copy, check=True, capture_output=True)
-    with zipfile.ZipFile(next((copy / "dist").glob("*.whl"))) as archive:
+    (made,) = (copy / "dist").glob("*.whl")
+    assert made.name.startswith(f"ebabench-{__version__}-"), "the version has one place, ebabench/__init__.py"
+    with zipfile.ZipFile(made) as archive:
         return {name for name in archive.namelist() if ".dist-info/" not in name}
 
 
