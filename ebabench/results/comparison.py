@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +16,12 @@ from ebabench.results.aggregation import (
     Counts,
     aggregate,
     columns,
+    floor_of,
     percentiles,
     resample,
     sources,
 )
+from ebabench.results.claims import Correction, adjusted, detectable_difference, targets_needed
 from ebabench.results.runs import Run, changed_references
 from ebabench.scoring.records import Record
 from ebabench.scoring.spec import MetricSpec
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 SIGNIFICANCE = 0.05
 APART, SAME, NOTHING = "better", "cannot be told apart", "nothing to compare"
+EQUIVALENT = "equivalent"
+FEWEST_FOR_VERDICT = 6
 
 Contrast = Callable[[Counts, Counts], FloatArray]
 """[B]: how much more the one run has than the other, from how often each target counts for each of them."""
@@ -39,8 +43,21 @@ Contrast = Callable[[Counts, Counts], FloatArray]
 class Difference:
     """One metric of two runs over the targets where both have it.
 
-    ``a``, ``b``: each run's aggregate over these targets. ``difference``: see ``compare``; ``low``, ``high``: its
-    95 % interval. ``p``: of the permutation test. ``winner``: the model that is better; empty if neither is.
+    Attributes:
+        spec: The metric.
+        a: The first run's aggregate over these targets.
+        b: The second run's.
+        difference: A less B, see ``compare``.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        p: Raw p of the permutation test.
+        p_adjusted: The same, adjusted for the number of metrics that were compared together.
+        n_targets: How many targets both runs have.
+        leader: The model with the better figure, if the interval leaves out 0; else empty.
+        margin: The distance of the noise floor from a perfect value; differences below it are called equivalent.
+        equivalent: Whether the 90 % interval lies within the margin (two one-sided tests at 5 %).
+        detectable: The difference that so many targets tell with a power of 80 %; NaN for pooled metrics.
+        targets_needed: How many targets tell the observed difference with a power of 80 %; NaN for pooled metrics.
     """
 
     spec: MetricSpec
@@ -50,44 +67,76 @@ class Difference:
     low: float
     high: float
     p: float
+    p_adjusted: float
     n_targets: int
-    winner: str
+    leader: str
+    margin: float = np.nan
+    equivalent: bool = False
+    detectable: float = np.nan
+    targets_needed: float = np.nan
+
+    @property
+    def winner(self) -> str:
+        """The model that is better by the adjusted p; empty if neither is."""
+        return self.leader if self.p_adjusted <= SIGNIFICANCE else ""
 
     @property
     def verdict(self) -> str:
-        """In words."""
-        return f"{self.winner} {APART}" if self.winner else SAME if self.n_targets else NOTHING
+        """In words: one is better, both are equivalent, or the targets are too few to tell."""
+        if self.winner:
+            return f"{self.winner} {APART}"
+        if not self.n_targets:
+            return NOTHING
+        return EQUIVALENT if self.equivalent else SAME
 
 
-def compare(a: Run, b: Run, specs: Sequence[MetricSpec], seed: int = 0) -> list[Difference]:
-    """Paired differences, A less B, over the targets that both runs have.
+def compare(
+    a: Run, b: Run, specs: Sequence[MetricSpec], seed: int = 0, correction: Correction = "holm"
+) -> list[Difference]:
+    """Return paired differences, A less B, over the targets that both runs have.
 
     For a metric whose aggregate is a median or mean over targets, the difference is the median or mean of the
-    targets' own differences; for the others (pooled, correlations, percentages), the difference of the aggregates.
-    Where nearest to MD is best, it is the difference of the distances to MD's own figure.
+    targets' own differences. For the others (pooled, correlations, percentages) it is the difference of the
+    aggregates. Where nearest to MD is best, it is the difference of the distances to MD's own figure.
 
-    The interval is the percentile bootstrap over targets, each drawn with both its sides. A run is called better only
-    if the interval leaves out 0 and exchanging the two sides of targets at random gives as large a difference in at
-    most 5 % of cases (of signed ranks, for medians and means). That test is exact for any number of targets. Over 8,
-    the interval alone calls one of two equal models better in 8 to 13 % of cases, both together in 3 to 5 %; below 6
-    targets there is never a verdict. Each metric is judged by itself: of twenty, expect one verdict by chance.
+    The interval is the percentile bootstrap over targets, each drawn with both its sides. The p value is that of a
+    permutation test that exchanges the two sides of targets (of signed ranks, for medians and means). It is exact for
+    any number of targets. A run is called better only if the interval leaves out 0 and the p value, adjusted for the
+    number of metrics in ``specs``, is at most 5 %. Below 6 targets there is never a verdict.
+
+    A tie says two more things: which difference these targets would have told with a power of 80 %, and how many
+    targets would tell the observed one. Two runs are equivalent where the 90 % interval of the difference lies within
+    the margin: the distance of the noise floor from a perfect value.
+
+    Args:
+        a: The first run.
+        b: The second run.
+        specs: The metrics that are compared. Name few: each one more costs power.
+        seed: Seed of the resampling.
+        correction: How p values are adjusted for the number of metrics.
+
+    Returns:
+        One Difference per metric that is aggregated.
 
     Raises:
-        InputError: the runs are not comparable: other suite, tier, protocol, energies, references, samples or metric
+        InputError: The runs are not comparable: other suite, tier, protocol, energies, references, samples or metric
             versions, or no target in common.
     """
     if faults := _mismatches(a, b):
-        raise InputError(f"{a.folder} and {b.folder} cannot be compared: {'; '.join(faults)}")
+        raise InputError(f"{a.folder} and {b.folder} cannot be compared: {'; '.join(faults)}", code="compare.mismatch")
     of_b = {record.target: record for record in b.records() if not record.error}
     paired = [(record, of_b[record.target]) for record in a.records() if not record.error and record.target in of_b]
     if not paired:
-        raise InputError(f"{a.folder} and {b.folder} have no scored target in common")
+        raise InputError(f"{a.folder} and {b.folder} have no scored target in common", code="compare.no_common_target")
     names = (a.identity.model, b.identity.model) if a.identity.model != b.identity.model else ("first", "second")
-    return [
-        _difference(spec, paired, names, seed)
+    compared = [
+        spec
         for spec in specs
         if spec.aggregate is not None and not (spec.better == "reference" and spec.reference_key is None)
     ]
+    found = [_difference(spec, paired, names, seed) for spec in compared]
+    p = adjusted([row.p for row in found], correction)
+    return [replace(row, p_adjusted=float(value)) for row, value in zip(found, p, strict=True)]
 
 
 def comparison_table(differences: Sequence[Difference], title: str) -> Table:
@@ -97,15 +146,24 @@ def comparison_table(differences: Sequence[Difference], title: str) -> Table:
     from ebabench.results.leaderboard import short
 
     shown = Table("metric", title=title, title_justify="left", header_style="bold")
-    for name in ("A", "B", "A less B", "95 % interval", "p", "targets"):
+    for name in ("A", "B", "A less B", "95 % interval", "p", "adjusted p", "targets"):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("verdict")
     for row in differences:
         name = f"{row.spec.key} (distance to MD)" if row.spec.better == "reference" else row.spec.key
         span = "" if np.isnan(row.low) else f"{short(row.low)} to {short(row.high)}"
-        figures = (short(row.a), short(row.b), short(row.difference), span, short(row.p), str(row.n_targets))
-        shown.add_row(name, *figures, row.verdict, style="bold" if row.winner else None)
+        figures = (short(row.a), short(row.b), short(row.difference), span, short(row.p), short(row.p_adjusted))
+        shown.add_row(name, *figures, str(row.n_targets), _in_words(row), style="bold" if row.winner else None)
     return shown
+
+
+def _in_words(row: Difference) -> str:
+    """The verdict; of a tie also what these targets could have told, and how many would tell."""
+    if row.verdict != SAME or np.isnan(row.detectable):
+        return row.verdict
+    needed = "more than 1,024" if np.isinf(row.targets_needed) else f"{row.targets_needed:.0f}"
+    could = "no difference" if np.isinf(row.detectable) else f"a difference of {row.detectable:.3g}"
+    return f"{row.verdict}; {row.n_targets} targets tell {could}, {needed} would tell this one"
 
 
 def _mismatches(a: Run, b: Run) -> list[str]:
@@ -136,26 +194,57 @@ def _difference(
     data = [(one, other) for one, other in both if one is not None and other is not None]
     n = len(data)
     if not n:
-        return Difference(spec, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, 0, "")
+        return Difference(spec, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, 0, "")
     sides = [[pair[side][: len(keys)] for pair in data] for side in (0, 1)]
     md = [[pair[side][len(keys) :] for pair in data] for side in (0, 1)] if md_keys else None
     once = np.ones((1, n), dtype=np.int64)
     value_a, value_b = (float(aggregate(spec.aggregate, side, once)[0]) for side in sides)
     counts = resample(n, seed=seed)
+    detectable = needed = np.nan
     if spec.aggregate in ("median", "mean") and all(len(target[0]) == 1 for target in sides[0]):
         own = _own_differences(sides, md)
         found, spread = (aggregate(spec.aggregate, [((x,),) for x in own], c) for c in (once, counts))
         p = _signed_rank_p(own, seed)
+        detectable, needed = detectable_difference(own, SIGNIFICANCE), targets_needed(own, SIGNIFICANCE)
     else:
         contrast = _contrast(spec, sides, md)
         found, spread = (contrast(_side(c, 0), _side(c, 1)) for c in (once, counts))
         p = _exchange_p(contrast, n, seed)
     difference = float(found[0])
     low, high = percentiles(spread) if n >= FEWEST_TARGETS else (np.nan, np.nan)
-    winner = ""
-    if p <= SIGNIFICANCE and (low > 0 or high < 0):
-        winner = names[int((low > 0) != (spec.better == "higher"))]
-    return Difference(spec, value_a, value_b, difference, low, high, p, n, winner)
+    leader = names[int((low > 0) != (spec.better == "higher"))] if low > 0 or high < 0 else ""
+    margin = _margin(spec, [record for record, _ in paired])
+    inner = np.quantile(spread[np.isfinite(spread)], (0.05, 0.95)) if n >= FEWEST_FOR_VERDICT else (np.nan, np.nan)
+    return Difference(
+        spec,
+        value_a,
+        value_b,
+        difference,
+        low,
+        high,
+        p,
+        p,
+        n,
+        leader,
+        margin,
+        bool(-margin <= inner[0] and inner[1] <= margin),
+        detectable,
+        needed,
+    )
+
+
+def _margin(spec: MetricSpec, records: Sequence[Record]) -> float:
+    """How far the noise floor is from a perfect value: from 0, from 1 or 100 %, or from MD's own figure."""
+    floor = floor_of(records, spec)
+    if spec.better == "lower":
+        return floor
+    if spec.better == "higher":
+        return (100.0 if spec.unit == "%" else 1.0) - floor
+    assert spec.reference_key is not None
+    md = [found for record in records if (found := columns(record.figures, (spec.reference_key,))) is not None]
+    assert spec.aggregate is not None
+    once = np.ones((1, len(md)), dtype=np.int64)
+    return float(abs(aggregate(spec.aggregate, md, once)[0] - floor)) if md else np.nan
 
 
 def _own_differences(sides: Sequence[Sequence[Columns]], md: Sequence[Sequence[Columns]] | None) -> FloatArray:

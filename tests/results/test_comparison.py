@@ -2,28 +2,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from stub_runs import Stub
 from synthetic_runs import TOY, ensemble, identity, make_run, spec
 
 from ebabench.errors import InputError
 from ebabench.results import comparison
 from ebabench.results.comparison import SAME, compare, comparison_table
-from ebabench.scoring.records import MetricValues, Record
+from ebabench.scoring.records import MetricValues
 
 rng = np.random.default_rng(5)
-
-
-class Stub:
-    """A run of which there are only records: one a target, with the figures given."""
-
-    def __init__(self, model, figures, **changes):
-        self.folder = f"runs/{model}"
-        self.identity = identity(model, **changes)
-        self._records = [
-            Record(str(k), "AG", "md-implicit", 20, 60, 1.0, {"a": 1}, item) for k, item in enumerate(figures)
-        ]
-
-    def records(self):
-        return self._records
 
 
 def numbers(model, values, md=None):
