@@ -129,7 +129,7 @@ def score_target(
     many = threads if energy_protocol is None else 1
     # The longest first: none is left to run alone at the end.
     tasks = [partial(_measure_replica, k, families, pair, reference) for k in replicas]
-    found = _in_order([*tasks, *(partial(_measure, [metric], pair) for metric in metrics)], many)
+    found = _in_order([*tasks, *(partial(measure, [metric], pair) for metric in metrics)], many)
     of_replicas, own = found[: len(tasks)], found[len(tasks) :]
     for k, floor in zip(missing, zip(*of_replicas, strict=True), strict=bool(missing)):
         store_floor(keys[k], floor)
@@ -150,7 +150,7 @@ def score_target(
 
 def _floor_keys(pair: Pair, reference: Reference, metrics: Sequence[Metric]) -> list[str]:
     """One a family of metrics: what was computed before, for any model, is taken from the cache."""
-    digest, atoms = reference_digest(reference), _subset(reference.target.atoms, pair.in_reference).digest()
+    digest, atoms = reference_digest(reference), subset(reference.target.atoms, pair.in_reference).digest()
     return [floor_key(digest, atoms, len(pair), metric, pair.protocol, pair.energy_protocol) for metric in metrics]
 
 
@@ -163,23 +163,28 @@ def _measure_replica(k: int, metrics: Sequence[Metric], pair: Pair, reference: R
     frames = np.linspace(0, len(replica) - 1, min(len(pair), len(replica))).round().astype(np.int64)
     model = Ensemble(
         reference.target.name,
-        _subset(reference.target.atoms, atoms),
+        subset(reference.target.atoms, atoms),
         replica[frames][:, atoms],
         held_out=(reference.numbers[k],),
     )
     replica_pair = make_pair(
         model, reference, protocol=pair.protocol, energy_protocol=pair.energy_protocol, aligned=pair.aligned
     )
-    return _measure(metrics, replica_pair)
+    return measure(metrics, replica_pair)
 
 
-def _subset(atoms: Atoms, index: IndexArray) -> Atoms:
+def subset(atoms: Atoms, index: IndexArray) -> Atoms:
     """The atoms at ``index``, residues counted anew, since some may be left out."""
     residue = np.unique(atoms.residue[index], return_inverse=True)[1].astype(np.int64)
     return Atoms(atoms.name[index], atoms.residue_name[index], residue)
 
 
-def _measure(metrics: Sequence[Metric], pair: Pair) -> list[MetricValues]:
+def measure(metrics: Sequence[Metric], pair: Pair) -> list[MetricValues]:
+    """Return what each family of metrics says of a pair.
+
+    Raises:
+        RunError: A family leaves out a key that it promises.
+    """
     found = []
     for metric in metrics:
         figures = MetricValues.of(metric.compute(pair))
