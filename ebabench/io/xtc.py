@@ -5,7 +5,6 @@ Every reader raises InputError that names the file and what is wrong with it.
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ebabench.errors import InputError
-from ebabench.structures.arrays import Positions
+from ebabench.io.stored import FileFrames
+from ebabench.structures.arrays import FloatArray, Positions
 
 _CHUNK = 128
 _MAGIC = 1995
@@ -31,8 +31,8 @@ def read_xtc(path: Path | str, n_atoms: int, chunk: int = _CHUNK) -> Iterator[Po
         yield frames[start : start + chunk]
 
 
-class XtcFrames:
-    """The chosen atoms of a trajectory on disk, read when they are asked for (``structures.StoredFrames``).
+class XtcFrames(FileFrames):
+    """The chosen atoms of an XTC file, read when they are asked for (``structures.StoredFrames``).
 
     Args:
         path: an XTC file.
@@ -45,38 +45,8 @@ class XtcFrames:
     """
 
     def __init__(self, path: Path | str, n_atoms: int, atoms: npt.NDArray[np.int64]) -> None:
-        self._path, self._atoms = Path(path), atoms
-        self._offsets = _frame_offsets(self._path, n_atoms)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Frames, atoms, 3."""
-        return len(self._offsets), len(self._atoms), 3
-
-    def __len__(self) -> int:
-        return len(self._offsets)
-
-    def __getitem__(self, key: Any, /) -> Positions:
-        rows = np.arange(len(self))[key]
-        wanted, place = np.unique(rows, return_inverse=True)
-        found = np.empty((len(wanted), *self.shape[1:]), np.float32)
-        with self._open() as trajectory:
-            for run in np.split(np.arange(len(wanted)), np.flatnonzero(np.diff(wanted) != 1) + 1):
-                if len(run):
-                    found[run[0] : run[-1] + 1] = self._read(trajectory, int(wanted[run[0]]), len(run))
-        in_order = rows.ndim == 1 and np.array_equal(rows, wanted)
-        return found if in_order else found[place.reshape(rows.shape)]
-
-    def digest(self) -> str:
-        """SHA-256 of the file and the atoms."""
-        with self._path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() + hashlib.sha256(self._atoms.tobytes()).hexdigest()
-
-    def stamp(self) -> str:
-        """Where the file is, its size, when it was last written to or put there; and the atoms."""
-        path, atoms = self._path.resolve(), hashlib.sha256(self._atoms.tobytes()).hexdigest()
-        told = path.stat()
-        return f"{path}|{told.st_size}|{told.st_mtime_ns}|{told.st_ctime_ns}|{atoms}"
+        self._offsets = _frame_offsets(Path(path), n_atoms)
+        super().__init__(Path(path), atoms, len(self._offsets))
 
     def _open(self) -> Any:
         from mdtraj.formats import XTCTrajectoryFile
@@ -85,15 +55,16 @@ class XtcFrames:
         trajectory.offsets = self._offsets
         return trajectory
 
-    def _read(self, trajectory: Any, start: int, count: int) -> Positions:
+    def _read(self, handle: Any, start: int, count: int) -> tuple[Positions, FloatArray | None]:
         try:
-            trajectory.seek(start)
-            found: Positions = trajectory.read(count, atom_indices=self._atoms)[0] * np.float32(10)
+            handle.seek(start)
+            xyz, _, _, box = handle.read(count, atom_indices=self._atoms)
         except (OSError, RuntimeError) as error:
             raise InputError(f"{self._path}: broken from frame {start + 1} on ({error})") from error
-        if len(found) < count:
-            raise InputError(f"{self._path}: broken in frame {start + len(found) + 1}")
-        return found
+        if len(xyz) < count:
+            raise InputError(f"{self._path}: broken in frame {start + len(xyz) + 1}")
+        found: Positions = xyz * np.float32(10)
+        return found, None if box is None else box.astype(np.float64) * 10
 
 
 def _frame_offsets(path: Path, n_atoms: int) -> npt.NDArray[np.int64]:

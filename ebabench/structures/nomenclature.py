@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.structures.ensembles import Atoms
+from ebabench.structures.ensembles import ONE_TO_THREE, THREE_TO_ONE, Atoms
 
 _RESIDUES = {
     "HSD": "HIS", "HSE": "HIS", "HSP": "HIS", "HIE": "HIS", "HID": "HIS", "HIP": "HIS",
-    "CYX": "CYS", "CYM": "CYS", "CYS2": "CYS", "ASH": "ASP", "ASPP": "ASP", "GLH": "GLU", "GLUP": "GLU",
-    "LYN": "LYS", "LSN": "LYS", "ARN": "ARG", "TYM": "TYR", "MSE": "MET",
+    "HISD": "HIS", "HISE": "HIS", "HISH": "HIS", "HIS1": "HIS", "HIS2": "HIS", "HISA": "HIS", "HISB": "HIS",
+    "CYX": "CYS", "CYM": "CYS", "CYS1": "CYS", "CYS2": "CYS", "CYSH": "CYS", "CYN": "CYS",
+    "ASH": "ASP", "ASPP": "ASP", "ASPH": "ASP", "GLH": "GLU", "GLUP": "GLU", "GLUH": "GLU",
+    "LYN": "LYS", "LSN": "LYS", "LYSN": "LYS", "LYSH": "LYS", "LYP": "LYS", "ARN": "ARG", "ARGN": "ARG",
+    "TYM": "TYR", "MSE": "MET",
 }  # fmt: skip
 
 # Force fields call the two oxygens of the C-terminus by many names; which of the two is O is a convention.
@@ -26,6 +32,7 @@ _ATOMS = {
     "O''": "OXT",
 }
 _IN_RESIDUE = {("ILE", "CD"): "CD1", ("MET", "SE"): "SD"}
+_TERMINAL_NAME = 4  # letters of NMET and CSER, which Amber's residues at the ends of a chain are called
 
 
 def is_hydrogen(names: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
@@ -34,15 +41,52 @@ def is_hydrogen(names: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
     return np.char.startswith(letters, "H") | np.char.startswith(letters, "D")
 
 
+@cache
+def canonical_residue(name: str) -> str:
+    """Return the PDB name of a residue under any of the usual aliases.
+
+    Protonation states and Amber's terminal residues are aliases; a chemically modified residue is none.
+
+    Example:
+        >>> [canonical_residue(name) for name in ("HSD", "NMET", "CHIE", "SEP")]
+        ['HIS', 'MET', 'HIS', 'SEP']
+    """
+    if len(name) == _TERMINAL_NAME and name[0] in "NC" and (name[1:] in THREE_TO_ONE or name[1:] in _RESIDUES):
+        name = name[1:]
+    return _RESIDUES.get(name, name)
+
+
+@cache
+def parent_residue(name: str) -> str | None:
+    """Return the standard amino acid that a residue is or derives from; None if it is no amino acid.
+
+    The chemical component dictionary of the PDB knows the parents (gemmi's table of it). "UNK" stands for an amino acid
+    without a standard parent.
+
+    Example:
+        >>> [parent_residue(name) for name in ("HID", "SEP", "TPO", "HOH", "PLM")]
+        ['HIS', 'SER', 'THR', None, None]
+    """
+    import gemmi
+
+    name = canonical_residue(name)
+    if name in THREE_TO_ONE:
+        return name
+    known = gemmi.find_tabulated_residue(name)
+    if not known.is_amino_acid():
+        return None
+    return ONE_TO_THREE.get(known.one_letter_code.upper(), "UNK")
+
+
 def canonical(atoms: Atoms) -> Atoms:
     """The same atoms under PDB version 3 names: HSD is HIS, CD of ILE is CD1, selenomethionine is methionine."""
-    residue_name = _renamed(atoms.residue_name, _RESIDUES)
-    name = _renamed(atoms.name, _ATOMS)
+    residue_name = _renamed(atoms.residue_name, canonical_residue)
+    name = _renamed(atoms.name, lambda name: _ATOMS.get(name, name))
     for (residue, alias), proper in _IN_RESIDUE.items():
         name = np.where((residue_name == residue) & (name == alias), proper, name)
     return Atoms(name, residue_name, atoms.residue)
 
 
-def _renamed(names: npt.NDArray[np.str_], aliases: dict[str, str]) -> npt.NDArray[np.str_]:
+def _renamed(names: npt.NDArray[np.str_], proper: Callable[[str], str]) -> npt.NDArray[np.str_]:
     unique, inverse = np.unique(names, return_inverse=True)
-    return np.array([aliases.get(str(name), str(name)) for name in unique], dtype=np.str_)[inverse]
+    return np.array([proper(str(name)) for name in unique], dtype=np.str_)[inverse]

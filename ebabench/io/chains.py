@@ -1,0 +1,215 @@
+"""The protein in a file: its chains, told from waters, ions, ligands and caps; one of them as an ensemble."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ebabench.errors import InputError
+from ebabench.io.frames import FileAtoms, Frames
+from ebabench.structures import Atoms, Ensemble
+from ebabench.structures.arrays import FloatArray, IndexArray, Positions
+from ebabench.structures.nomenclature import canonical, parent_residue
+from ebabench.structures.periodic import spanning_tree
+
+_PEPTIDE_BOND = 2.5  # angstrom: no C of one residue and N of the next are nearer without a bond between them
+_BACKBONE_BOND = 2.0  # angstrom, N to CA and CA to C
+_CA_STEP = 5.0  # angstrom, between C-alphas of neighbours
+_CAPS = frozenset(("ACE", "NME", "NMA", "NH2", "NHE", "NAC", "FOR"))
+
+
+@dataclass(frozen=True)
+class ProteinChain:
+    """One chain of amino acids in a file.
+
+    ``identifier``: its name in the file, the empty string where it has none. ``rows``: its atoms, hydrogens included,
+    residue after residue, each in the order of the file. ``residues``: how many there are.
+    """
+
+    identifier: str
+    rows: IndexArray
+    residues: int
+
+    def __str__(self) -> str:
+        """What a message calls the chain."""
+        return f"{self.identifier or 'without a name'} ({self.residues} residues)"
+
+
+def protein_chains(atoms: FileAtoms, positions: Positions) -> list[ProteinChain]:
+    """Return the chains of amino acids in a file, in file order.
+
+    A residue counts as an amino acid if it has a C-alpha and is one by name, or has a bonded backbone N, CA, C. Another
+    chain begins with another chain identifier; and, where no peptide bond leads on, behind a TER record, where residue
+    numbers do not rise, and between the polymer and HETATM records. Where a file has longer chains, a single amino acid
+    on its own is a ligand.
+
+    Args:
+        atoms: the N atoms.
+        positions: [N, 3] in angstrom, by which peptide bonds are known.
+    """
+    order = np.argsort(atoms.residue, kind="stable")
+    starts = np.flatnonzero(np.diff(atoms.residue[order], prepend=-1))
+    residues = [_Residue(rows, atoms, positions) for rows in np.split(order, starts[1:])] if len(order) else []
+    chains: list[list[_Residue]] = []
+    for residue in residues:
+        if not residue.is_amino_acid:
+            continue
+        if chains and not _begins(chains[-1][-1], residue):
+            chains[-1].append(residue)
+        else:
+            chains.append([residue])
+    if any(len(chain) > 1 for chain in chains):
+        chains = [chain for chain in chains if len(chain) > 1]
+    return [ProteinChain(chain[0].chain, np.concatenate([r.rows for r in chain]), len(chain)) for chain in chains]
+
+
+def select_chain(frames: Frames, chain: str | None = None) -> Frames:
+    """Return the frames of one protein chain with its hydrogens, residue after residue.
+
+    Waters, ions, ligands, caps and other chains are left out, and ``notes`` say so.
+
+    Args:
+        frames: a file's.
+        chain: the identifier of the chain that is meant; None for the only one.
+
+    Raises:
+        InputError: what ``chain_rows`` raises.
+    """
+    rows = chain_rows(frames, chain)
+    left = np.ones(len(frames.atoms), bool)
+    left[rows] = False
+    others = Counter(_residue_names(frames.atoms.take(np.flatnonzero(left))))
+    return frames.take(rows).noted(f"left out: {_some(others)}" if others else "")
+
+
+def chain_rows(frames: Frames, chain: str | None = None) -> IndexArray:
+    """Return the atoms of one protein chain, hydrogens included, as rows of ``frames.atoms``.
+
+    Args:
+        frames: a file's.
+        chain: the identifier of the chain that is meant; None for the only one.
+
+    Raises:
+        InputError: ``structure.no-protein``; ``structure.several-chains``, none is named, or two have that name;
+            ``structure.unknown-chain``.
+    """
+    found = protein_chains(frames.atoms, frames.first())
+    source = frames.source
+    if not found:
+        raise InputError(
+            f"{source}: no protein in it: no residue has a C-alpha and is an amino acid (there are "
+            f"{_some(Counter(_residue_names(frames.atoms)))})",
+            code="structure.no-protein",
+            file=source,
+        )
+    named = [one for one in found if chain is None or one.identifier == chain]
+    if not named:
+        listed = ", ".join(map(str, found))
+        raise InputError(
+            f"{source}: no chain {chain} in it; its chains are {listed}", code="structure.unknown-chain", file=source
+        )
+    if len(named) > 1:
+        what = "one is expected: name it (--chain)" if chain is None else f"one of the name {chain} is expected"
+        raise InputError(
+            f"{source}: {len(named)} protein chains, {', '.join(map(str, named))}, where {what}, or take the others "
+            "out of the file",
+            code="structure.several-chains",
+            file=source,
+        )
+    return named[0].rows
+
+
+def heavy_atoms(frames: Frames) -> tuple[Frames, Atoms]:
+    """Return the frames without hydrogens, and their table of atoms under PDB names.
+
+    Args:
+        frames: one protein chain, as ``select_chain`` gives it.
+
+    Raises:
+        InputError: ``structure.duplicate-atom``, a residue has an atom twice.
+    """
+    index = np.flatnonzero(~frames.atoms.hydrogen)
+    heavy = frames.take(index)
+    hydrogens = len(frames.atoms) - len(index)
+    _, residue = np.unique(heavy.atoms.residue, return_inverse=True)
+    atoms = canonical(Atoms(heavy.atoms.name, heavy.atoms.residue_name, residue.astype(np.int64)))
+    seen: set[tuple[int, str]] = set()
+    for row, key in enumerate(zip(atoms.residue.tolist(), atoms.name.tolist(), strict=True)):
+        if key in seen:
+            raise InputError(
+                f"{frames.source}: {heavy.atoms.label(row)} has atom {key[1]} more than once",
+                code="structure.duplicate-atom",
+                file=frames.source,
+            )
+        seen.add(key)
+    stored = heavy.positions
+    if not isinstance(stored, np.ndarray):
+        heavy = replace(heavy, positions=stored.whole(spanning_tree(atoms)))
+    return heavy.noted(f"{hydrogens} hydrogens are left out" if hydrogens else ""), atoms
+
+
+def to_ensemble(frames: Frames, target: str, *, chain: str | None = None) -> Ensemble:
+    """Return the heavy atoms of one protein chain as an ensemble; frames on disk are read.
+
+    Args:
+        frames: a file's, or a trajectory's.
+        target: the name of the target.
+        chain: the identifier of the chain that is meant; None for the only one.
+
+    Raises:
+        InputError: there is no such chain, or a residue has an atom twice.
+    """
+    heavy, atoms = heavy_atoms(select_chain(frames, chain))
+    return Ensemble(target, atoms, np.asarray(heavy.positions[:], np.float32), weights=heavy.weights)
+
+
+class _Residue:
+    """One residue of a file: what is asked of it when chains are told apart."""
+
+    def __init__(self, rows: IndexArray, atoms: FileAtoms, positions: Positions) -> None:
+        first = int(rows[0])
+        self.rows = rows
+        self.chain, self.segment = str(atoms.chain[first]), int(atoms.segment[first])
+        self.hetero = bool(atoms.hetero[first])
+        digits = str(atoms.number[first]).rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+        self.number = int(digits) if digits.lstrip("-").isdecimal() else None
+        self.places: dict[str, FloatArray] = {}
+        for row in rows.tolist():
+            if atoms.name[row] in ("N", "CA", "C"):
+                self.places[str(atoms.name[row])] = positions[row]
+        name = str(atoms.residue_name[first])
+        self.is_amino_acid = "CA" in self.places and name not in _CAPS
+        self.is_amino_acid &= parent_residue(name) is not None or self._is_backbone()
+
+    def _is_backbone(self) -> bool:
+        if not {"N", "CA", "C"} <= self.places.keys():
+            return False
+        lengths = [np.linalg.norm(self.places[name] - self.places["CA"]) for name in ("N", "C")]
+        return bool(max(lengths) < _BACKBONE_BOND)
+
+    def leads_to(self, other: _Residue) -> bool:
+        """Whether a peptide bond leads to the other residue, or its C-alpha is a neighbour's."""
+        if "C" in self.places and "N" in other.places:
+            return float(np.linalg.norm(self.places["C"] - other.places["N"])) < _PEPTIDE_BOND
+        return float(np.linalg.norm(self.places["CA"] - other.places["CA"])) < _CA_STEP
+
+
+def _begins(last: _Residue, residue: _Residue) -> bool:
+    """Whether another chain begins with this residue."""
+    if residue.chain != last.chain:
+        return True
+    falls = residue.number is not None and last.number is not None and residue.number < last.number
+    apart = residue.segment != last.segment or falls or residue.hetero != last.hetero
+    return apart and not last.leads_to(residue)
+
+
+def _residue_names(atoms: FileAtoms) -> list[str]:
+    first = np.unique(atoms.residue, return_index=True)[1]
+    return [str(name) for name in atoms.residue_name[first]]
+
+
+def _some(names: Counter[str]) -> str:
+    shown = [f"{count} {name}" for name, count in names.most_common(5)]
+    return ", ".join(shown) + (f" and {len(names) - 5} other kinds" if len(names) > 5 else "")

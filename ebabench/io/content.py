@@ -1,0 +1,36 @@
+"""The bytes of a file, unpacked where its name says that it is packed."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+from ebabench.errors import InputError
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix in lower case, without that of gzip.
+
+    Example:
+        >>> suffix_of(Path("X.PDB.gz"))
+        '.pdb'
+    """
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def read_content(path: Path) -> bytes:
+    """Return the content of a file; that of a gzipped one (``.gz``) unpacked.
+
+    Raises:
+        InputError: ``file.missing``; ``file.broken``, it cannot be read or unpacked.
+    """
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix.lower() == ".gz" else data
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file", code="file.missing", file=str(path)) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(
+            f"{path}: cannot be read, or truncated ({error})", code="file.broken", file=str(path)
+        ) from error

@@ -1,0 +1,187 @@
+"""The atom records of mmCIF and BinaryCIF files, in file order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ebabench.errors import InputError
+from ebabench.io.frames import Rows, assemble
+from ebabench.io.models import Models
+from ebabench.structures.arrays import FloatArray
+
+_Text = npt.NDArray[np.str_]
+_COORDINATES = ("Cartn_x", "Cartn_y", "Cartn_z")
+_COLUMNS = (
+    *_COORDINATES, "group_PDB", "type_symbol", "label_atom_id", "auth_atom_id", "label_alt_id", "label_comp_id",
+    "auth_comp_id", "label_asym_id", "auth_asym_id", "label_seq_id", "auth_seq_id", "pdbx_PDB_ins_code",
+    "pdbx_PDB_model_num",
+)  # fmt: skip
+
+
+def parse_mmcif(data: bytes, source: str) -> list[Models]:
+    """Return the models of an mmCIF file, consecutive ones of the same atom records together.
+
+    Every data block with atoms counts; a block that repeats model numbers of an earlier one adds further models.
+
+    Args:
+        data: the file, unpacked.
+        source: what messages call the file.
+
+    Raises:
+        InputError: ``structure.no-atoms``; ``structure.not-a-number``; ``structure.broken``, no CIF at all.
+    """
+    import gemmi
+
+    try:
+        document = gemmi.cif.read_string(data.decode())
+    except (RuntimeError, ValueError) as error:
+        raise _broken(source, error) from error
+    blocks = []
+    for block in document:
+        found = {name: block.find_values(f"_atom_site.{name}") for name in _COLUMNS}
+        columns = {name: np.array([_plain(text) for text in column]) for name, column in found.items() if len(column)}
+        if columns:
+            blocks.append(columns)
+    return _models(blocks, source)
+
+
+def parse_binary_cif(data: bytes, source: str) -> list[Models]:
+    """Return the models of a BinaryCIF file; see ``parse_mmcif``.
+
+    Raises:
+        InputError: what ``parse_mmcif`` raises; ``structure.package-missing``, biotite is not installed.
+    """
+    try:
+        from biotite.structure.io.pdbx import BinaryCIFFile
+    except ImportError as error:
+        raise InputError(
+            f"{source}: BinaryCIF is read with the package biotite: pip install 'ebabench[bcif]', or convert the file "
+            "to mmCIF",
+            code="structure.package-missing",
+            file=source,
+        ) from error
+    import io
+
+    try:
+        blocks = [block["atom_site"] for block in BinaryCIFFile.read(io.BytesIO(data)).values() if "atom_site" in block]
+        columns = [{name: _decoded(block[name]) for name in _COLUMNS if name in block} for block in blocks]
+    except Exception as error:
+        raise InputError(
+            f"{source}: broken, truncated, or not BinaryCIF ({error or type(error).__name__})",
+            code="structure.broken",
+            file=source,
+        ) from error
+    return _models(columns, source)
+
+
+def _plain(text: str) -> str:
+    import gemmi
+
+    return "" if gemmi.cif.is_null(text) else gemmi.cif.as_string(text)
+
+
+def _decoded(column: Any) -> _Text:
+    values = np.asarray(column.as_array()).astype(np.str_)
+    if column.mask is not None:
+        values = np.where(np.asarray(column.mask.array) != 0, "", values)
+    return values
+
+
+def _models(blocks: Iterable[Mapping[str, _Text]], source: str) -> list[Models]:
+    parts: list[Models] = []
+    count = 0
+    for columns in blocks:
+        if missing := [name for name in _COORDINATES if name not in columns]:
+            raise InputError(f"{source}: _atom_site lacks {', '.join(missing)}", code="structure.broken", file=source)
+        coordinates = _coordinates(columns, source)
+        rows = _rows(columns, source)
+        number = columns.get("pdbx_PDB_model_num", np.full(len(coordinates), "1"))
+        starts = np.flatnonzero(number[1:] != number[:-1]) + 1
+        previous: tuple[Rows, npt.NDArray[np.int64]] | None = None
+        for start, stop in zip([0, *starts.tolist()], [*starts.tolist(), len(number)], strict=True):
+            count += 1
+            own = rows.part(start, stop)
+            if previous and all(np.array_equal(a, b) for a, b in zip(own, previous[0], strict=True)):
+                positions = coordinates[start:stop][previous[1]].astype(np.float32)
+                parts.append(parts[-1]._replace(label=f"model {count}", positions=positions[None]))
+                continue
+            atoms, kept = assemble(own)
+            previous = own, kept
+            positions = coordinates[start:stop][kept].astype(np.float32)
+            parts.append(Models(f"model {count}", atoms, positions[None]))
+    if not parts:
+        raise InputError(f"{source}: no atoms in it", code="structure.no-atoms", file=source)
+    return parts
+
+
+def _coordinates(columns: Mapping[str, _Text], source: str) -> FloatArray:
+    import gemmi
+
+    found = np.empty((len(columns["Cartn_x"]), 3))
+    for axis, name in enumerate(_COORDINATES):
+        try:
+            found[:, axis] = columns[name].astype(np.float64)
+        except ValueError:
+            # Numbers may have their standard uncertainty beside them: 1.234(5).
+            found[:, axis] = [gemmi.cif.as_number(text) for text in columns[name]]
+    if not np.isfinite(found).all():
+        row, axis = (int(where[0]) for where in np.nonzero(~np.isfinite(found)))
+        raise InputError(
+            f"{source}: {_COORDINATES[axis]} of atom {row + 1} is {str(columns[_COORDINATES[axis]][row])!r}, no number",
+            code="structure.not-a-number",
+            file=source,
+            atom=row + 1,
+        )
+    return found
+
+
+def _rows(columns: Mapping[str, _Text], source: str) -> Rows:
+    size = len(columns["Cartn_x"])
+
+    def column(*names: str) -> _Text:
+        """The first of the columns that the file has; later ones fill its gaps."""
+        found = np.full(size, "")
+        for name in names:
+            if name in columns:
+                found = np.where(found == "", columns[name], found)
+        return found
+
+    name, residue_name = column("auth_atom_id", "label_atom_id"), column("auth_comp_id", "label_comp_id")
+    if (name == "").any() or (residue_name == "").any():
+        raise InputError(
+            f"{source}: _atom_site has atoms without a name or a residue name", code="structure.broken", file=source
+        )
+    chain = column("auth_asym_id", "label_asym_id")
+    number = np.char.add(column("auth_seq_id", "label_seq_id"), column("pdbx_PDB_ins_code"))
+    label = column("label_seq_id")
+    polymer = label != ""
+    if _distinct(chain[polymer], label[polymer]) > _distinct(chain[polymer], number[polymer]):
+        number = np.where(polymer, label, number)
+    return Rows(
+        name=name,
+        residue_name=residue_name,
+        chain=chain,
+        number=number,
+        altloc=column("label_alt_id"),
+        element=np.char.upper(column("type_symbol")),
+        hetero=column("group_PDB") == "HETATM",
+        segment=_changes(column("label_asym_id")),
+    )
+
+
+def _distinct(chain: _Text, number: _Text) -> int:
+    return len(set(zip(chain.tolist(), number.tolist(), strict=True)))
+
+
+def _changes(column: _Text) -> npt.NDArray[np.int64]:
+    return np.cumsum(np.concatenate([[False], column[1:] != column[:-1]])).astype(np.int64)
+
+
+def _broken(source: str, error: Exception) -> InputError:
+    return InputError(
+        f"{source}: broken, truncated or of another format ({error})", code="structure.broken", file=source
+    )

@@ -1,0 +1,104 @@
+"""Ensembles in npz files: what ``write_ensemble`` leaves, and the same arrays by anyone else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ebabench.errors import InputError
+from ebabench.io.frames import Frames, Rows, assemble
+from ebabench.structures import Ensemble
+
+_REQUIRED = ("positions", "name", "residue_name", "residue")
+_Arrays = dict[str, npt.NDArray[Any]]
+
+
+def read_npz(path: Path) -> Frames:
+    """Return the frames in an npz file.
+
+    The file has ``positions`` [F, N, 3] in angstrom, and ``name``, ``residue_name`` and ``residue`` (an integer, one
+    and the same for all atoms of a residue) [N]. ``weights`` [F] and ``chain`` [N] may be there, too.
+
+    Raises:
+        InputError: ``npz.broken``; ``npz.keys``, arrays are missing; ``npz.shape``.
+    """
+    arrays = read_arrays(path)
+    return _frames(arrays, path)
+
+
+def read_arrays(path: Path) -> _Arrays:
+    """Return all arrays in an npz file. Nothing in it is executed.
+
+    Raises:
+        InputError: ``npz.broken``, the file is cut, damaged or of another format.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return {name: data[name] for name in data.files}
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file", code="file.missing", file=str(path)) from error
+    except Exception as error:  # zipfile and numpy raise what they like on damaged files
+        raise InputError(
+            f"{path}: cannot be read as npz: cut, damaged or of another format ({error or type(error).__name__})",
+            code="npz.broken",
+            file=str(path),
+        ) from error
+
+
+def write_ensemble(ensemble: Ensemble, path: Path | str) -> None:
+    """Write an npz file that ``load_ensemble`` gives back unchanged; the same ensemble gives the same bytes."""
+    path = Path(path)
+    arrays: _Arrays = {
+        "positions": ensemble.positions.astype(np.float32),
+        "name": ensemble.atoms.name,
+        "residue_name": ensemble.atoms.residue_name,
+        "residue": ensemble.atoms.residue,
+        "held_out": np.array(ensemble.held_out, np.int64),
+        "random_weights": np.array(ensemble.random_weights),
+    }
+    if ensemble.weights is not None:
+        arrays["weights"] = ensemble.weights
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    temporary.replace(path)
+
+
+def _frames(arrays: _Arrays, path: Path) -> Frames:
+    if missing := sorted(set(_REQUIRED) - arrays.keys()):
+        raise InputError(
+            f"{path}: lacks {', '.join(missing)}; an ensemble in npz has positions [F, N, 3] in angstrom, and name, "
+            "residue_name and residue [N]",
+            code="npz.keys",
+            file=str(path),
+        )
+    positions, residue = arrays["positions"], arrays["residue"]
+    size, frames = residue.size, len(positions) if positions.ndim else 0
+    wrong = ""
+    if positions.ndim != 3 or positions.shape[1:] != (size, 3) or not size:
+        wrong = f"positions have shape {list(positions.shape)}, the table of atoms {size} rows"
+    elif not frames:
+        wrong = "no conformations"
+    elif not np.issubdtype(positions.dtype, np.floating) or not np.issubdtype(residue.dtype, np.integer):
+        wrong = f"positions are {positions.dtype} and residue is {residue.dtype}, not floating-point and integer"
+    for key, length in (
+        ("name", size),
+        ("residue_name", size),
+        ("residue", size),
+        ("chain", size),
+        ("weights", frames),
+    ):
+        if not wrong and key in arrays and arrays[key].shape != (length,):
+            wrong = f"{key} has shape {list(arrays[key].shape)}, expected [{length}]"
+    if wrong:
+        raise InputError(f"{path}: {wrong}", code="npz.shape", file=str(path))
+    blank, zero = np.full(size, ""), np.zeros(size, np.int64)
+    text = {key: arrays[key].astype(np.str_) for key in ("name", "residue_name")}
+    chain = arrays["chain"].astype(np.str_) if "chain" in arrays else blank
+    number = (residue + 1).astype(np.str_)
+    rows = Rows(text["name"], text["residue_name"], chain, number, blank, blank, zero > 0, zero)
+    atoms, kept = assemble(rows)
+    return Frames(str(path), atoms, positions[:, kept].astype(np.float32), weights=arrays.get("weights"))

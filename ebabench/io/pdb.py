@@ -1,0 +1,143 @@
+"""The atom records of PDB files, in file order. A coordinate that is not a number is refused with its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from ebabench.errors import InputError
+from ebabench.io.frames import Rows, assemble
+from ebabench.io.models import Models
+from ebabench.io.multimodel_pdb import same_but_for_coordinates
+from ebabench.structures.arrays import FloatArray, IndexArray
+from ebabench.structures.nomenclature import canonical_residue, parent_residue
+
+_RECORD = re.compile(rb"^(?:(ATOM [ \d]|HETATM)|(MODEL(?=[\s\d]|$)|ENDMDL|END(?=\s|$))|(TER(?=\s|$)))", re.MULTILINE)
+_X, _END, _AFTER, _WIDTH = 30, 54, 72, 80
+_STANDARD = re.compile(rb" *-?\d*\.\d{3}")  # F8.3, as the format demands
+_NUMBER = re.compile(rb" *[-+]?(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)? *")
+_Table = npt.NDArray[np.uint8]
+
+
+def parse_pdb(data: bytes, source: str) -> list[Models]:
+    """Return the models of a PDB file, consecutive ones of the same atom records together.
+
+    MODEL, ENDMDL and END records separate models. Neither numbers of models nor serial numbers of atoms are read.
+
+    Args:
+        data: the file, unpacked.
+        source: what messages call the file.
+
+    Raises:
+        InputError: ``structure.no-atoms``; ``structure.not-a-number``, which names the line.
+    """
+    plain = same_but_for_coordinates(data)
+    if plain:
+        data = plain[0]
+    parts: list[tuple[str, Rows, list[FloatArray]]] = []
+    identity: _Table | None = None
+    for number, (starts, segment) in enumerate(_models(data), 1):
+        table = _lines(data, starts)
+        coordinates = _coordinates(table, starts, data, source)
+        own = np.delete(table, np.s_[_X:_AFTER], axis=1)
+        own[:, 6:11] = 0  # serial numbers
+        if identity is None or not np.array_equal(own, identity):
+            identity = own
+            parts.append((f"model {number}", _rows(table, segment), []))
+        parts[-1][2].append(coordinates)
+    if not parts:
+        raise InputError(f"{source}: no atoms in it", code="structure.no-atoms", file=source)
+    models = []
+    for label, rows, frames in parts:
+        atoms, kept = assemble(rows)
+        positions = plain[1] if plain else np.array(frames)
+        models.append(Models(label, atoms, positions[:, kept].astype(np.float32)))
+    return models
+
+
+def _models(data: bytes) -> Iterator[tuple[IndexArray, IndexArray]]:
+    """Where the atom records of every model begin, in bytes, and how many TER records come before each."""
+    starts: list[int] = []
+    segments: list[int] = []
+    segment = 0
+    for match in _RECORD.finditer(data):
+        if match[1]:
+            starts.append(match.start())
+            segments.append(segment)
+        elif match[3]:
+            segment += 1
+        else:
+            if starts:
+                yield np.array(starts, np.int64), np.array(segments, np.int64)
+            starts, segments, segment = [], [], 0
+    if starts:
+        yield np.array(starts, np.int64), np.array(segments, np.int64)
+
+
+def _lines(data: bytes, starts: IndexArray) -> _Table:
+    """The records as a table of characters [N, 80], filled up with spaces."""
+    lines = [data[start : start + _WIDTH].split(b"\n", 1)[0].rstrip(b"\r") for start in starts.tolist()]
+    return np.frombuffer(b"".join(line.ljust(_WIDTH) for line in lines), np.uint8).reshape(-1, _WIDTH)
+
+
+def _coordinates(table: _Table, starts: IndexArray, data: bytes, source: str) -> FloatArray:
+    """The positions [N, 3] of the records."""
+    fields = [field.tobytes() for field in np.ascontiguousarray(table[:, _X:_END]).reshape(-1, 8)]
+    standard = [_STANDARD.fullmatch(field) is not None for field in fields]
+    if not all(standard):
+        # Another program's layout of numbers is read if it is used throughout.
+        if any(standard):
+            wrong = standard.index(False)
+        else:
+            wrong = next((k for k, field in enumerate(fields) if not _NUMBER.fullmatch(field)), -1)
+        if wrong >= 0:
+            start = int(starts[wrong // 3])
+            line = data.count(b"\n", 0, start) + 1
+            shown = bytes(table[wrong // 3, _X:_END]).decode("ascii", "replace")
+            raise InputError(
+                f"{source}, line {line}: the coordinates {shown!r} (columns 31 to 54) are not three numbers of the "
+                "form -123.456: the file is damaged or of another format",
+                code="structure.not-a-number",
+                file=source,
+                line=line,
+            )
+    return np.array(fields, "S8").astype(np.float64).reshape(-1, 3)
+
+
+def _rows(table: _Table, segment: IndexArray) -> Rows:
+    def column(first: int, last: int) -> npt.NDArray[np.str_]:
+        """Columns of the format, counted from 1."""
+        text = np.ascontiguousarray(table[:, first - 1 : last])
+        text = np.where(text < 128, text, ord("?")).astype(np.uint8)
+        return np.char.strip(text.view(f"S{last - first + 1}").reshape(-1).astype(np.str_))
+
+    residue_name, chain = column(18, 20), column(22, 22)
+    fourth = column(21, 21)
+    for name in np.unique(column(18, 21)[fourth != ""]).tolist():
+        # Column 21 is the fourth letter of a residue's name (NMET), or the first of a chain's.
+        rows = (column(18, 21) == name) & (fourth != "")
+        if canonical_residue(name) != name or parent_residue(name) or not parent_residue(name[:3]):
+            residue_name = np.where(rows, name, residue_name)
+        else:
+            chain = np.where(rows, np.char.add(fourth, chain), chain)
+    chain = np.where(chain == "", column(73, 76), chain)
+    return Rows(
+        name=column(13, 16),
+        residue_name=residue_name,
+        chain=chain,
+        number=column(23, 27),
+        altloc=column(17, 17),
+        element=_elements(column(77, 78)),
+        hetero=table[:, 0] == ord("H"),
+        segment=segment,
+    )
+
+
+def _elements(text: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
+    import gemmi
+
+    known = {name: name.upper() if gemmi.Element(name).atomic_number else "" for name in np.unique(text).tolist()}
+    return np.array([known[name] for name in text.tolist()], np.str_)

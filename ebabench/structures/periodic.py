@@ -1,0 +1,85 @@
+"""Molecules that a periodic boundary cuts, made whole along their bonds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ebabench.structures.arrays import FloatArray, IndexArray, Positions
+from ebabench.structures.bonds import peptide_bonds, residue_bonds
+from ebabench.structures.ensembles import Atoms
+
+
+class Bonds(NamedTuple):
+    """A spanning tree of a molecule, layer by layer from its root: ``child[k]`` [n_k] hangs on ``parent[k]`` [n_k]."""
+
+    child: tuple[IndexArray, ...]
+    parent: tuple[IndexArray, ...]
+
+
+def spanning_tree(atoms: Atoms) -> Bonds:
+    """Return a spanning tree of the chain along its bonds.
+
+    Atoms without a known bond hang on the C-alpha of their residue; residues without a peptide bond between them hang
+    together by their C-alphas.
+
+    Args:
+        atoms: heavy atoms of one chain under PDB names; every residue has a C-alpha.
+    """
+    neighbours: dict[int, list[int]] = {}
+    ca = {int(atoms.residue[row]): row for row in atoms.select("CA").tolist()}
+    within, between = residue_bonds(atoms).tolist(), peptide_bonds(atoms).tolist()
+    bonded = {row for pair in within for row in pair}
+    linked = {int(atoms.residue[first]) for first, _ in between}
+    gaps = [(ca[k], ca[k + 1]) for k in ca if k + 1 in ca and k not in linked]
+    loose = [(ca[residue], row) for row, residue in enumerate(atoms.residue.tolist()) if row not in bonded]
+    pairs = [*within, *between, *gaps, *((a, b) for a, b in loose if a != b)]
+    for a, b in pairs:
+        neighbours.setdefault(a, []).append(b)
+        neighbours.setdefault(b, []).append(a)
+    children, parents = [], []
+    layer, seen = [0], {0}
+    while layer:
+        found: dict[int, int] = {}
+        for atom in layer:
+            for other in neighbours.get(atom, ()):
+                if other not in seen:
+                    seen.add(other)
+                    found[other] = atom
+        layer = list(found)
+        if layer:
+            children.append(np.array(layer, np.int64))
+            parents.append(np.array(list(found.values()), np.int64))
+    return Bonds(tuple(children), tuple(parents))
+
+
+def make_whole(positions: Positions, box: FloatArray, bonds: Bonds) -> Positions:
+    """Return the frames with every molecule in one piece: along every bond, the nearest periodic image.
+
+    A frame in which the molecule is shorter than half the box along every axis is whole already; such frames, and
+    frames without a box, are returned as they are.
+
+    Args:
+        positions: [F, N, 3] in angstrom.
+        box: [F, 3, 3], box vectors as rows, in angstrom; zero where there is none.
+        bonds: a spanning tree of the N atoms.
+    """
+    volume = np.abs(np.linalg.det(box))
+    sides = np.linalg.norm(box, axis=2).min(1)
+    extent = (positions.max(1) - positions.min(1)).max(1)
+    cut = np.flatnonzero((volume > 1) & (extent > sides / 2))
+    if not len(cut):
+        return positions
+    inverse = np.linalg.inv(box[cut])
+    fractional = np.matmul(positions[cut].astype(np.float64), inverse)
+    images = np.zeros(fractional.shape)
+    for child, parent in zip(bonds.child, bonds.parent, strict=True):
+        images[:, child] = images[:, parent] - np.round(fractional[:, child] - fractional[:, parent])
+    moved = (images != 0).any((1, 2))
+    if not moved.any():
+        return positions
+    found = positions.copy()
+    shift = np.matmul(images[moved], box[cut][moved])
+    found[cut[moved]] = (positions[cut[moved]] + shift).astype(np.float32)
+    return found
