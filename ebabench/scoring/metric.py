@@ -1,4 +1,4 @@
-"""What a family of metrics is, for those who write one."""
+"""The definition of a family of metrics, and the registry of all families."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ from ebabench.system.registry import Registry, resolve
 
 @dataclass(frozen=True)
 class Metric:
-    """A family of numbers computed together. ``compute`` gives every per-target key of ``specs`` for one pair."""
+    """A family of numbers that are computed together.
+
+    Attributes:
+        name: Name of the family.
+        specs: One description per number.
+        compute: Returns a value for every spec without ``of``, by key, for one pair.
+        honours_weights: True if ``compute`` uses ``Pair.weights``. Otherwise the family is not available for an
+            ensemble with unequal statistical weights.
+    """
 
     name: str
     specs: tuple[MetricSpec, ...]
     compute: Callable[[Pair], Mapping[str, Value]]
+    honours_weights: bool = False
 
 
 def _families() -> Mapping[str, str]:
@@ -31,4 +40,4 @@ def _metric(name: str, location: str) -> Metric:
 
 
 METRICS: Registry[Metric] = Registry("metric", "ebabench.metrics", _families, _metric)
-"""The families of metrics: ``ebabench.metrics.FAMILIES`` and the entry points of that name (``module:attribute``)."""
+"""All families of metrics: ``ebabench.metrics.FAMILIES``, then the entry points of the group ``ebabench.metrics``."""

@@ -18,6 +18,7 @@ from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.geometry import principal_components, superpose
 from ebabench.structures.matching import match
 from ebabench.structures.nomenclature import canonical
+from ebabench.structures.torsions import TorsionTable, torsion_angles, torsion_table
 
 PROTOCOLS = ("corrected", "alphaflow")
 _SEED = 137
@@ -38,7 +39,7 @@ class Pair:
         atoms: the N atoms in common; residues counted without gaps.
         residue_index: [R], for every residue of ``atoms`` its index in the target's sequence.
         native: [N, 3], centered.
-        model: [S, N, 3], superposed.
+        model: [S, N, 3], superposed. Conformations of weight zero are left out.
         model_as_read: [S, N, 3], in the orientation of the model's file.
         reference: the replicas that count, as read.
         aligned: frames of the whole reference, whichever replicas count here.
@@ -48,6 +49,9 @@ class Pair:
         protocol: "corrected", or "alphaflow" for the published scorer with its faults.
         energy_protocol: how energies are computed, if at all.
         identity: says all that the reference's side depends on, if that is kept on disk.
+        torsions: the T torsions that ``atoms`` define.
+        weights: [S], statistical weights of sum 1 of the model's conformations; None for equal weights.
+        duplicates: how many of the model's conformations are copies of another one.
     """
 
     target: str
@@ -64,6 +68,9 @@ class Pair:
     protocol: str
     energy_protocol: str | None
     identity: str | None
+    torsions: TorsionTable
+    weights: FloatArray | None = None
+    duplicates: int = 0
 
     def __len__(self) -> int:
         return len(self.model)
@@ -109,6 +116,16 @@ class Pair:
     def md_draw_1000(self) -> IndexArray:
         """[1000], the draw behind distributions a residue."""
         return self._draws[2]
+
+    @cached_property
+    def model_torsions(self) -> Positions:
+        """[S, T], angles in radians of ``torsions`` in the model."""
+        return torsion_angles(self.model_as_read, self.torsions.quartets)
+
+    @property
+    def md_torsions(self) -> Positions:
+        """[F, T], angles in radians of ``torsions`` in all frames of the reference, in the order of ``md_ca``."""
+        return self.aligned.torsions(self.reference.numbers)
 
     @property
     def md_ca(self) -> Positions:
@@ -186,18 +203,22 @@ def make_pair(
 ) -> Pair:
     """Matches a model's ensemble with its reference and superposes both.
 
-    The replicas from which the ensemble was taken (``ensemble.held_out``) are dropped from the reference. ``aligned``
+    The replicas from which the ensemble was taken (``ensemble.held_out``) are dropped from the reference, and so are
+    conformations of weight zero from the model. Copies of conformations are counted and kept. ``aligned``
     is another pair's of the same reference: if it has the same atoms, frames are read and superposed once for both.
 
     Raises:
         InputError: the ensemble is of another sequence, or of no use: fewer than two frames, NaN, nanometres, mirrored,
-            torn by a periodic boundary, shifted against its sequence, with a frame twice.
+            torn by a periodic boundary, or shifted against its sequence.
     """
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)
     who = ensemble.target
-    if len(ensemble) < 2:
-        raise InputError(f"{who}: {len(ensemble)} frames; an ensemble has two or more")
+    weighed = slice(None) if ensemble.weights is None else np.flatnonzero(ensemble.weights)
+    weights = None if ensemble.weights is None else _equal_as_none(ensemble.weights[weighed])
+    frames = ensemble.positions[weighed]
+    if len(frames) < 2:
+        raise InputError(f"{who}: {len(frames)} frames; an ensemble has two or more")
     try:
         counted = reference.without(ensemble.held_out)
         found = match(ensemble.atoms, reference.target.atoms)
@@ -206,17 +227,17 @@ def make_pair(
     complete = canonical(reference.target.atoms)
     place, residue = np.unique(complete.residue[found.reference], return_inverse=True)
     atoms = Atoms(complete.name[found.reference], complete.residue_name[found.reference], residue)
-    positions = ensemble.positions[:, found.model].astype(np.float32)
+    positions = frames[:, found.model].astype(np.float32)
     native = reference.target.native[found.reference].astype(np.float32)
     validation.validate(f"{who}: native structure", atoms, place, native[None])
     validation.validate(who, atoms, place, positions)
     validation.validate_chirality(who, atoms, positions, native)
     validation.validate_register(who, atoms, place, positions, native)
     native = np.asarray(native - native.mean(0, dtype=np.float64), np.float32)
+    torsions = torsion_table(atoms, place)
     if aligned is None or not np.array_equal(aligned.atoms, found.reference):
-        aligned = SuperposedReference(reference, found.reference, native, atoms.select("CA"))
+        aligned = SuperposedReference(reference, found.reference, native, atoms.select("CA"), torsions.quartets)
     model = np.asarray(superpose(positions, native), np.float32)
-    validation.validate_no_duplicates(who, model, native)
     return Pair(
         target=who,
         atoms=atoms,
@@ -231,13 +252,21 @@ def make_pair(
         coverage=found.coverage,
         protocol=protocol,
         energy_protocol=energy_protocol,
-        identity=_identity(ensemble, counted, found.reference),
+        identity=_identity(ensemble, len(frames), counted, found.reference),
+        torsions=torsions,
+        weights=weights,
+        duplicates=validation.count_duplicates(model, native),
     )
 
 
-def _identity(ensemble: Ensemble, reference: Reference, in_reference: IndexArray) -> str | None:
+def _equal_as_none(weights: FloatArray) -> FloatArray | None:
+    """Return weights of sum 1, or None if they are equal: metrics then take the arithmetic of equal weights."""
+    return None if (weights == weights[0]).all() else weights
+
+
+def _identity(ensemble: Ensemble, samples: int, reference: Reference, in_reference: IndexArray) -> str | None:
     """None for what is soon computed, and for the floor's pairs, whose result is kept."""
     if ensemble.held_out or all(isinstance(replica, np.ndarray) for replica in reference.replicas):
         return None
     atoms = hashlib.sha256(in_reference.tobytes()).hexdigest()
-    return f"{reference_digest(reference)}|{atoms}|{len(ensemble)}"
+    return f"{reference_digest(reference)}|{atoms}|{samples}"

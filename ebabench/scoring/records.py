@@ -1,4 +1,4 @@
-"""What scoring says of one target: a Record. Written as JSON whose bytes depend on the numbers only."""
+"""The result of scoring one target: a Record. Its JSON bytes depend on the numbers only."""
 
 from __future__ import annotations
 
@@ -10,28 +10,36 @@ from typing import Any
 
 import numpy as np
 
-from ebabench.scoring.spec import NotAvailable, Value
+from ebabench.scoring.spec import Approximation, NotAvailable, Value
 
 
 @dataclass(frozen=True)
 class MetricValues:
-    """What the metrics say of one ensemble.
+    """The values of metrics for one ensemble.
 
-    ``values``: one number a key; NaN where the definition leaves it undefined (an empty union, say).
-    ``profiles``: one number an atom or residue, in single precision. ``reasons``: why a key has neither.
+    Attributes:
+        values: One number per key; NaN where the definition leaves it undefined (an empty union, for example).
+        profiles: One number per atom or residue, in single precision.
+        reasons: Why a key has neither.
+        standard_errors: Standard error of the values that are estimated from sub-samples.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
     profiles: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    standard_errors: Mapping[str, float] = field(default_factory=dict)
 
     @staticmethod
     def of(computed: Mapping[str, Value]) -> MetricValues:
-        """Figures from what a metric computed. An infinite number counts as not available."""
+        """Return what a metric computed, sorted by kind. An infinite number counts as not available."""
         values: dict[str, float] = {}
         profiles: dict[str, tuple[float, ...]] = {}
         reasons: dict[str, str] = {}
-        for key, value in computed.items():
+        errors: dict[str, float] = {}
+        for key, given in computed.items():
+            value = given
+            if isinstance(value, Approximation):
+                errors[key], value = float(value.standard_error), value.value
             if isinstance(value, NotAvailable):
                 reasons[key] = value.reason
             elif np.isinf(value).any():
@@ -40,16 +48,19 @@ class MetricValues:
                 values[key] = float(value)
             else:
                 profiles[key] = tuple(float(str(x)) for x in np.ravel(value).astype(np.float32))
-        return MetricValues(values, profiles, reasons)
+        return MetricValues(values, profiles, reasons, {key: errors[key] for key in errors if key in values})
 
     def joined(self, other: MetricValues) -> MetricValues:
-        """Both together; ``other`` wins where both have a key."""
+        """Return both together; ``other`` wins where both have a key."""
         return MetricValues(
-            {**self.values, **other.values}, {**self.profiles, **other.profiles}, {**self.reasons, **other.reasons}
+            {**self.values, **other.values},
+            {**self.profiles, **other.profiles},
+            {**self.reasons, **other.reasons},
+            {**self.standard_errors, **other.standard_errors},
         )
 
     def numbers(self, key: str) -> tuple[float, ...] | None:
-        """The value (as one number) or the profile of ``key``, NaN where undefined; None if it is not available."""
+        """Return the value (as one number) or the profile of ``key``, NaN where undefined; None if not available."""
         if key in self.values:
             return (self.values[key],)
         return self.profiles.get(key)
@@ -57,11 +68,23 @@ class MetricValues:
 
 @dataclass(frozen=True)
 class Record:
-    """One target of one run.
+    """The result for one target of one run.
 
-    ``floor``: the same figures for each replica of the reference as the model, against the other replicas, at the
-    model's number of samples. ``error``: why the target failed; it then has no figures. ``coverage``: the fraction
-    of the reference's heavy atoms that the model's ensemble has.
+    Attributes:
+        target: Name of the target.
+        sequence: One-letter sequence of the target.
+        tier: Kind of the reference.
+        n_samples: Number of conformations of the model.
+        n_reference_frames: Number of reference frames that the model is scored against.
+        coverage: Fraction of the reference's heavy atoms that the model's ensemble has.
+        metric_versions: Version of every metric, by key.
+        figures: Values of the metrics.
+        floor: The same values for each replica of the reference as the model, against the other replicas, at the
+            model's number of samples.
+        random_weights: True if the ensemble comes from an untrained network.
+        error: Why the target failed; it then has no values.
+        effective_samples: Kish's effective number of samples; NaN in records of earlier versions.
+        duplicates: How many conformations are copies of another one.
     """
 
     target: str
@@ -75,36 +98,50 @@ class Record:
     floor: tuple[MetricValues, ...] = ()
     random_weights: bool = False
     error: str | None = None
+    effective_samples: float = math.nan
+    duplicates: int = 0
 
     def to_json(self) -> str:
-        """Sorted keys, shortest exact representation of every number, NaN as null."""
-        return json.dumps(_null(asdict(self)), sort_keys=True, allow_nan=False) + "\n"
+        """Return JSON text with sorted keys, the shortest exact form of every number, and null for NaN."""
+        plain = asdict(self)
+        plain["figures"] = figures_to(self.figures)
+        plain["floor"] = [figures_to(replica) for replica in self.floor]
+        return json.dumps(_null(plain), sort_keys=True, allow_nan=False) + "\n"
 
     @staticmethod
     def from_json(text: str) -> Record:
-        """The record that was written. Raises ValueError (json's, or one that names a field) if it is not one."""
+        """Return the record that was written, by this or an earlier version.
+
+        Raises:
+            ValueError: The text is not a record. The message is that of json, or names a field.
+        """
         data = json.loads(text)
         try:
             figures = figures_from(data.pop("figures"))
             floor = tuple(figures_from(item) for item in data.pop("floor"))
-            return Record(**{**data, "coverage": _number(data["coverage"])}, figures=figures, floor=floor)
+            numbers = {"coverage": data["coverage"], "effective_samples": data.get("effective_samples")}
+            known = {**data, **{name: _number(value) for name, value in numbers.items()}}
+            return Record(**known, figures=figures, floor=floor)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a record: {error}") from error
 
 
 def figures_to(figures: MetricValues) -> dict[str, Any]:
-    """Plain data for JSON, NaN as None."""
+    """Return plain data for JSON, with None for NaN. Standard errors are written if there are any."""
     plain = _null(asdict(figures))
     assert isinstance(plain, dict)
+    if not figures.standard_errors:
+        del plain["standard_errors"]
     return plain
 
 
 def figures_from(data: Mapping[str, Any]) -> MetricValues:
-    """Figures from plain data."""
+    """Return the values from plain data."""
     return MetricValues(
         {key: _number(value) for key, value in data["values"].items()},
         {key: tuple(_number(value) for value in profile) for key, profile in data["profiles"].items()},
         dict(data["reasons"]),
+        {key: _number(value) for key, value in data.get("standard_errors", {}).items()},
     )
 
 

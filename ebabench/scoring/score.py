@@ -145,6 +145,8 @@ def score_target(
         figures=_joined([figures for (figures,) in own]),
         floor=tuple(_joined(replica) for replica in zip(*floors, strict=True)),
         random_weights=ensemble.random_weights,
+        effective_samples=ensemble.effective_samples,
+        duplicates=pair.duplicates,
     )
 
 
@@ -187,7 +189,11 @@ def measure(metrics: Sequence[Metric], pair: Pair) -> list[MetricValues]:
     """
     found = []
     for metric in metrics:
-        figures = MetricValues.of(metric.compute(pair))
+        if pair.weights is None or metric.honours_weights:
+            figures = MetricValues.of(metric.compute(pair))
+        else:
+            why = f"the metrics {metric.name!r} do not honour statistical weights"
+            figures = MetricValues(reasons={spec.key: why for spec in metric.specs if not spec.of})
         given = {*figures.values, *figures.profiles, *figures.reasons}
         if lacking := [spec.key for spec in metric.specs if not spec.of and spec.key not in given]:
             raise RunError(f"the metrics {metric.name!r} gave no {', '.join(lacking)}")

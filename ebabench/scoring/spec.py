@@ -1,7 +1,8 @@
-"""What a metric says of itself: one column of the tables, and a value or the reason why there is none."""
+"""What a metric says of itself (one column of the tables), and what it may return in place of a plain number."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,22 +15,48 @@ Aggregate = Literal["median", "mean", "pooled_median", "pearson", "pooled_pearso
 
 @dataclass(frozen=True)
 class NotAvailable:
-    """In place of a number: why there is none."""
+    """The reason why a metric has no value for a pair."""
 
     reason: str
 
 
-Value = float | FloatArray | NotAvailable
+@dataclass(frozen=True)
+class Approximation:
+    """A number that is estimated from sub-samples, because the exact computation takes too long.
+
+    Attributes:
+        value: Mean over the sub-samples.
+        standard_error: Standard error of that mean. It covers the choice of sub-samples only.
+    """
+
+    value: float
+    standard_error: float
+
+
+Value = float | FloatArray | Approximation | NotAvailable
 
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """One column of the tables.
+    """The description of one column of the tables.
 
-    A spec with empty ``of`` is a number (or a profile: an array, one value an atom) that the metric computes for each
-    target. ``of`` names the per-target keys from which an aggregate over the suite is made, where that is not simply
-    the key itself. ``better``: "reference" means that nearest to MD's own figure is best. ``version`` rises whenever
-    a number may change.
+    Attributes:
+        key: Name of the column.
+        version: Rises whenever a number may change.
+        title: What the number is, for a reader.
+        unit: Unit of the number; empty for none.
+        better: Where better lies. "reference" means that the value nearest to MD's own is best.
+        aggregate: How the values of all targets become one number; None for a column that has no such number.
+        needs: What a model must provide.
+        paper: Source of the definition: "arXiv:..." or "doi:...".
+        of: The per-target keys from which an aggregate over the suite is made, if these are not ``key`` alone. A spec
+            with empty ``of`` is a number, or a profile (an array with one value per atom or residue), that the metric
+            computes for each target.
+        depends_on_samples: True if the expected value depends on the number of samples.
+        reference_key: The per-target key of MD's own value, shown beside this one.
+        default_view: The families of suites (``Suite.family``) in whose short table this metric stands.
+        exact_up_to: The largest number of samples with an exact value. Above it, the value is an ``Approximation`` from
+            sub-samples (``ebabench.metrics.transport``). None if the value is always exact.
     """
 
     key: str
@@ -43,4 +70,11 @@ class MetricSpec:
     of: tuple[str, ...] = ()
     depends_on_samples: bool = False
     reference_key: str | None = None
-    """The per-target key that holds MD's own figure, shown beside this one."""
+    default_view: tuple[str, ...] = ()
+    exact_up_to: int | None = None
+
+
+def default_view(specs: Iterable[MetricSpec], family: str) -> tuple[MetricSpec, ...]:
+    """Return the specs of the short table of a family of suites; all specs if the family has no short table."""
+    given = tuple(specs)
+    return tuple(spec for spec in given if family in spec.default_view) or given

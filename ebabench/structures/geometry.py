@@ -35,20 +35,28 @@ def superpose(positions: Real, onto: Real, using: npt.NDArray[np.int64] | None =
     return moved
 
 
-def principal_components(frames: Real, components: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean [3N] and leading principal axes [components or fewer, 3N] of frames [F, N, 3], flattened.
+def principal_components(
+    frames: Real, components: int, weights: npt.NDArray[np.float64] | None = None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the mean [3N] and the leading principal axes [components or fewer, 3N] of frames [F, N, 3], flattened.
 
-    From the leading eigenvectors of the covariances of coordinates or of frames, whichever are fewer: no decomposition
-    of the whole. Covariances of many frames are summed block by block in double precision.
+    The axes are the leading eigenvectors of the covariance of coordinates or of frames, whichever is smaller. The
+    covariance of many frames is summed block by block in double precision.
+
+    Args:
+        frames: [F, N, 3].
+        components: How many axes.
+        weights: [F], statistical weights of sum 1; None for equal weights.
     """
     from scipy.linalg import eigh
 
     rows = frames.reshape(len(frames), -1)
-    mean = rows.mean(0, dtype=np.float64)
+    mean = rows.mean(0, dtype=np.float64) if weights is None else weights @ rows
     count, size = rows.shape
     components = min(components, count, size)
+    scale = None if weights is None else np.sqrt(weights)[:, None]
     if count < size:
-        away = rows - mean
+        away = rows - mean if scale is None else scale * (rows - mean)
         axes = away.T @ eigh(away @ away.T, subset_by_index=(count - components, count - 1))[1]
         length = np.linalg.norm(axes, axis=0)
         axes /= np.where(length > 0, length, 1)
@@ -56,6 +64,8 @@ def principal_components(frames: Real, components: int) -> tuple[npt.NDArray[np.
         covariance = np.zeros((size, size))
         for start in range(0, count, _BLOCK):
             block = (rows[start : start + _BLOCK] - mean).astype(rows.dtype)
+            if scale is not None:
+                block = scale[start : start + _BLOCK] * block
             covariance += block.T @ block
         axes = eigh(covariance, subset_by_index=(size - components, size - 1))[1]
     return mean, axes.T[::-1]

@@ -1,4 +1,4 @@
-"""What an ensemble must be before it is worth scoring: finite, in angstrom, whole, left-handed, no frame twice."""
+"""What an ensemble must be before it is worth scoring: finite, in angstrom, whole, left-handed. Copies are counted."""
 
 from __future__ import annotations
 
@@ -102,24 +102,28 @@ def validate_register(who: str, atoms: Atoms, place: IndexArray, positions: Posi
         raise InputError(f"{who}: the positions are shifted by {best:+d} residue against the sequence")
 
 
-def validate_no_duplicates(who: str, superposed: Positions, native: Positions) -> None:
-    """Raises InputError if two frames are one, whatever their orientation.
+def count_duplicates(superposed: Positions, native: Positions) -> int:
+    """Return how many frames are copies of another frame, whatever their orientation: frames less distinct frames.
 
-    Superposed on one structure, twins lie equally far from it: only neighbours in that distance are compared.
+    Superposed on one structure, copies lie equally far from it: only neighbours in that distance are compared.
+
+    Args:
+        superposed: [S, N, 3], every frame superposed on ``native``.
+        native: [N, 3].
     """
     away = superposed - native
     away = np.sqrt(np.einsum("snx,snx->s", away, away) / len(native))
-    order = np.argsort(away, kind="stable")
-    for apart in range(1, len(order)):
+    order, apart = np.argsort(away, kind="stable"), 1
+    while apart < len(order):
         near = np.flatnonzero(away[order[apart:]] - away[order[:-apart]] < _TWIN_RMSD)
         if not len(near):
-            return
+            break
         one, other = order[near], order[near + apart]
         rmsd = np.sqrt(((superposed[one] - superposed[other]) ** 2).sum(2).mean(1))
-        if (rmsd < _TWIN_RMSD).any():
-            k = int(np.flatnonzero(rmsd < _TWIN_RMSD)[0])
-            a, b = sorted((int(one[k]) + 1, int(other[k]) + 1))
-            raise InputError(f"{who}: frames {a} and {b} are the same; samples must be independent")
+        copies = near[rmsd < _TWIN_RMSD] + apart
+        # Without the copies, other frames become neighbours.
+        order, apart = (np.delete(order, copies), 1) if len(copies) else (order, apart + 1)
+    return len(superposed) - len(order)
 
 
 def _centered(positions: Positions) -> Positions:

@@ -1,5 +1,7 @@
 """Matching and pairing: by sequence and names, whatever the order; what does not fit is refused by name."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from proteins import build, ensemble, reference, reordered, turned
@@ -200,11 +202,6 @@ def torn(positions, target):
     return positions
 
 
-def twin(positions, target):
-    positions[30] = turned(positions[12:13])[0]
-    return positions
-
-
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
@@ -217,7 +214,6 @@ def twin(positions, target):
         (lambda positions, target: positions * np.array([1, 1, -1], np.float32), "mirrored"),
         (jump, "apart in frame 5 .pair 10.: a jump through a periodic boundary"),
         (torn, "atom CG1 of residue 8 .* in frame 5"),
-        (twin, "frames 13 and 31 are the same"),
         (lambda positions, target: positions[:1], "1 frames"),
     ],
 )
@@ -261,3 +257,32 @@ def test_positions_one_residue_off_are_refused():
 def test_an_unknown_protocol_is_refused():
     with pytest.raises(InputError, match="did you mean corrected"):
         make_pair(ensemble(build("GAIK")), reference(build("GAIK")), protocol="corected")
+
+
+@pytest.mark.parametrize(("copies", "expected"), [([], 0), ([(30, 12)], 1), ([(30, 12), (31, 12), (5, 4)], 3)])
+def test_copies_are_counted_whatever_their_orientation(copies, expected):
+    def edit(positions, target):
+        for to, of in copies:
+            positions[to] = turned(positions[of : of + 1], seed=to)[0]
+        return positions
+
+    assert make_pair(spoiled(edit), reference(build(CHAIN))).duplicates == expected
+
+
+def test_a_single_structure_repeated_is_an_ensemble():
+    target = build(CHAIN)
+    same = turned(np.repeat(target.native[None], 300, 0))
+    assert make_pair(Ensemble("synthetic", target.atoms, same), reference(target)).duplicates == 299
+
+
+def test_conformations_of_weight_zero_are_absent():
+    target = build(CHAIN)
+    model = ensemble(target)
+    weights = np.arange(len(model)) % 3.0
+    weighted = make_pair(replace(model, weights=weights), reference(target))
+    kept = np.flatnonzero(weights)
+    absent = make_pair(replace(model, positions=model.positions[kept], weights=weights[kept]), reference(target))
+    np.testing.assert_array_equal(weighted.model, absent.model)
+    np.testing.assert_allclose(weighted.weights, absent.weights)
+    equal = make_pair(replace(model, weights=(weights > 0).astype(float)), reference(target))
+    assert equal.weights is None

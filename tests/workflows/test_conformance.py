@@ -71,7 +71,7 @@ def test_a_sound_model_passes_all_checks(tmp_path: Path) -> None:
         ("atoms, x = atoms.take(atoms.select('CA')), x[:, atoms.select('CA')]", "atoms", "lacks"),
         ("x = x / 10", "unit", "nanometres"),
         ("x = x * np.array([1, 1, -1])", "chirality", "mirrored"),
-        ("x[2] = x[0]", "independent", "frames 1 and 3 are the same"),
+        ("x[2] = x[0]", "independent", "1 of 4 conformations are copies"),
         ("x = x + 0.05 * np.random.normal(size=x.shape)", "deterministic", "differ by up to"),
         ("x = x + 0.01 * next(COUNTER)", "deterministic", "differ by up to 0.01"),
         ("raise ZeroDivisionError('no sequence')", "sampling", "ZeroDivisionError: no sequence"),
