@@ -1,0 +1,103 @@
+"""The files below a folder, what kind each is, and its stem."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["structure", "trajectory", "topology", "array", "archive", "other"]
+
+_KINDS: dict[Kind, re.Pattern[str]] = {
+    "structure": re.compile(r"\.(pdb|ent|cif|mmcif|bcif)(\.gz)?$", re.I),
+    "trajectory": re.compile(r"\.(xtc|trr|dcd|nc|ncdf|netcdf|h5|hdf5)$", re.I),
+    "topology": re.compile(r"\.(gro|psf|prmtop|parm7)$", re.I),
+    "array": re.compile(r"\.npz$", re.I),
+    "archive": re.compile(r"\.zip$", re.I),
+}
+FORMATS = (
+    "PDB, mmCIF and BinaryCIF, also gzipped (.pdb, .ent, .cif, .mmcif, .bcif), trajectories beside a topology (.xtc, "
+    ".trr, .dcd, .nc, .h5), and .npz"
+)
+"""The formats that are read, for messages."""
+
+
+def kind(path: Path) -> Kind:
+    """Return what a file is by its suffix, in any case.
+
+    Example:
+        >>> kind(Path("X.PDB")), kind(Path("x.cif.gz")), kind(Path("x.json"))
+        ('structure', 'structure', 'other')
+    """
+    return next((name for name, suffix in _KINDS.items() if suffix.search(path.name)), "other")
+
+
+def stem(path: Path) -> str:
+    """Return the name of a file less its suffix, ``.gz`` and ``.top`` included.
+
+    Example:
+        >>> stem(Path("a/6o2v_A.cif.gz")), stem(Path("X.top.pdb")), stem(Path("X.traj.dcd"))
+        ('6o2v_A', 'X', 'X')
+    """
+    match = _KINDS[kind(path)].search(path.name) if kind(path) in _KINDS else None
+    own = path.name[: match.start()] if match else path.stem
+    return re.sub(r"[._-]traj$" if kind(path) == "trajectory" else r"\.top$", "", own, flags=re.I)
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Return a sort key by which sample_2 comes before sample_10."""
+    return [(int(digits or 0), rest) for rest, digits in re.findall(r"(\D*)(\d*)", text)]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files below a folder that are not hidden, in natural order.
+
+    Attributes:
+        root: The folder, absolute.
+        files: Absolute paths.
+        above: The names of the folders that lead to the root, outermost first; the root's is the last.
+    """
+
+    root: Path
+    files: tuple[Path, ...]
+    above: tuple[str, ...]
+
+    @staticmethod
+    def of(root: Path, above: tuple[str, ...] = ()) -> Listing:
+        """Return the listing of a folder; ``above`` are folders that do not show in its path."""
+        root = root.absolute()
+        found = sorted(_walk(root), key=lambda path: natural(path.relative_to(root).as_posix()))
+        return Listing(root, tuple(found), (*above, root.name))
+
+    def less(self, files: Iterable[Path]) -> Listing:
+        """Return the listing without some files."""
+        gone = set(files)
+        return replace(self, files=tuple(path for path in self.files if path not in gone))
+
+    def of_kind(self, *kinds: Kind) -> list[Path]:
+        """Return the files of some kinds."""
+        return [path for path in self.files if kind(path) in kinds]
+
+    def folders(self, path: Path) -> tuple[str, ...]:
+        """Return the names of the folders that a file lies in, innermost first, the outermost root's last."""
+        return (*reversed(path.relative_to(self.root).parts[:-1]), *reversed(self.above))
+
+    def place(self, path: Path) -> tuple[str, ...]:
+        """Return the names of the folders below the outermost root that lead to a file, and the file's own."""
+        return (*reversed(self.folders(path)[:-1]), path.name)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        yield from (Path(folder, name) for name in names if not name.startswith("."))

@@ -1,0 +1,153 @@
+"""Sources of one target become one: copies and input structures are left out, runs are joined, doubts are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ebabench.errors import InputError
+from ebabench.io.layouts.source import LeftOut, Source, joined
+from ebabench.io.layouts.structures import MODELS, SINGLE
+from ebabench.io.layouts.wording import candidates, is_trajectory, listed, no_sample, pattern, words
+
+_STATES = listed(
+    "min minimised minimized relaxed unrelaxed raw equil equilibrated aligned fit ca nopbc whole centered filtered "
+    "unfiltered physical unphysical noisy clean sidechain sidechains backbone"
+)
+"""Words for versions of the same conformations: files that differ in one of them are no runs."""
+_MOST_ODD = 0.5
+
+
+def settled(target: str, sources: Sequence[Source]) -> Source:
+    """Return one source of a target; its ``fault`` names both ways where it may be meant in two.
+
+    Args:
+        target: The name of the target.
+        sources: All that lies there of it, at least one.
+    """
+    kept, left = _without_inputs(target, sources)
+    singles = [one for one in kept if one.layout == SINGLE]
+    others = [one for one in kept if one.layout != SINGLE]
+    if not others:
+        found, more, fault = _conformations(target, singles)
+        return _final(found, [*left, *more], fault)
+    fault = next((_doubt(target, others[0], one) for one in others[1:] if not _are_runs(others[0], one)), None)
+    if _numbered(singles):
+        fault = fault or _doubt(target, others[0], joined(singles))
+    why = f"one structure beside {others[0].paths[0].name}"
+    return _final(joined(others), [*left, *(LeftOut(one.paths[0], why) for one in singles)], fault)
+
+
+def _final(source: Source, left: Sequence[LeftOut], fault: InputError | None) -> Source:
+    return replace(source, left_out=(*source.left_out, *left), fault=source.fault or fault).tidy()
+
+
+def _without_inputs(target: str, sources: Sequence[Source]) -> tuple[list[Source], list[LeftOut]]:
+    """Return the sources that are samples by their names, and the others as left out; never are all left out."""
+    reasons = {}
+    for one in sources:
+        names = (one.names[0], *one.place[:-1])
+        reasons[one.place] = no_sample(names, target) if one.plain else ""
+    kept = [one for one in sources if not reasons[one.place]] or list(sources)
+    denoising = {one.place: is_trajectory(one.names[0], target) for one in kept if one.layout == MODELS}
+    kept = [one for one in kept if not denoising.get(one.place)] or kept
+    left = [one for one in sources if one not in kept]
+    return kept, [
+        LeftOut(path, reasons[one.place] or denoising.get(one.place, "")) for one in left for path in one.files
+    ]
+
+
+def _are_runs(one: Source, other: Source) -> bool:
+    """Return whether two sources are runs of one model: files or folders that differ in a running number only."""
+    if one.layout != other.layout:
+        return False
+    places = ["/".join(source.place) for source in (one, other)]
+    if (words(places[0]) ^ words(places[1])) & _STATES:
+        return False
+    topology = one.parts[0].topology
+    return pattern(places[0]) == pattern(places[1]) or (
+        topology is not None and topology == other.parts[0].topology and one.paths[0].parent == other.paths[0].parent
+    )
+
+
+def _conformations(target: str, singles: list[Source]) -> tuple[Source, list[LeftOut], InputError | None]:
+    """Return the conformations among single structures, what is left out, and the doubt if there is one."""
+    kept, left = _one_state(singles)
+    groups = _series(kept)
+    numbered = [one for group in groups.values() if len(group) > 1 for one in group]
+    odd = [group[0] for group in groups.values() if len(group) == 1]
+    fault = _two_formats(target, groups)
+    inputs = [one for one in odd if _after(target, one)]
+    if numbered and odd and len(odd) < _MOST_ODD * len(kept):
+        series = {list(candidates(one.names[0]))[-1] for one in numbered}
+        doubtful = [one for one in odd if one not in inputs or one.names[0] in series]
+        if doubtful:
+            why = f"{doubtful[0].paths[0].name} has no number, {numbered[0].paths[0].name} and others have"
+            fault = fault or _doubt(target, joined(numbered), doubtful[0], why)
+        kept = numbered
+    elif len(inputs) == 1 and len(kept) > 1:
+        kept = [one for one in kept if one not in inputs]
+    left += [
+        LeftOut(one.paths[0], "the input structure: it is named after the target, the conformations are not")
+        for one in inputs
+        if one not in kept
+    ]
+    return joined(kept), left, fault
+
+
+def _one_state(singles: list[Source]) -> tuple[list[Source], list[LeftOut]]:
+    """Return the unrelaxed structures where there are relaxed ones of the same samples, too."""
+    states: dict[str, list[Source]] = {"unrelaxed": [], "relaxed": [], "": []}
+    for one in singles:
+        said = words("/".join(one.place))
+        states["unrelaxed" if "unrelaxed" in said else "relaxed" if "relaxed" in said else ""].append(one)
+    if not states["unrelaxed"] or not states["relaxed"]:
+        return singles, []
+    why = f"a relaxed copy: the {len(states['unrelaxed'])} unrelaxed structures are read"
+    kept = [one for one in singles if one not in states["relaxed"]]
+    return kept, [LeftOut(one.paths[0], why) for one in states["relaxed"]]
+
+
+def _series(singles: Sequence[Source]) -> dict[str, list[Source]]:
+    """Return single structures by the pattern of their paths."""
+    groups: dict[str, list[Source]] = {}
+    for one in singles:
+        groups.setdefault(pattern("/".join(one.place)), []).append(one)
+    return groups
+
+
+def _numbered(singles: Sequence[Source]) -> bool:
+    return any(len(group) > 1 for group in _series(singles).values())
+
+
+def _after(target: str, single: Source) -> bool:
+    """Return whether a file is named after the target, or after its own folder."""
+    name = single.names[0].lower()
+    return name == target.lower() or name == single.names[1].lower()
+
+
+def _two_formats(target: str, groups: Mapping[str, Sequence[Source]]) -> InputError | None:
+    """Return the doubt where the same numbered names are there in two formats."""
+    stems: dict[tuple[str, ...], Sequence[Source]] = {}
+    for group in groups.values():
+        key = (*group[0].place[:-1], pattern(group[0].names[0]))
+        if key in stems and {one.names[0] for one in stems[key]} & {one.names[0] for one in group}:
+            return _doubt(target, joined(stems[key]), joined(group), "the same names in two formats")
+        stems.setdefault(key, group)
+    return None
+
+
+def _doubt(target: str, one: Source, other: Source, why: str = "") -> InputError:
+    """Return the error that names two ways to read a target."""
+    ways = [f"{source.paths[0]} ({_count(source)}, {source.layout})" for source in (one, other)]
+    return InputError(
+        f"{target}: there are two ways to read its conformations{f': {why}' if why else ''}: {ways[0]} or {ways[1]}; "
+        "move one of them away, or give the file or folder that is meant itself",
+        code="ensembles.ambiguous",
+        target=target,
+        files=[str(source.paths[0]) for source in (one, other)],
+    )
+
+
+def _count(source: Source) -> str:
+    return "1 file" if len(source.parts) == 1 else f"{len(source.parts)} files"
