@@ -13,6 +13,7 @@ from layout_files import (
     array,
     atom37,
     cif,
+    frames,
     pdb,
     physicality,
     text,
@@ -20,8 +21,9 @@ from layout_files import (
     zipped,
 )
 
-from ebabench.io.layouts import Source, find_sources
+from ebabench.io.layouts import Source, find_sources, read_source
 
+WRITTEN = frames()
 BACKBONE = ("N", "CA", "C", "CB", "O")
 
 
@@ -109,7 +111,10 @@ def boltz(root: Path) -> None:
 def protenix(root: Path) -> None:
     for seed in (101, 102):
         for k in range(3):
-            cif(root / NAME / f"seed_{seed}" / "predictions" / f"{NAME}_seed_{seed}_sample_{k}.cif", k + seed - 101)
+            cif(
+                root / NAME / f"seed_{seed}" / "predictions" / f"{NAME}_seed_{seed}_sample_{k}.cif",
+                k + 3 * (seed - 101),
+            )
             text(root / NAME / f"seed_{seed}" / "predictions" / f"{NAME}_summary_confidence_sample_{k}.json")
 
 
@@ -265,6 +270,19 @@ def test_a_layout_is_recognised(make: Callable[[Path], None], root: Path) -> Non
     assert not found.strangers
     assert all(one.reason for one in source.left_out)
     assert not set(source.files) & {one.path for one in source.left_out}
+
+
+@pytest.mark.parametrize("make", LAYOUTS, ids=lambda make: make.__name__)
+def test_a_layout_is_read(make: Callable[[Path], None], root: Path) -> None:
+    make(root)
+    ensemble = read_source(first(root), NAME)
+    assert (len(ensemble), ensemble.atoms.sequence) == (LAYOUTS[make][2], SEQUENCE)
+    # Every conformation is one of those that were written, atom for atom, and none comes twice.
+    rows = {(int(r), str(n)): k for k, (r, n) in enumerate(zip(WRITTEN.atoms.residue, WRITTEN.atoms.name, strict=True))}
+    columns = [rows[int(r), str(n)] for r, n in zip(ensemble.atoms.residue, ensemble.atoms.name, strict=True)]
+    away = np.abs(WRITTEN.positions[None, :, columns] - ensemble.positions[:, None]).max((2, 3))
+    assert (away.min(1) < 0.02).all()
+    assert len(set(away.argmin(1).tolist())) == len(ensemble)
 
 
 @pytest.mark.parametrize("make", LAYOUTS, ids=lambda make: make.__name__)

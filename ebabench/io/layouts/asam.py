@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ebabench.io.layouts.listing import Listing
 from ebabench.io.layouts.source import LeftOut, Source
-from ebabench.io.layouts.topologies import trajectories, with_topology
+from ebabench.io.layouts.with_topology import trajectories, with_topology
 
 _FILES = re.compile(r"(?P<target>.+?)(?P<state>\.min|\.ca)?\.traj\.(?:dcd|xtc)", re.I)
 _DIFFUSION = re.compile(r"(?P<target>.+?)\.aa\.diffusion\.\d+\.(?:dcd|xtc)", re.I)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ebabench.io.layouts.listing import Listing
 from ebabench.io.layouts.source import LeftOut, Source
-from ebabench.io.layouts.topologies import trajectories, with_topology
+from ebabench.io.layouts.with_topology import trajectories, with_topology
 
 _REPORT = "physicality.json"
 _KINDS = {

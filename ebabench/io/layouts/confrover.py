@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ebabench.io.layouts.listing import Listing
 from ebabench.io.layouts.source import LeftOut, Source
-from ebabench.io.layouts.topologies import trajectories
+from ebabench.io.layouts.with_topology import trajectories
 
 _FILES = re.compile(r".*/(?P<target>[^/]+)/(?P=target)(?:_sample\d+)?\.xtc")
 

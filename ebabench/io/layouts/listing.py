@@ -9,18 +9,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from ebabench.io.content import suffix_of
+from ebabench.io.structures import STRUCTURE_SUFFIXES
+from ebabench.io.topologies import TOPOLOGY_SUFFIXES
+from ebabench.io.trajectories import TRAJECTORY_SUFFIXES
+
 Kind = Literal["structure", "trajectory", "topology", "array", "archive", "other"]
 
-_KINDS: dict[Kind, re.Pattern[str]] = {
-    "structure": re.compile(r"\.(pdb|ent|cif|mmcif|bcif)(\.gz)?$", re.I),
-    "trajectory": re.compile(r"\.(xtc|trr|dcd|nc|ncdf|netcdf|h5|hdf5)$", re.I),
-    "topology": re.compile(r"\.(gro|psf|prmtop|parm7)$", re.I),
-    "array": re.compile(r"\.npz$", re.I),
-    "archive": re.compile(r"\.zip$", re.I),
+_KINDS: dict[Kind, tuple[str, ...]] = {
+    "structure": STRUCTURE_SUFFIXES,
+    "trajectory": TRAJECTORY_SUFFIXES,
+    "topology": TOPOLOGY_SUFFIXES,
+    "array": (".npz",),
+    "archive": (".zip",),
 }
 FORMATS = (
-    "PDB, mmCIF and BinaryCIF, also gzipped (.pdb, .ent, .cif, .mmcif, .bcif), trajectories beside a topology (.xtc, "
-    ".trr, .dcd, .nc, .h5), and .npz"
+    f"structure files ({', '.join(STRUCTURE_SUFFIXES)}, each also as .gz), trajectories beside a topology "
+    f"({', '.join(TRAJECTORY_SUFFIXES)}), and .npz"
 )
 """The formats that are read, for messages."""
 
@@ -29,21 +34,22 @@ def kind(path: Path) -> Kind:
     """Return what a file is by its suffix, in any case.
 
     Example:
-        >>> kind(Path("X.PDB")), kind(Path("x.cif.gz")), kind(Path("x.json"))
-        ('structure', 'structure', 'other')
+        >>> kind(Path("X.PDB")), kind(Path("x.cif.gz")), kind(Path("x.gro")), kind(Path("x.json"))
+        ('structure', 'structure', 'topology', 'other')
     """
-    return next((name for name, suffix in _KINDS.items() if suffix.search(path.name)), "other")
+    suffix = suffix_of(path)
+    return next((name for name, suffixes in _KINDS.items() if suffix in suffixes), "other")
 
 
 def stem(path: Path) -> str:
-    """Return the name of a file less its suffix, ``.gz`` and ``.top`` included.
+    """Return the name of a file less its suffix; less ``.top`` of a structure, and ``traj`` of a trajectory.
 
     Example:
         >>> stem(Path("a/6o2v_A.cif.gz")), stem(Path("X.top.pdb")), stem(Path("X.traj.dcd"))
         ('6o2v_A', 'X', 'X')
     """
-    match = _KINDS[kind(path)].search(path.name) if kind(path) in _KINDS else None
-    own = path.name[: match.start()] if match else path.stem
+    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+    own = name[: len(name) - len(suffix_of(path))]
     return re.sub(r"[._-]traj$" if kind(path) == "trajectory" else r"\.top$", "", own, flags=re.I)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import re
 import zlib
 from pathlib import Path
 
+from ebabench.errors import InputError
+from ebabench.io.content import suffix_of
 from ebabench.io.layouts.listing import Listing, kind, stem
 from ebabench.io.layouts.source import LeftOut, Part, Source
+from ebabench.io.structures import parse_models
 
 MODELS = "one file with all conformations"
 SINGLE = "one file per conformation"
-_CIF = re.compile(r"\.(mm)?cif(\.gz)?$", re.I)
 
 
 def recognise(listing: Listing) -> list[Source]:
@@ -37,17 +38,15 @@ def single(path: Path) -> bool:
     """Return whether a structure file has one model only. A file that cannot be read has not: its reader says why."""
     try:
         return not _several_models(path)
-    except (OSError, EOFError, zlib.error, RuntimeError, ValueError):
+    except (InputError, OSError, EOFError, zlib.error, RuntimeError, ValueError):
         return False
 
 
 def _several_models(path: Path) -> bool:
-    if path.name.lower().removesuffix(".gz").endswith(".bcif"):
-        from ebabench.io.structure_files import read_frames
-
-        return len(read_frames(path)) > 1
+    if suffix_of(path) == ".bcif":
+        return sum(len(part.positions) for part in parse_models(path)) > 1
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-        if _CIF.search(path.name):
+        if suffix_of(path) in (".cif", ".mmcif"):
             return _several_in_cif(file.read().decode())
         models, open_model, atoms = 0, False, False
         for line in file:

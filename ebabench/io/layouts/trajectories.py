@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ebabench.io.layouts.listing import Listing, stem
 from ebabench.io.layouts.source import Source
-from ebabench.io.layouts.topologies import trajectories
+from ebabench.io.layouts.with_topology import trajectories
 from ebabench.io.layouts.wording import numbered
 
 
