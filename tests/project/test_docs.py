@@ -2,30 +2,35 @@
 
 import csv
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command import Tiny, ebabench
 
-from ebabench.generators.cards import CARDS
+from ebabench.generators.cards import CARDS, Card
+from ebabench.results.leaderboard import FLOOR, short
 from ebabench.scoring.metric import METRICS
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+TUTORIAL = (ROOT / "docs" / "tutorials" / "add-a-model.md").read_text()
 
 
-def block(name: str) -> str:
+def block(page: str, name: str) -> str:
     """The code block after ``<!-- example: NAME -->``."""
-    found = re.search(rf"<!-- example: {re.escape(name)} -->\n```\w*\n(.*?)```", README, re.DOTALL)
-    assert found, f"README has no example {name}"
+    found = re.search(rf"<!-- example: {re.escape(name)} -->\n```\w*\n(.*?)```", page, re.DOTALL)
+    assert found, f"there is no example {name}"
     return found[1]
 
 
 def test_a_model_in_less_than_thirty_lines(tiny: Tiny, tmp_path: Path) -> None:
     files = ("wobble.toml", "wobble_model.py")
-    assert sum(len([line for line in block(name).splitlines() if line.strip()]) for name in files) < 30
+    assert sum(len([line for line in block(TUTORIAL, name).splitlines() if line.strip()]) for name in files) < 30
     for name in files:
-        (tmp_path / name).write_text(block(name))
-    program, *arguments = block("command").split()
+        (tmp_path / name).write_text(block(TUTORIAL, name))
+    program, *arguments = block(TUTORIAL, "command").split()
     assert program == "ebabench"
     done = ebabench(*arguments, *tiny.options, "--jobs", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -35,24 +40,71 @@ def test_a_model_in_less_than_thirty_lines(tiny: Tiny, tmp_path: Path) -> None:
     assert float(by_model["wobble"]["pairwise_rmsd"]) > 0
 
 
-@pytest.mark.parametrize("command", re.findall(r"^ebabench (\w+)", README, re.MULTILINE))
-def test_readme_names_commands_that_there_are(command: str, tmp_path: Path) -> None:
-    assert ebabench(command, "--help", cwd=tmp_path).returncode == 0
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
 
 
-def test_readme_points_at_files_that_there_are() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert (Path(__file__).parents[2] / target).exists(), target
+def test_the_readmes_table_is_the_leaderboards() -> None:
+    table = re.search(r"<!-- leaderboard: (\S+) -->\n(.*?)<!-- /leaderboard -->", README, re.DOTALL)
+    assert table
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2].strip().splitlines()]
+    keys = re.findall(r"`(\w+)`", " ".join(head[1:]))
+    with (ROOT / table[1]).open(newline="") as file:
+        measured = {line["model"]: line for line in csv.DictReader(file)}
+    assert len(rows) == len(measured)
+    for name, *cells in rows:
+        line = measured[FLOOR if "floor" in name else name.strip("`")]
+        assert cells == [short(line[key]) for key in keys], name
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    """Every ``ebabench COMMAND [SUBCOMMAND]`` of a code block in README and docs."""
+    found = set()
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES):
+        for code in re.findall(r"^```\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+            for line in re.findall(r"^ebabench (.*)", code, re.MULTILINE):
+                words = line.split()
+                found.add(tuple(words[: 2 if words[0] in ("fetch", "models", "list") else 1]))
+    yield from sorted(found)
+
+
+def test_the_docs_name_commands_that_there_are(called) -> None:  # type: ignore[no-untyped-def]
+    asked = list(commands())
+    assert len(asked) > 8
+    for words in asked:
+        assert called(*words, "--help")[0] == 0, words
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda page: page.name)
+def test_links_lead_to_files_that_there_are(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), target
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    index = (ROOT / "docs" / "index.md").read_text()
+    pages = [page.relative_to(ROOT / "docs").with_suffix("").as_posix() for page in PAGES]
+    lost = [page for page in pages if page != "index" and "generated" not in page and f"\n{page}\n" not in index]
+    assert lost == []
 
 
 def test_every_metric_is_defined_in_the_docs() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text()
+    text = (ROOT / "docs" / "reference" / "metrics.md").read_text()
     keys = [spec.key for family in METRICS for spec in METRICS.load(family).specs]
     assert [key for key in keys if f"`{key}`" not in text and not key.startswith("md_")] == []
 
 
+def test_every_field_of_a_card_is_in_the_docs() -> None:
+    text = (ROOT / "docs" / "reference" / "cards.md").read_text()
+    environment = Card.model_fields["environment"].annotation
+    assert environment is not None
+    fields = [*Card.model_fields, *environment.model_fields]  # type: ignore[attr-defined]
+    assert [name for name in fields if not re.search(rf"[`\[]{name}[`\]]", text)] == []
+
+
 def test_every_model_is_in_the_docs_with_the_commit_of_its_card() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "reference" / "models.md").read_text()
+    text = (ROOT / "docs" / "reference" / "models.md").read_text()
     cards = [CARDS.load(name) for name in CARDS]
     assert [card.name for card in cards if f"`{card.name}`" not in text] == []
     for card in cards:

@@ -1,4 +1,4 @@
-"""A package written by docs/tutorials/add-a-model.md alone: pip installs it, its model and metric are there."""
+"""A package written by docs/how-to/write-a-plugin.md alone: pip installs it, its model and metric are there."""
 
 import csv
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command import Tiny, ebabench
 
-PAGE = (Path(__file__).parents[2] / "docs" / "tutorials" / "add-a-model.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "write-a-plugin.md").read_text()
 
 
 @pytest.fixture(scope="module")
