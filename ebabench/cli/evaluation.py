@@ -289,7 +289,7 @@ def _score(
         path = files[name] if files is not None else folder.ensemble_path(name)
         if path.exists():
             sequence = suite.target(name).sequence if suite else reader(name).target.sequence
-            jobs.append(_job(folder, reader, name, sequence, path))
+            jobs.append(_job(folder, reader, name, sequence, path if files is not None else None))
     settings = folder.identity
     with _interruptible(folder), progress() as bar:
         task = bar.add_task("scoring", total=len(jobs))
@@ -303,11 +303,11 @@ def _score(
 
 
 def _job(folder: Run, reader: Reader, name: str, sequence: str, path: Path | None = None) -> Job:
-    from ebabench.io.structure_files import read_ensemble
+    from ebabench.io.structure_files import load_ensemble, read_ensemble
     from ebabench.scoring.score import Job
 
-    path = path or folder.ensemble_path(name)
-    return Job(name, sequence, folder.identity.tier, partial(read_ensemble, path, name), partial(reader, name))
+    ensemble = partial(read_ensemble, path, name) if path else partial(load_ensemble, folder.ensemble_path(name), name)
+    return Job(name, sequence, folder.identity.tier, ensemble, partial(reader, name))
 
 
 def _metrics() -> tuple[list[Metric], list[MetricSpec]]:

@@ -79,7 +79,7 @@ def _references(run: Run, data: Path | None) -> Callable[[str], Reference]:
 
 def _ensembles(run: Run, folder: Path | None) -> Callable[[str], Ensemble]:
     """Reads what was scored: ensembles of the run folder, or those of a folder that must hold the same files."""
-    from ebabench.io.structure_files import find_ensembles, read_ensemble
+    from ebabench.io.structure_files import find_ensembles, load_ensemble, read_ensemble
     from ebabench.results.runs import files_digest
 
     paths = {name: run.ensemble_path(name) for name in run.identity.targets}
@@ -90,7 +90,8 @@ def _ensembles(run: Run, folder: Path | None) -> Callable[[str], Ensemble]:
             raise InputError(f"{folder}: not the ensembles that {run.folder} was made of")
     elif not any(path.exists() for path in paths.values()):
         raise InputError(f"{run.folder} was scored from files elsewhere: give their folder as --ensembles")
-    return lambda name: read_ensemble(paths[name], name)
+    read = load_ensemble if folder is None else read_ensemble
+    return lambda name: read(paths[name], name)
 
 
 @app.command()

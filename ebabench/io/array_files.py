@@ -89,7 +89,7 @@ def open_arrays(path: Path) -> Iterator[Any]:
     from scipy.io import netcdf_file
 
     try:
-        netcdf = netcdf_file(path, mmap=False)
+        netcdf = netcdf_file(path, mmap=True)
     except Exception as error:  # scipy raises what it likes on damaged files
         raise _broken(path, f"cut, damaged, or not of NetCDF 3 ({error or type(error).__name__})") from error
     with netcdf:

@@ -6,17 +6,21 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from ebabench.errors import InputError
+from ebabench.io.columns import check_columns
 from ebabench.io.frames import FileAtoms, Frames
-from ebabench.structures import Atoms, Ensemble
+from ebabench.structures import THREE_TO_ONE, Atoms, Ensemble
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
-from ebabench.structures.nomenclature import canonical, parent_residue
+from ebabench.structures.bonds import heavy_atom_names
+from ebabench.structures.nomenclature import canonical, canonical_residue, parent_residue
 from ebabench.structures.periodic import spanning_tree
 
 _PEPTIDE_BOND = 2.5  # angstrom: no C of one residue and N of the next are nearer without a bond between them
 _BACKBONE_BOND = 2.0  # angstrom, N to CA and CA to C
 _CA_STEP = 5.0  # angstrom, between C-alphas of neighbours
+_TAKEN = " (a modified residue taken for its parent)"
 _CAPS = frozenset(("ACE", "NME", "NMA", "NH2", "NHE", "NAC", "FOR"))
 
 
@@ -68,20 +72,23 @@ def protein_chains(atoms: FileAtoms, positions: Positions) -> list[ProteinChain]
 def select_chain(frames: Frames, chain: str | None = None) -> Frames:
     """Return the frames of one protein chain with its hydrogens, residue after residue.
 
-    Waters, ions, ligands, caps and other chains are left out, and ``notes`` say so.
+    Waters, ions, ligands, caps and other chains are left out, and ``notes`` say so. Whether the columns of a trajectory
+    are the atoms of its topology is checked (``check_columns``).
 
     Args:
         frames: a file's.
         chain: the identifier of the chain that is meant; None for the only one.
 
     Raises:
-        InputError: what ``chain_rows`` raises.
+        InputError: what ``chain_rows`` and ``check_columns`` raise.
     """
     rows = chain_rows(frames, chain)
     left = np.ones(len(frames.atoms), bool)
     left[rows] = False
     others = Counter(_residue_names(frames.atoms.take(np.flatnonzero(left))))
-    return frames.take(rows).noted(f"left out: {_some(others)}" if others else "")
+    selected = frames.take(rows).noted(f"left out: {_some(others)}" if others else "")
+    check_columns(selected)
+    return selected
 
 
 def chain_rows(frames: Frames, chain: str | None = None) -> IndexArray:
@@ -121,20 +128,29 @@ def chain_rows(frames: Frames, chain: str | None = None) -> IndexArray:
     return named[0].rows
 
 
-def heavy_atoms(frames: Frames) -> tuple[Frames, Atoms]:
+def heavy_atoms(frames: Frames, *, modified_as_parent: bool = False) -> tuple[Frames, Atoms]:
     """Return the frames without hydrogens, and their table of atoms under PDB names.
 
     Args:
         frames: one protein chain, as ``select_chain`` gives it.
+        modified_as_parent: take a modified residue for the amino acid that it derives from (SEP for SER), over the
+            atoms that the parent has; ``notes`` name it.
 
     Raises:
         InputError: ``structure.duplicate-atom``, a residue has an atom twice.
     """
     index = np.flatnonzero(~frames.atoms.hydrogen)
+    notes = [f"{len(frames.atoms) - len(index)} hydrogens are left out"] if len(index) < len(frames.atoms) else []
+    residue_name = frames.atoms.residue_name
+    if modified_as_parent:
+        parents, changes = _parents(frames.atoms)
+        known = {name: heavy_atom_names(name) for name in THREE_TO_ONE}
+        own = zip(frames.atoms.name.tolist(), parents.tolist(), (parents != residue_name).tolist(), strict=True)
+        kept = np.array([not changed or name in known[parent] for name, parent, changed in own])
+        index, residue_name, notes = index[kept[index]], parents, notes + changes
     heavy = frames.take(index)
-    hydrogens = len(frames.atoms) - len(index)
     _, residue = np.unique(heavy.atoms.residue, return_inverse=True)
-    atoms = canonical(Atoms(heavy.atoms.name, heavy.atoms.residue_name, residue.astype(np.int64)))
+    atoms = canonical(Atoms(heavy.atoms.name, residue_name[index], residue.astype(np.int64)))
     seen: set[tuple[int, str]] = set()
     for row, key in enumerate(zip(atoms.residue.tolist(), atoms.name.tolist(), strict=True)):
         if key in seen:
@@ -147,22 +163,49 @@ def heavy_atoms(frames: Frames) -> tuple[Frames, Atoms]:
     stored = heavy.positions
     if not isinstance(stored, np.ndarray):
         heavy = replace(heavy, positions=stored.whole(spanning_tree(atoms)))
-    return heavy.noted(f"{hydrogens} hydrogens are left out" if hydrogens else ""), atoms
+    return heavy.noted(*notes), atoms
 
 
-def to_ensemble(frames: Frames, target: str, *, chain: str | None = None) -> Ensemble:
+def to_ensemble(frames: Frames, target: str, *, chain: str | None = None, modified_as_parent: bool = False) -> Ensemble:
     """Return the heavy atoms of one protein chain as an ensemble; frames on disk are read.
 
     Args:
         frames: a file's, or a trajectory's.
         target: the name of the target.
         chain: the identifier of the chain that is meant; None for the only one.
+        modified_as_parent: see ``heavy_atoms``; the ensemble's ``notes`` say which residues.
 
     Raises:
         InputError: there is no such chain, or a residue has an atom twice.
     """
-    heavy, atoms = heavy_atoms(select_chain(frames, chain))
-    return Ensemble(target, atoms, np.asarray(heavy.positions[:], np.float32), weights=heavy.weights)
+    heavy, atoms = heavy_atoms(select_chain(frames, chain), modified_as_parent=modified_as_parent)
+    positions = np.asarray(heavy.positions[:], np.float32)
+    return Ensemble(
+        target,
+        atoms,
+        positions,
+        random_weights=heavy.random_weights,
+        weights=heavy.weights,
+        notes=modifications(heavy),
+    )
+
+
+def modifications(frames: Frames) -> tuple[str, ...]:
+    """Return the notes on residues that are taken for their parents."""
+    return tuple(note for note in frames.notes if note.endswith(_TAKEN))
+
+
+def _parents(atoms: FileAtoms) -> tuple[npt.NDArray[np.str_], list[str]]:
+    """The residue names [N] with parents in place of modified residues, and what was changed."""
+    change = {
+        name: parent
+        for name in np.unique(atoms.residue_name).tolist()
+        if canonical_residue(name) not in THREE_TO_ONE and (parent := parent_residue(name)) in THREE_TO_ONE
+    }
+    names = np.array([change.get(name, name) for name in atoms.residue_name.tolist()], np.str_)
+    first = np.unique(atoms.residue, return_index=True)[1]
+    rows = [row for row in first.tolist() if atoms.residue_name[row] in change]
+    return names, [f"{atoms.label(row)} as {names[row]}{_TAKEN}" for row in rows]
 
 
 class _Residue:

@@ -83,6 +83,8 @@ class Frames:
         notes: what was left out or changed, one sentence each.
         native: [N, 3], the structure in the topology file of a trajectory, in angstrom; None for a structure file, and
             for a topology without positions.
+        topology: what messages call the topology of a trajectory.
+        random_weights: True for the output of an untrained network.
     """
 
     source: str
@@ -91,6 +93,8 @@ class Frames:
     weights: FloatArray | None = None
     notes: tuple[str, ...] = ()
     native: Positions | None = None
+    topology: str = ""
+    random_weights: bool = False
 
     def __len__(self) -> int:
         return len(self.positions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ebabench.errors import InputError
+from ebabench.io.chains import to_ensemble
 from ebabench.io.frames import Frames, Rows, assemble
 from ebabench.structures import Ensemble
 
@@ -23,9 +25,16 @@ def read_npz(path: Path) -> Frames:
     and the same for all atoms of a residue) [N]. ``weights`` [F] and ``chain`` [N] may be there, too.
 
     Raises:
-        InputError: ``npz.broken``; ``npz.keys``, arrays are missing; ``npz.shape``.
+        InputError: ``npz.broken``; ``npz.keys``, arrays are missing; ``npz.shape``; ``npz.held-out``, the file would
+            choose the replicas that it is scored against.
     """
     arrays = read_arrays(path)
+    if arrays.get("held_out", np.empty(0)).size:
+        raise InputError(
+            f"{path}: its array held_out would choose the replicas that the ensemble is scored against; take it out",
+            code="npz.held-out",
+            file=str(path),
+        )
     return _frames(arrays, path)
 
 
@@ -46,6 +55,22 @@ def read_arrays(path: Path) -> _Arrays:
             code="npz.broken",
             file=str(path),
         ) from error
+
+
+def load_ensemble(path: Path | str, target: str) -> Ensemble:
+    """Return the ensemble that ``write_ensemble`` left, with what a run keeps beside the conformations.
+
+    Only files of ebabench's own run folders are read with this function. It believes the file which replicas of the
+    reference it must not be scored against.
+
+    Raises:
+        InputError: what ``read_npz`` raises, or the file is no ensemble of one protein chain.
+    """
+    path = Path(path)
+    arrays = read_arrays(path)
+    ensemble = to_ensemble(_frames(arrays, path), target)
+    held_out = tuple(int(number) for number in arrays.get("held_out", ()))
+    return replace(ensemble, held_out=held_out)
 
 
 def write_ensemble(ensemble: Ensemble, path: Path | str) -> None:
@@ -101,4 +126,6 @@ def _frames(arrays: _Arrays, path: Path) -> Frames:
     number = (residue + 1).astype(np.str_)
     rows = Rows(text["name"], text["residue_name"], chain, number, blank, blank, zero > 0, zero)
     atoms, kept = assemble(rows)
-    return Frames(str(path), atoms, positions[:, kept].astype(np.float32), weights=arrays.get("weights"))
+    random_weights = bool(np.any(arrays.get("random_weights", False)))
+    frames = Frames(str(path), atoms, positions[:, kept].astype(np.float32), random_weights=random_weights)
+    return replace(frames, weights=arrays.get("weights"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from ebabench.io.chains import chain_rows, heavy_atoms, select_chain, to_ensembl
 from ebabench.io.content import suffix_of
 from ebabench.io.frames import Frames
 from ebabench.io.models import Models, join_models
-from ebabench.io.npz import read_arrays, read_npz, write_ensemble
+from ebabench.io.npz import load_ensemble, read_npz, write_ensemble
 from ebabench.io.structures import is_structure, parse_models, read_structures
 from ebabench.io.topologies import find_topology
 from ebabench.io.topologies import read_topology as _topology
@@ -29,7 +28,7 @@ from ebabench.structures import Atoms, Ensemble
 from ebabench.structures.arrays import Positions
 
 __all__ = [
-    "find_ensembles", "read_ensemble", "read_frames", "read_structure", "read_topology",
+    "find_ensembles", "load_ensemble", "read_ensemble", "read_frames", "read_structure", "read_topology",
     "write_ensemble", "write_pdb",
 ]  # fmt: skip
 
@@ -70,23 +69,25 @@ def read_structure(path: Path | str) -> tuple[Atoms, Positions]:
     return atoms, np.asarray(frames.positions[:1])[0]
 
 
-def read_ensemble(path: Path | str, target: str, *, chain: str | None = None) -> Ensemble:
-    """All conformations of one target.
+def read_ensemble(
+    path: Path | str, target: str, *, chain: str | None = None, modified_as_parent: bool = False
+) -> Ensemble:
+    """Return all conformations of one target: the heavy atoms of one protein chain.
 
     Args:
         path: a file that ``read_frames`` reads; or a folder with mmCIF or PDB files at any depth, in the order of their
             names.
         target: the target's name.
         chain: the identifier of the chain that is meant; None for the only one.
+        modified_as_parent: take a modified residue for the amino acid that it derives from.
+
+    Raises:
+        InputError: the file is missing, damaged or of another format; there is no protein chain in it, or several and
+            none is named; a model lacks atoms that another has; a trajectory is of other atoms than its topology.
     """
     path = Path(path)
     frames = _read_folder(path) if path.is_dir() else read_frames(path)
-    ensemble = to_ensemble(frames, target, chain=chain)
-    if suffix_of(path) != ".npz":
-        return ensemble
-    arrays = read_arrays(path)
-    held_out = tuple(int(number) for number in arrays.get("held_out", ()))
-    return replace(ensemble, held_out=held_out, random_weights=bool(arrays.get("random_weights", False)))
+    return to_ensemble(frames, target, chain=chain, modified_as_parent=modified_as_parent)
 
 
 def find_ensembles(folder: Path | str) -> dict[str, Path]:

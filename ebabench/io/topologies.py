@@ -79,8 +79,8 @@ def find_topology(trajectory: Path) -> Path:
                 file=str(trajectory),
             )
     raise InputError(
-        f"{trajectory}: needs its topology beside it, as {trajectory.stem}.top.pdb or {trajectory.stem}.pdb (also .cif, "
-        ".gro, .psf, .prmtop)",
+        f"{trajectory}: needs its topology beside it, as {trajectory.stem}.top.pdb or {trajectory.stem}.pdb "
+        "(or .cif, .gro, .psf, .prmtop)",
         code="topology.missing",
         file=str(trajectory),
     )

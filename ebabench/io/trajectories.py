@@ -50,7 +50,7 @@ def read_trajectory(paths: Path | Sequence[Path], topology: Path | Topology | No
     parts = [_open(path, len(topology.atoms)) for path in files]
     positions = parts[0] if len(parts) == 1 else JoinedFrames(parts)
     source = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-    return Frames(source, topology.atoms, positions, native=topology.positions)
+    return Frames(source, topology.atoms, positions, native=topology.positions, topology=topology.source)
 
 
 def _open(path: Path, n_atoms: int) -> TrajectoryFrames:

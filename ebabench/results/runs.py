@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ebabench.errors import InputError, RunError
-from ebabench.io.structure_files import read_ensemble, write_ensemble
+from ebabench.io.npz import load_ensemble, write_ensemble
 from ebabench.results.aggregation import Row, summarise
 from ebabench.results.tables import summary_csv, targets_csv
 from ebabench.scoring.records import Record
@@ -182,7 +182,7 @@ class Run:
     def load_ensemble(self, target: str) -> Ensemble | None:
         """The ensemble that was kept; None if there is none yet. Raises InputError if it cannot be read."""
         path = self.ensemble_path(target)
-        return read_ensemble(path, target) if path.exists() else None
+        return load_ensemble(path, target) if path.exists() else None
 
     def save_ensemble(self, ensemble: Ensemble) -> None:
         """Keep an ensemble. Raises RunError that says what was kept."""

@@ -30,6 +30,17 @@ _SIDE_CHAINS = {
 }
 
 
+def heavy_atom_names(residue_name: str) -> frozenset[str]:
+    """Return the names of the heavy atoms of one of the twenty amino acids, terminal oxygen included.
+
+    Example:
+        >>> sorted(heavy_atom_names("SER"))
+        ['C', 'CA', 'CB', 'N', 'O', 'OG', 'OXT']
+    """
+    names = {name for pair in (*_BACKBONE, *_pairs(residue_name)) for name in pair}
+    return frozenset(names - {"CB"} if residue_name == "GLY" else names)
+
+
 def residue_bonds(atoms: Atoms) -> IndexArray:
     """Return the bonds [B, 2] within residues, as indices of atoms under PDB names.
 

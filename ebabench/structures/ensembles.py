@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -107,6 +107,8 @@ class Ensemble:
         random_weights: True for the output of an untrained network, made to test plumbing. It is never ranked.
         weights: [S], statistical weights of the conformations, or None for equal weights. The constructor accepts any
             non-negative numbers and divides them by their sum. Equal weights become None.
+        notes: What a reader of its scores must know, one sentence each: a modified residue that is taken for its
+            parent.
 
     Raises:
         InputError: The weights are not one finite non-negative number per conformation, or all of them are zero
@@ -125,6 +127,7 @@ class Ensemble:
     held_out: tuple[int, ...] = ()
     random_weights: bool = False
     weights: FloatArray | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_positions(self.target, self.positions.shape, self.atoms)
@@ -170,13 +173,14 @@ class Reference:
     """Molecular dynamics of one target: ``replicas[k]`` [F_k, N, 3] in angstrom, over ``target.atoms``.
 
     ``numbers``: the replicas' numbers, from 1. ``tier`` names the source ("md-implicit", "atlas-protein", ...):
-    references of different tiers are never mixed in a table.
+    references of different tiers are never mixed in a table. ``notes``: as those of an ensemble.
     """
 
     target: Target
     replicas: tuple[Positions | StoredFrames, ...]
     tier: str
     numbers: tuple[int, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.numbers:
@@ -189,6 +193,8 @@ class Reference:
         kept = [k for k, number in enumerate(self.numbers) if number not in held_out]
         if not kept:
             raise ValueError(f"{self.target.name}: no reference replica is left to score against")
-        return Reference(
-            self.target, tuple(self.replicas[k] for k in kept), self.tier, tuple(self.numbers[k] for k in kept)
+        return replace(
+            self,
+            replicas=tuple(self.replicas[k] for k in kept),
+            numbers=tuple(self.numbers[k] for k in kept),
         )

@@ -5,16 +5,18 @@ Chain identifiers, residue numbers and the order of atoms are never looked at. W
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ebabench.errors import InputError
 from ebabench.structures.arrays import IndexArray
-from ebabench.structures.ensembles import Atoms
-from ebabench.structures.nomenclature import canonical
+from ebabench.structures.ensembles import ONE_TO_THREE, THREE_TO_ONE, Atoms
+from ebabench.structures.nomenclature import canonical, parent_residue
 
 _LEAST_RESIDUES = 0.5
+_PRIVATE = 0xE000  # characters without a meaning: one per residue name
 
 
 class Match(NamedTuple):
@@ -29,7 +31,7 @@ class Match(NamedTuple):
 
 
 def match(model: Atoms, reference: Atoms) -> Match:
-    """Pairs the atoms of a model with those of the reference.
+    """Pair the atoms of a model with those of the reference.
 
     Args:
         model: heavy atoms of one conformation of the model, in any order of atoms within a residue, under any of the
@@ -37,11 +39,10 @@ def match(model: Atoms, reference: Atoms) -> Match:
         reference: heavy atoms of the reference.
 
     Raises:
-        InputError: the sequence is another one, less than half of it is there, or its place on the reference is not
-            unique; or there is no C-alpha in common.
+        InputError: what ``align`` raises; ``match.no-ca``, there is no C-alpha in common.
     """
     model, reference = canonical(model), canonical(reference)
-    places = align(model.sequence, reference.sequence)
+    places = align(_residues(model), _residues(reference))
     rows = {(place, name): row for row, (place, name) in enumerate(zip(places[model.residue], model.name, strict=True))}
     pairs = np.array(
         [
@@ -53,16 +54,29 @@ def match(model: Atoms, reference: Atoms) -> Match:
     ).reshape(-1, 2)
     found = Match(pairs[:, 0], pairs[:, 1], len(pairs) / len(reference))
     if not (reference.name[found.reference] == "CA").any():
-        raise InputError("the model has no C-alpha in common with the reference")
+        raise InputError("the model has no C-alpha in common with the reference", code="match.no-ca")
     return found
 
 
-def align(model: str, reference: str) -> IndexArray:
-    """For every residue of the model's sequence, its residue in the reference, or -1 for an extra one at an end.
+def align(model: Sequence[str], reference: Sequence[str]) -> IndexArray:
+    """Return for every residue of the model its residue in the reference, or -1 for an extra one at an end.
+
+    Args:
+        model: residue names, or a one-letter sequence. A modified residue is another one than its parent.
+        reference: the same of the reference.
 
     Raises:
-        InputError: see ``match``.
+        InputError: ``match.other-sequence``, ``match.shifted``, ``match.too-short``: less than half of the reference is
+            there; ``match.ambiguous``, there is more than one place for the model.
+
+    Example:
+        >>> align("AKGH", "MAKGHE").tolist()
+        [1, 2, 3, 4]
+        >>> align(["ALA", "SEP"], ["ALA", "SER"])
+        Traceback (most recent call last):
+        ebabench.errors.InputError: the model's sequence is another one: residue 2 is SEP, in the reference SER ...
     """
+    model, reference = ([ONE_TO_THREE.get(name, name) for name in names] for names in (model, reference))
     if model == reference:
         return np.arange(len(model))
     from Bio.Align import PairwiseAligner
@@ -70,7 +84,8 @@ def align(model: str, reference: str) -> IndexArray:
     aligner = PairwiseAligner(
         mode="global", match_score=2, mismatch_score=-3, open_gap_score=-5, extend_gap_score=-0.1, end_gap_score=0
     )
-    alignments = aligner.align(reference, model)
+    letters = {name: chr(_PRIVATE + k) for k, name in enumerate(dict.fromkeys([*model, *reference]))}
+    alignments = aligner.align(*("".join(letters[name] for name in names) for names in (reference, model)))
     best = alignments[0]
     places = np.full(len(model), -1)
     for (start, stop), (row, _) in zip(*best.aligned, strict=True):
@@ -79,29 +94,47 @@ def align(model: str, reference: str) -> IndexArray:
     if len(placed) < _LEAST_RESIDUES * len(reference):
         raise InputError(
             f"the model's sequence does not fit: {len(placed)} of the reference's {len(reference)} residues are found "
-            f"in its {len(model)} ({_short(model)} against {_short(reference)})"
+            f"in its {len(model)} ({_short(model)} against {_short(reference)})",
+            code="match.too-short",
         )
-    wrong = [k for k in placed if model[k] != reference[places[k]]]
+    wrong = [k for k in placed.tolist() if model[k] != reference[places[k]]]
     if wrong:
         k = wrong[0]
+        one, other = model[k], reference[places[k]]
+        related = (parent_residue(one) or one) == (parent_residue(other) or other)
+        remedy = "; --modified-as-parent takes a modified residue for its parent" if related else ""
         raise InputError(
-            f"the model's sequence is another one: residue {places[k] + 1} is {model[k]}, in the reference "
-            f"{reference[places[k]]} ({len(wrong)} of {len(placed)} residues differ)"
+            f"the model's sequence is another one: residue {places[k] + 1} is {one}, in the reference {other} "
+            f"({len(wrong)} of {len(placed)} residues differ){remedy}",
+            code="match.other-sequence",
+            residue=int(places[k]) + 1,
+            model=one,
+            reference=other,
         )
     extra = len(model) - len(placed)
     if extra and len(placed) < len(reference):
         raise InputError(
             f"the model's sequence is shifted against the reference's: {extra} extra residues and "
-            f"{len(reference) - len(placed)} missing ones ({_short(model)} against {_short(reference)})"
+            f"{len(reference) - len(placed)} missing ones ({_short(model)} against {_short(reference)})",
+            code="match.shifted",
         )
     if (places[placed[0] : placed[-1]] < 0).any():
-        raise InputError(f"the model's sequence is another one: it has {extra} residues inside the chain too many")
+        raise InputError(
+            f"the model's sequence is another one: it has {extra} residues inside the chain too many",
+            code="match.other-sequence",
+        )
     if _several(alignments):
         raise InputError(
             f"the model has {len(model)} residues, the reference {len(reference)}, and which ones is ambiguous: "
-            f"{_short(model)} fits {_short(reference)} in more than one way"
+            f"{_short(model)} fits {_short(reference)} in more than one way",
+            code="match.ambiguous",
         )
     return places
+
+
+def _residues(atoms: Atoms) -> list[str]:
+    first = np.flatnonzero(np.diff(atoms.residue, prepend=-1))
+    return [str(name) for name in atoms.residue_name[first]]
 
 
 def _several(alignments: object) -> bool:
@@ -112,5 +145,7 @@ def _several(alignments: object) -> bool:
         return True
 
 
-def _short(sequence: str) -> str:
-    return sequence if len(sequence) <= 24 else f"{sequence[:20]}..."
+def _short(names: Sequence[str]) -> str:
+    """The sequence as a message shows it: one letter per residue, the whole name of one that has no letter."""
+    shown = "".join(THREE_TO_ONE.get(name, name if len(name) == 1 else f"({name})") for name in names[:24])
+    return shown if len(names) <= 24 else f"{shown[:20]}..."

@@ -10,6 +10,8 @@ from ebabench.structures.ensembles import Atoms
 from ebabench.structures.geometry import chiral_centers, signed_volume, superpose
 
 _BOND_CA = 3.8  # angstrom, between consecutive C-alphas
+_CHANCE = 1e-6  # of so many mirrored frames, if every center inverted by itself
+_SEVERAL_STEPS = 3  # fewer may be short by chance
 _JUMP = 15.0  # no strained chain, only a box, is this far apart
 _REACH = 15.0  # the farthest side-chain atom is 8 from its C-alpha
 _SAME_PLACE, _MOST = 0.01, 0.5  # angstrom, the rounding of XTC; share of frames: chance does it in a few
@@ -37,9 +39,15 @@ def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) ->
     step = np.linalg.norm(np.diff(positions[:, ca], axis=1), axis=2)[:, np.diff(place[atoms.residue[ca]]) == 1]
     if not step.size:
         return
-    typical = float(np.median(step))
-    if abs(typical - _BOND_CA / 10) < 0.1:
-        raise InputError(f"{who}: consecutive C-alphas are {typical:.2f} apart: these are nanometres, not angstrom")
+    per_frame = np.median(step, axis=1)
+    typical = float(np.median(per_frame))
+    short = np.abs(per_frame - _BOND_CA / 10) < 0.1
+    if abs(typical - _BOND_CA / 10) < 0.1 or (short.any() and step.shape[1] >= _SEVERAL_STEPS):
+        frame = int(short.argmax())
+        raise InputError(
+            f"{who}: consecutive C-alphas are {per_frame[frame]:.2f} apart in frame {frame + 1}: these are nanometres, "
+            "not angstrom"
+        )
     if not 1 < typical < _JUMP:
         raise InputError(f"{who}: consecutive C-alphas are {typical:.3g} apart: not a chain in angstrom")
     if step.max() > _JUMP:
@@ -71,17 +79,43 @@ def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) ->
 
 
 def validate_chirality(who: str, atoms: Atoms, positions: Positions, native: Positions) -> None:
-    """Raises InputError if the ensemble is a mirror image: by its stereocenters, else by its fold."""
+    """Raise InputError if frames are mirror images: by their stereocenters, or by their fold where there are none.
+
+    A single inverted center is a model's error, which metrics count. Frames of inverted centers throughout are refused
+    if there are more of them than centers that invert independently explain (binomial, p < 1e-6), and if they are
+    more than nine in ten. By the fold, a frame of 12 or more C-alphas is mirrored if its mirror image is by far the
+    nearer to the native structure.
+
+    Args:
+        who: how the message names the ensemble.
+        atoms: [N], the atoms.
+        positions: [S, N, 3].
+        native: [N, 3], the native structure.
+
+    Raises:
+        InputError: ``ensemble.mirrored``, which names the first frame.
+    """
+    from scipy.special import bdtrc
+
     centers = chiral_centers(atoms)
     if len(centers):
-        mirrored = float((signed_volume(positions, centers) < 0).mean()) > 0.9
+        inverted = signed_volume(positions, centers) < 0
+        share, throughout = float(inverted.mean()), inverted.all(1)
+        chance = bdtrc(throughout.sum() - 1, len(positions), share ** len(centers)) if throughout.any() else 1.0
+        mirrored = throughout if share > 0.9 or chance < _CHANCE else np.zeros(len(positions), bool)
+        mirrored |= (inverted.mean(1) > 0.9) & (share > 0.9)
     else:
-        # Without C-betas a fold tells, if there is one: 12 C-alphas and nearer to the mirror image by far.
-        as_is = np.sqrt(((superpose(positions, native) - _centered(native)) ** 2).sum(2).mean(1)).mean()
-        mirror = np.sqrt(((superpose(-positions, native) - _centered(native)) ** 2).sum(2).mean(1)).mean()
-        mirrored = len(atoms.select("CA")) >= 12 and float(mirror) < 0.5 * float(as_is)
-    if mirrored:
-        raise InputError(f"{who}: mirrored structures, of D-amino acids")
+        centered = _centered(native)
+        as_is = np.sqrt(((superpose(positions, native) - centered) ** 2).sum(2).mean(1))
+        mirror = np.sqrt(((superpose(-positions, native) - centered) ** 2).sum(2).mean(1))
+        mirrored = (mirror < 0.5 * as_is) & (len(atoms.select("CA")) >= 12)
+    if mirrored.any():
+        raise InputError(
+            f"{who}: {mirrored.sum()} of {len(positions)} frames are mirrored structures, of D-amino acids; the first "
+            f"is frame {int(mirrored.argmax()) + 1}",
+            code="ensemble.mirrored",
+            frame=int(mirrored.argmax()) + 1,
+        )
 
 
 def validate_register(who: str, atoms: Atoms, place: IndexArray, positions: Positions, native: Positions) -> None:

@@ -7,7 +7,14 @@ import pytest
 from proteins import build, ensemble
 
 from ebabench.errors import InputError
-from ebabench.io.structure_files import find_ensembles, read_ensemble, read_structure, write_ensemble, write_pdb
+from ebabench.io.structure_files import (
+    find_ensembles,
+    load_ensemble,
+    read_ensemble,
+    read_structure,
+    write_ensemble,
+    write_pdb,
+)
 from ebabench.io.xtc import XtcFrames, read_xtc
 from ebabench.structures import Ensemble
 
@@ -34,11 +41,18 @@ def same(one: Ensemble, other: Ensemble) -> None:
 
 def test_npz_gives_back_what_was_written(made, tmp_path):
     write_ensemble(made, tmp_path / "x.npz")
-    back = read_ensemble(tmp_path / "x.npz", "x")
+    back = load_ensemble(tmp_path / "x.npz", "x")
     assert back.held_out == (2,)
     assert not back.random_weights
     np.testing.assert_array_equal(back.positions, made.positions)
     same(back, made)
+
+
+def test_the_replicas_to_score_against_are_not_the_file_s_to_choose(made, tmp_path):
+    write_ensemble(made, tmp_path / "x.npz")
+    with pytest.raises(InputError) as error:
+        read_ensemble(tmp_path / "x.npz", "x")
+    assert error.value.code == "npz.held-out"
 
 
 def test_npz_has_the_same_bytes_each_time(made, tmp_path):

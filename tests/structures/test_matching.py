@@ -71,7 +71,7 @@ def test_places_of_missing_and_extra_residues():
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (CHAIN[:4] + "W" + CHAIN[5:], "residue 5 is W, in the reference K"),
+        (CHAIN[:4] + "W" + CHAIN[5:], "residue 5 is TRP, in the reference LYS"),
         (CHAIN[:4] + "X" + CHAIN[5:], "residue 5 is X"),
         (CHAIN[1:] + "A", "shifted"),
         ("A" + CHAIN[:-1], "shifted"),
