@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+
+from ebabench.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 app = typer.Typer(
     name="ebabench",
     help="Which generative model samples a protein's conformations as molecular dynamics does?",
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints rows of text as a table."""
+    """Print rows of text as a table."""
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -29,17 +35,48 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> N
 
 
 def show_table(table: Table) -> None:
-    """Prints a table, as wide as the terminal at most."""
+    """Print a table, as wide as the terminal at most."""
+    from rich.console import Console
+
     Console(width=width(), markup=False, highlight=False).print(table)
 
 
 def width() -> int:
-    """How many characters a line may have: where the output is not a terminal, as many as a table needs."""
-    return Console().width if sys.stdout.isatty() else 10_000
+    """Return the number of characters of a line. Where the output is no terminal, a table has what it needs."""
+    if not sys.stdout.isatty():
+        return 10_000
+    from rich.console import Console
+
+    return Console().width
 
 
-def progress() -> Progress:
-    """A progress bar on the error stream; silent where that is not a terminal."""
+@contextmanager
+def progress(shown: bool = True) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a progress bar on the error stream, where that is a terminal.
+
+    Yields ``tell(what, done, total)``. An interruption of the body becomes a RunError that says what is kept.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bars:
+        task = bars.add_task("", total=None)
+
+        def tell(what: str, done: int, total: int | None) -> None:
+            bars.update(task, description=what, completed=done, total=total)
+
+        try:
+            yield tell
+        except KeyboardInterrupt as error:
+            notes = getattr(error, "__notes__", ["what was finished is kept, the same command goes on from it"])
+            raise RunError("; ".join(["interrupted", *notes]), code="run.interrupted") from error
+
+
+def pairs(option: str, texts: Sequence[str] | None) -> dict[str, str]:
+    """Return the settings in texts NAME=VALUE. Raises InputError (``usage.pair``)."""
+    for text in texts or ():
+        if "=" not in text:
+            raise InputError(f"{option} {text}: not of the form NAME=VALUE", code="usage.pair", option=option)
+    return dict(text.split("=", 1) for text in texts or ())

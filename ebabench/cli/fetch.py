@@ -8,17 +8,15 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ebabench.cli.app import app
-from ebabench.datasets.suites import load_suite
 from ebabench.errors import InputError, RunError
-from ebabench.generators.cards import load_card
-from ebabench.system.download import UnreachableError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 Report = Callable[[int, int | None], None]
 Work = Callable[[str, Report], None]
@@ -53,6 +51,7 @@ def atlas(
 ) -> None:
     """Fetches molecular dynamics of ATLAS, or goes on with it, verifies it and pins it (CC BY-NC 4.0)."""
     from ebabench.datasets.atlas import BASE, LICENCE, LOCK, check_tier, fetch_chain
+    from ebabench.datasets.suites import load_suite
 
     suite, kind = load_suite(f"atlas-{split.value}-v1"), f"atlas-{tier.value}"
     chosen = {one.name: one.sequence for one in ([suite.target(name) for name in target] if target else suite.targets)}
@@ -83,6 +82,8 @@ def ensembles(
 ) -> None:
     """Fetches the ensembles that a model's authors published, for `ebabench score` to measure."""
     from ebabench.datasets.published_ensembles import fetch_ensembles, published
+    from ebabench.datasets.suites import load_suite
+    from ebabench.generators.cards import load_card
 
     card, chosen = load_card(model), load_suite(suite)
     source = published(card, chosen.id)
@@ -105,6 +106,8 @@ def ensembles(
 
 def _all(title: str, names: Sequence[str], work: Work, jobs: int) -> dict[str, str]:
     """Do the work for every name, some at a time; why it failed, by name."""
+    from ebabench.system.download import UnreachableError
+
     failed: dict[str, str] = {}
     with _progress() as bar, _threads(jobs) as (pool, stop):
         overall = bar.add_task(title, total=len(names), state=f"0 of {len(names)}")
@@ -174,6 +177,9 @@ def _threads(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, _Stop]]:
 
 def _progress() -> Progress:
     """A bar for everything and one for each download, on the error stream; silent where that is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
     return Progress(*columns, console=console, disable=not console.is_terminal)

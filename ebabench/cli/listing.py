@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+import json as json_text
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from ebabench.cli.app import app, show
-from ebabench.datasets.suites import SUITES
-from ebabench.errors import InputError
-from ebabench.generators.cards import CARDS
-from ebabench.generators.status import readiness
-from ebabench.scoring.metric import METRICS
 
 
 class Kind(StrEnum):
@@ -23,37 +19,26 @@ class Kind(StrEnum):
     SUITES = "suites"
 
 
+_COLUMNS = {
+    Kind.MODELS: ("name", "state", "size", "family", "overlap", "licence", "title"),
+    Kind.METRICS: ("key", "unit", "better", "version", "aggregate", "title", "paper"),
+    Kind.SUITES: ("id", "split", "targets", "samples", "tier", "title"),
+}
+
+
 @app.command("list")
-def list_(kind: Annotated[Kind | None, typer.Argument(help="Which; all three if it is left out.")] = None) -> None:
-    """Lists models, metrics and suites."""
-    for one, command in ((Kind.MODELS, _models), (Kind.METRICS, _metrics), (Kind.SUITES, _suites)):
-        if kind in (None, one):
-            command()
+def list_(
+    kind: Annotated[Kind | None, typer.Argument(help="Which; all three if it is left out.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """List models, metrics and suites."""
+    from ebabench.workflows.listing import metric_rows, model_rows, suite_rows
 
-
-def _models() -> None:
-    rows = []
-    for name in CARDS:
-        try:
-            card = CARDS.load(name)
-        except InputError as error:
-            rows.append((name, "broken", "", "", "", "", str(error)))
-        else:
-            state = readiness(card)
-            rows.append((name, str(state), state.size, card.family, card.training.overlap, card.licence, card.title))
-    show("models", ("name", "state", "size", "family", "overlap", "licence", "title"), rows)
-
-
-def _metrics() -> None:
-    rows = [
-        (spec.key, spec.unit, spec.better, str(spec.version), spec.aggregate or "", spec.title, spec.paper)
-        for name in METRICS
-        for spec in METRICS.load(name).specs
-    ]
-    show("metrics", ("key", "unit", "better", "version", "aggregate", "title", "paper"), rows)
-
-
-def _suites() -> None:
-    suites = [SUITES.load(name) for name in SUITES]
-    rows = [(s.id, s.split, str(len(s.targets)), str(s.samples), s.tier, s.title) for s in suites]
-    show("suites", ("id", "split", "targets", "samples", "tier", "title"), rows)
+    of_kind = {Kind.MODELS: model_rows, Kind.METRICS: metric_rows, Kind.SUITES: suite_rows}
+    rows = {one: read() for one, read in of_kind.items() if kind in (None, one)}
+    if json:
+        print(json_text.dumps(rows[kind] if kind else rows, indent=1, ensure_ascii=False))
+        return
+    for one, of_one in rows.items():
+        columns = _COLUMNS[one]
+        show(one, columns, [[str(row[column]) for column in columns] for row in of_one])

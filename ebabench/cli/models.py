@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import Progress, TaskID
 
-from ebabench.cli.app import app, progress, show
-from ebabench.cli.evaluation import card_with, devices
+from ebabench.cli.app import app, pairs, progress, show
 from ebabench.errors import InputError, RunError
-from ebabench.generators.cards import Kind, load_card
-from ebabench.generators.status import readable, readiness
+
+if TYPE_CHECKING:
+    from ebabench.generators.cards import Kind
 
 models = typer.Typer(help="Makes, checks and installs models.")
 app.add_typer(models, name="models")
@@ -50,9 +49,11 @@ def check(
     ] = None,
 ) -> None:
     """Tells whether a model keeps its contract, and how to mend what does not."""
+    from ebabench.generators.status import readiness
     from ebabench.workflows.conformance import conformance
+    from ebabench.workflows.models import devices, model_card
 
-    card = card_with(model, settings)
+    card = model_card(model, pairs("--set", settings))
     findings = conformance(card, devices(device)[0], random_weights)
     rows = [(finding.check, finding.outcome, finding.detail, finding.mend) for finding in findings]
     show(f"{card.name} ({card.environment.kind}): {readiness(card)}", ("check", "outcome", "seen", "what to do"), rows)
@@ -68,6 +69,8 @@ def install(
 ) -> None:
     """Builds the environment of a model and fetches its weights, or goes on with it."""
     from ebabench.generators import environments
+    from ebabench.generators.cards import load_card
+    from ebabench.generators.status import readable, readiness
 
     card = load_card(model)
     if card.environment.kind == "ensembles":
@@ -80,12 +83,7 @@ def install(
         place = environments.install(card)
         print(f"environment: {place} ({readable(environments.size(card))}); versions: {place / 'lock.txt'}")
     for checkpoint in card.checkpoints if weights else ():
-        with progress() as bar:
-            task = bar.add_task(f"{checkpoint.name} (bytes)", total=None)
-            path = card.files.fetch(checkpoint, partial(_tell, bar, task))
+        with progress() as tell:
+            path = card.files.fetch(checkpoint, partial(tell, f"{checkpoint.name} (bytes)"))
         print(f"checkpoint {checkpoint.name}: {path}")
     print(f"{card.name}: {readiness(card)}")
-
-
-def _tell(bar: Progress, task: TaskID, here: int, total: int | None) -> None:
-    bar.update(task, completed=here, total=total)

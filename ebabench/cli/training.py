@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import Progress
 
 from ebabench.cli.app import app, progress
-from ebabench.datasets.suites import load_suite
 from ebabench.errors import InputError
 
 if TYPE_CHECKING:
@@ -107,11 +105,7 @@ def align(
     if stage.energy is not None:
         loaded = _with_energies(loaded, stage, settings, jobs)
     trajectories, left_out = _sifted(stage, loaded, settings.compared, out)
-    with _bar() as bar:
-        task = bar.add_task(objective, total=settings.steps)
-
-        def on_progress(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
+    with progress(_leads()) as on_progress:
 
         def on_step(step: int, loss: float) -> None:
             on_progress(f"{objective} loss {loss:.3f}", step + 1, settings.steps)
@@ -143,13 +137,6 @@ def _leads() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
-def _bar() -> Progress:
-    """One bar, whatever the number of processes."""
-    bar = progress()
-    bar.disable = bar.disable or not _leads()
-    return bar
-
-
 def _with_energies(
     trajectories: list[Trajectories], stage: Stage, settings: TrainConfig, jobs: int | None
 ) -> list[Trajectories]:
@@ -158,12 +145,7 @@ def _with_energies(
 
     assert stage.energy is not None
     residues = settings.build().needs_residue_energies
-    with _bar() as bar, workers(jobs) as pool:
-        task = bar.add_task("energies", total=None)
-
-        def on_progress(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-
+    with progress(_leads()) as on_progress, workers(jobs) as pool:
         return with_energies(trajectories, stage.energy, pool, on_progress, residues)
 
 
@@ -171,6 +153,7 @@ def _sifted(
     stage: Stage, loaded: list[Trajectories], compared: int, out: Path
 ) -> tuple[list[Trajectories], list[Exclusion]]:
     """What is trained on, and what is not, which the console is told."""
+    from ebabench.datasets.suites import load_suite
     from ebabench.training.exclusions import FILE, sifted, told
 
     wanted = [target.name for name in stage.suites for target in load_suite(name).targets]
@@ -182,6 +165,8 @@ def _sifted(
 
 def _protocol(suites: tuple[str, ...], chosen: str | None) -> str:
     """The energy protocol: the one chosen, or that of the suites."""
+    from ebabench.datasets.suites import load_suite
+
     named = {chosen} if chosen else {load_suite(name).energy for name in suites}
     if len(named) == 1 and (protocol := named.pop()) is not None:
         from ebabench.physics.protocols import get_protocol

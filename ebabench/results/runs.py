@@ -15,6 +15,7 @@ same bytes as an undisturbed one. What depends on the machine or the clock stand
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import platform
@@ -31,12 +32,15 @@ from ebabench.errors import InputError, RunError
 from ebabench.io.npz import load_ensemble, write_ensemble
 from ebabench.results.aggregation import Row, summarise
 from ebabench.results.tables import summary_csv, targets_csv
+from ebabench.scoring.metric import METRICS
 from ebabench.scoring.records import Record
 from ebabench.scoring.spec import MetricSpec
 from ebabench.structures import Ensemble
 from ebabench.system.files import clear_temporaries, replace_file
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ebabench.datasets.suites import Suite
 
 _LIBRARIES = ("ebabench", "numpy", "scipy", "scikit-learn", "POT", "mdtraj", "gemmi", "openmm", "torch")
@@ -112,12 +116,67 @@ def files_digest(files: Mapping[str, Path]) -> str:
 
 
 class Run:
-    """A run folder. ``open`` makes or resumes one; ``read`` takes one as it is."""
+    """One model on one suite, and the folder that holds it.
+
+    ``Run.open`` makes a run or resumes one. ``Run.read`` takes a run as it is.
+
+    Attributes:
+        folder: The run folder.
+        identity: What makes it this run and no other.
+        remarks: What the last session has to say beside the results, one sentence each.
+    """
 
     def __init__(self, folder: Path, identity: Identity, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self.identity = identity
+        self.remarks: list[str] = []
         self._manifest = manifest
+        self._rows: list[Row] | None = None
+        self._parsed: dict[str, tuple[tuple[int, int], Record]] = {}
+
+    def __repr__(self) -> str:
+        scored = sum(record.error is None for record in self.records())
+        return (
+            f"Run({str(self.folder)!r}: {self.identity.model} on {self.identity.suite}, "
+            f"{scored} of {len(self.identity.targets)} targets scored)"
+        )
+
+    @property
+    def rows(self) -> list[Row]:
+        """The aggregates over targets, one row per metric: those that ``finish`` wrote, else of today's records."""
+        return self._rows if self._rows is not None else summarise(self.records(), self._scored_specs())
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row per metric: value, 95 % interval, floor, unit, direction, numbers of targets."""
+        return _frame(summary_csv(self.rows)).set_index("metric")
+
+    @property
+    def targets(self) -> pd.DataFrame:
+        """One row per target: its numbers (of a profile the median), its marks, and why it failed if it did."""
+        return _frame(targets_csv(self.records(), self._scored_specs())).set_index("target")
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why targets failed, by target."""
+        return {record.target: record.error for record in self.records() if record.error is not None}
+
+    def check(self) -> None:
+        """Raise RunError (``run.failed``) if a target failed. The message has the first reason and what is kept."""
+        for target, reason in self.failed.items():
+            raise RunError(
+                f"{len(self.failed)} of {len(self.identity.targets)} targets failed, "
+                f"{target}: {reason.removeprefix(f'{target}: ')}; "
+                f"the others are kept in {self.folder}, and the same command tries again",
+                code="run.failed",
+                target=target,
+            )
+
+    @property
+    def kept(self) -> str:
+        """What the folder holds, in words."""
+        kept = {kind: len(list((self.folder / kind).glob("[!.]*"))) for kind in ("ensembles", "records")}
+        return f"kept in {self.folder}: {kept['ensembles']} ensembles and {kept['records']} records"
 
     @staticmethod
     def open(folder: Path, identity: Identity) -> Run:
@@ -191,42 +250,70 @@ class Run:
 
     def save_record(self, record: Record) -> None:
         """Keep a record. Raises RunError that says what was kept."""
+        path = self._record_path(record.target)
         with self._writing():
-            replace_file(self.folder / "records" / f"{record.target}.json", record.to_json())
+            replace_file(path, record.to_json())
+            self._parsed[record.target] = _stamp(path), record
+
+    def remove_record(self, target: str) -> None:
+        """Remove the record of a target, if there is one."""
+        self._record_path(target).unlink(missing_ok=True)
 
     def records(self) -> list[Record]:
-        """The records there are, in the order of the suite. Raises InputError if one cannot be read."""
+        """The records there are, in the order of the suite. Raises InputError if one cannot be read.
+
+        A file is parsed once, and again only after another process replaced it.
+        """
         found = []
         for target in self.identity.targets:
-            path = self.folder / "records" / f"{target}.json"
+            path = self._record_path(target)
             try:
-                found.append(Record.from_json(path.read_text(encoding="utf-8")))
+                stamp = _stamp(path)
+                if target not in self._parsed or self._parsed[target][0] != stamp:
+                    self._parsed[target] = stamp, Record.from_json(path.read_text(encoding="utf-8"))
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as error:
                 raise InputError(f"{path} cannot be read ({error}); remove it to score the target again") from error
+            found.append(self._parsed[target][1])
         return found
 
+    def _record_path(self, target: str) -> Path:
+        return self.folder / "records" / f"{target}.json"
+
+    def _scored_specs(self) -> list[MetricSpec]:
+        """The registered metrics that the records have numbers of."""
+        scored = {key for record in self.records() for key in record.metric_versions}
+        return [spec for name in METRICS for spec in METRICS.load(name).specs if spec.key in scored]
+
     def pending(self, specs: Iterable[MetricSpec]) -> list[str]:
-        """Targets to score: without a record, failed before, or scored with other metrics or versions of them."""
+        """Targets to score: without a record, failed before, or scored without these metrics or these versions."""
         versions = {spec.key: spec.version for spec in specs}
-        done = {r.target for r in self.records() if r.error is None and r.metric_versions == versions}
+        done = {record.target for record in self.records() if record.has(versions)}
         return [target for target in self.identity.targets if target not in done]
 
-    def finish(self, specs: Sequence[MetricSpec], suite: Suite | None) -> list[Row]:
+    def finish(self, specs: Sequence[MetricSpec], suite: Suite | None, lacking: Sequence[str] = ()) -> list[Row]:
         """Write the tables and whether the run is official, and give the rows of summary.csv.
 
-        Raises RunError that says what was kept.
+        Args:
+            specs: The metrics of the tables.
+            suite: The suite; None where the references are not those of a suite.
+            lacking: Families of metrics that were not computed; a run without them is not official.
+
+        Raises:
+            RunError: A table cannot be written. The message says what is kept.
         """
         records = self.records()
         rows = summarise(records, specs)
         because = unofficial(self.identity, records, suite)
+        because += [f"not computed: {', '.join(lacking)}"] * bool(lacking)
         with self._writing():
             replace_file(self.folder / "targets.csv", targets_csv(records, specs))
             replace_file(self.folder / "summary.csv", summary_csv(rows))
             self._manifest |= {"official": not because, "unofficial_because": because}
             self._manifest["sessions"][-1]["finished"] = _now()
             self._write_manifest()
+        self._rows = rows
         return rows
 
     def _know(self, references: Mapping[str, str] | None) -> None:
@@ -243,10 +330,9 @@ class Run:
         try:
             yield
         except OSError as error:
-            kept = {kind: len(list((self.folder / kind).glob("[!.]*"))) for kind in ("ensembles", "records")}
             raise RunError(
-                f"cannot write {error.filename or self.folder}: {error.strerror}; kept in {self.folder}: "
-                f"{kept['ensembles']} ensembles and {kept['records']} records; the same command goes on from there"
+                f"cannot write {error.filename or self.folder}: {error.strerror}; {self.kept}; "
+                "the same command goes on from there"
             ) from error
 
 
@@ -296,6 +382,18 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": found,
     }
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes when a file is replaced."""
+    told = path.stat()
+    return told.st_mtime_ns, told.st_ino
+
+
+def _frame(text: str) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.read_csv(io.StringIO(text), float_precision="round_trip", keep_default_na=True)
 
 
 def _now() -> str:

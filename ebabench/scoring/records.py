@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -100,6 +100,20 @@ class Record:
     error: str | None = None
     effective_samples: float = math.nan
     duplicates: int = 0
+
+    def has(self, versions: Mapping[str, int]) -> bool:
+        """Whether the target was scored with these metrics, in these versions."""
+        return self.error is None and all(self.metric_versions.get(key) == version for key, version in versions.items())
+
+    def joined(self, other: Record) -> Record:
+        """This record with the metrics of another one of the same ensemble and reference; ``other`` wins."""
+        floor = zip(self.floor, other.floor, strict=True) if self.floor and other.floor else ()
+        return replace(
+            other,
+            metric_versions={**self.metric_versions, **other.metric_versions},
+            figures=self.figures.joined(other.figures),
+            floor=tuple(ours.joined(theirs) for ours, theirs in floor) or other.floor or self.floor,
+        )
 
     def to_json(self) -> str:
         """Return JSON text with sorted keys, the shortest exact form of every number, and null for NaN."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import TypeVar
@@ -52,6 +53,7 @@ def score(
     with_floor: bool = True,
     executor: Executor | None = None,
     processes: int | None = None,
+    uncached: Collection[str] = (),
 ) -> Iterator[Record]:
     """Records of many targets, each as soon as it is there. A target that fails is a record with ``error``.
 
@@ -64,8 +66,16 @@ def score(
         executor: where to work; anything with the interface of ``concurrent.futures``. By default, processes.
         processes: how many, where there is no ``executor``; one a core by default. Where targets are fewer, each is
             worked on by several threads, and a single one by this process.
+        uncached: see ``score_pair``.
     """
-    work = partial(_score_job, metrics=metrics, protocol=protocol, energy_protocol=energy_protocol, floor=with_floor)
+    work = partial(
+        _score_job,
+        metrics=metrics,
+        protocol=protocol,
+        energy_protocol=energy_protocol,
+        floor=with_floor,
+        uncached=uncached,
+    )
     if executor is not None:
         for future in as_completed([executor.submit(work, job) for job in jobs]):
             yield future.result()
@@ -102,37 +112,71 @@ def score_target(
     energy_protocol: str | None = None,
     with_floor: bool = True,
     threads: int = 1,
+    uncached: Collection[str] = (),
 ) -> Record:
-    """Score one ensemble against the reference, less the replicas that it was taken from.
+    """Return the record of one ensemble, scored against a reference.
+
+    The replicas that the ensemble was taken from are left out of the reference.
 
     Args:
-        ensemble: the model's.
-        reference: molecular dynamics of the same target.
-        metrics: families of metrics.
+        ensemble: The model's conformations.
+        reference: Molecular dynamics of the same target.
+        metrics: Families of metrics.
         protocol: "corrected" or "alphaflow", see ``ebabench.scoring.pair``.
-        energy_protocol: the name of a protocol of ``ebabench.physics`` for metrics of energy; None for none.
-        with_floor: also score each replica of the reference (with the atoms and at the number of samples of the
-            model) against the others. A reference of a single replica has no floor.
-        threads: how many of the model's families of metrics, and of the replicas, at once; a single one where there are
-            energies, that have their own ways to use a machine.
+        energy_protocol: Name of a protocol of ``ebabench.physics`` for metrics of energy; None for none.
+        with_floor: See ``score_pair``.
+        threads: See ``score_pair``.
+        uncached: See ``score_pair``.
 
     Raises:
-        InputError: model and reference do not fit, or a metric refuses them.
-        RunError: a metric breaks its contract.
+        InputError: Ensemble and reference do not fit, or a metric refuses them.
+        RunError: A metric breaks its contract.
     """
     pair = make_pair(ensemble, reference, protocol=protocol, energy_protocol=energy_protocol)
+    return score_pair(pair, ensemble, reference, metrics, with_floor=with_floor, threads=threads, uncached=uncached)
+
+
+def score_pair(
+    pair: Pair,
+    ensemble: Ensemble,
+    reference: Reference,
+    metrics: Sequence[Metric],
+    *,
+    with_floor: bool = True,
+    threads: int = 1,
+    uncached: Collection[str] = (),
+) -> Record:
+    """Return the record of a pair.
+
+    Args:
+        pair: The ensemble beside the reference.
+        ensemble: The ensemble of the pair.
+        reference: The reference of the pair, with all its replicas.
+        metrics: Families of metrics.
+        with_floor: Also score each replica of the reference against the other replicas, with the atoms and at the
+            number of samples of the model. A reference of one replica has no floor.
+        threads: The number of families and of replicas that are computed at once. It is one where there is an energy
+            protocol: energies have their own ways to use a machine.
+        uncached: Names of families whose floor is neither read from the cache nor stored there.
+
+    Raises:
+        InputError: A metric refuses the pair.
+        RunError: A metric breaks its contract.
+    """
     keys = _floor_keys(pair, reference, metrics) if with_floor and len(reference.replicas) > 1 else []
-    floors = [load_floor(key) or () for key in keys]
+    cached = [metric.name not in uncached for metric in metrics]
+    floors = [(load_floor(key) or () if found else ()) for key, found in zip(keys, cached, strict=False)]
     missing = [k for k, floor in enumerate(floors) if not floor]
     families = [metrics[k] for k in missing]
     replicas = range(len(reference.replicas)) if missing else ()
-    many = threads if energy_protocol is None else 1
+    many = threads if pair.energy_protocol is None else 1
     # The longest first: none is left to run alone at the end.
     tasks = [partial(_measure_replica, k, families, pair, reference) for k in replicas]
     found = _in_order([*tasks, *(partial(measure, [metric], pair) for metric in metrics)], many)
     of_replicas, own = found[: len(tasks)], found[len(tasks) :]
     for k, floor in zip(missing, zip(*of_replicas, strict=True), strict=bool(missing)):
-        store_floor(keys[k], floor)
+        if cached[k]:
+            store_floor(keys[k], floor)
         floors[k] = floor
     return Record(
         target=reference.target.name,
@@ -214,12 +258,19 @@ def _in_order(tasks: Sequence[Callable[[], _Result]], threads: int) -> list[_Res
         pool.shutdown(cancel_futures=True)
 
 
-def _alone(work: Callable[[Job], Record], job: Job) -> Record:
-    """Here, as no other process need be started for a single target; libraries have one thread as in those."""
+@contextmanager
+def single_threaded_libraries() -> Iterator[None]:
+    """Limit numerical libraries to one thread, as in the processes that score many targets."""
     import scipy.linalg  # noqa: F401  (its BLAS is another than NumPy's, and has to be there to be limited)
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
+        yield
+
+
+def _alone(work: Callable[[Job], Record], job: Job) -> Record:
+    """Here, as no other process need be started for a single target."""
+    with single_threaded_libraries():
         return work(job)
 
 
@@ -229,6 +280,7 @@ def _score_job(
     protocol: str,
     energy_protocol: str | None,
     floor: bool,
+    uncached: Collection[str],
     threads: int = 1,
 ) -> Record:
     try:
@@ -240,6 +292,7 @@ def _score_job(
             energy_protocol=energy_protocol,
             with_floor=floor,
             threads=threads,
+            uncached=uncached,
         )
     except (InputError, RunError) as error:
         return job.failed(str(error))

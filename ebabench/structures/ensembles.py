@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ebabench.errors import InputError
 from ebabench.structures.arrays import FloatArray, Positions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import mdtraj
 
 THREE_TO_ONE = {
     "ALA": "A", "ARG": "R", "ASN": "N", "ASP": "D", "CYS": "C", "GLN": "Q", "GLU": "E", "GLY": "G", "HIS": "H",
@@ -143,6 +148,97 @@ class Ensemble:
         It equals the number of conformations where weights are equal.
         """
         return float(len(self)) if self.weights is None else 1 / float(self.weights @ self.weights)
+
+    @staticmethod
+    def from_arrays(
+        positions: npt.ArrayLike,
+        names: Sequence[str],
+        residue_names: Sequence[str],
+        residues: Sequence[int],
+        *,
+        target: str = "protein",
+        weights: FloatArray | None = None,
+    ) -> Ensemble:
+        """Return an ensemble of plain arrays, less hydrogens, waters, ions, ligands and caps.
+
+        Args:
+            positions: [S, M, 3] in angstrom, over all M atoms.
+            names: [M], atom names as in PDB files.
+            residue_names: [M], the three-letter residue name of every atom.
+            residues: [M], a number per atom that differs between neighbouring residues.
+            target: Name of the target.
+            weights: [S], statistical weights of the conformations; None for equal weights.
+
+        Raises:
+            InputError: Shapes differ (``ensemble.shape``), there is no C-alpha (``atoms.none``), a residue has an atom
+                twice (``atoms.twice``), or the weights are no weights (``ensemble.weights``).
+
+        Example:
+            >>> frames = np.arange(18.0).reshape(2, 3, 3)
+            >>> ensemble = Ensemble.from_arrays(frames, ["N", "H", "CA"], ["GLY"] * 3, [1, 1, 1])
+            >>> ensemble.positions.shape, ensemble.atoms.name.tolist()
+            ((2, 2, 3), ['N', 'CA'])
+        """
+        from ebabench.structures.interop import heavy_atoms
+
+        atoms, heavy = heavy_atoms(names, residue_names, residues, target)
+        given = np.asarray(positions, np.float32)
+        if given.ndim != 3 or given.shape[1:] != (len(names), 3) or not len(given):
+            raise InputError(
+                f"{target}: positions have shape {list(given.shape)}, expected [samples, {len(names)}, 3]",
+                code="ensemble.shape",
+                target=target,
+            )
+        return Ensemble(target, atoms, given[:, heavy], weights=weights)
+
+    @staticmethod
+    def from_mdtraj(
+        trajectory: mdtraj.Trajectory, *, target: str = "protein", weights: FloatArray | None = None
+    ) -> Ensemble:
+        """Return an ensemble of an mdtraj trajectory, less hydrogens, waters, ions, ligands and caps.
+
+        Args:
+            trajectory: All frames count. mdtraj's nanometres become angstrom.
+            target: Name of the target.
+            weights: [S], statistical weights of the frames; None for equal weights.
+
+        Raises:
+            InputError: There are no frames (``ensemble.empty``), there is no C-alpha (``atoms.none``), a residue has an
+                atom twice (``atoms.twice``), or the weights are no weights (``ensemble.weights``).
+
+        Example:
+            >>> one = Ensemble.from_arrays(np.ones((2, 1, 3)), ["CA"], ["GLY"], [1])
+            >>> Ensemble.from_mdtraj(one.to_mdtraj()).positions[0].tolist()
+            [[1.0, 1.0, 1.0]]
+        """
+        from ebabench.structures.interop import from_mdtraj
+
+        return Ensemble(target, *from_mdtraj(trajectory, target), weights=weights)
+
+    @staticmethod
+    def from_mdanalysis(group: Any, *, target: str = "protein", weights: FloatArray | None = None) -> Ensemble:
+        """Return an ensemble of all frames of an MDAnalysis Universe or AtomGroup, less hydrogens, waters and so on.
+
+        Args:
+            group: A Universe, or an AtomGroup of one. Its trajectory stands at the same frame afterwards.
+            target: Name of the target.
+            weights: [S], statistical weights of the frames; None for equal weights.
+
+        Raises:
+            InputError: As ``from_mdtraj``.
+        """
+        from ebabench.structures.interop import from_mdanalysis
+
+        return Ensemble(target, *from_mdanalysis(group, target), weights=weights)
+
+    def to_mdtraj(self) -> mdtraj.Trajectory:
+        """Return the conformations as an mdtraj trajectory (in nm) of one chain, with residues numbered from 1.
+
+        Statistical weights have no place in a trajectory: read them from ``weights``.
+        """
+        from ebabench.structures.interop import to_mdtraj
+
+        return to_mdtraj(self.atoms, self.positions)
 
 
 def _normalised(target: str, weights: FloatArray | None, samples: int) -> FloatArray | None:

@@ -21,6 +21,7 @@ ROOMS = [
     {"training"},
     {"workflows"},
     {"cli"},
+    {"__main__"},
 ]
 RANK = {room: rank for rank, line in enumerate(ROOMS) for room in line}
 OUTSIDE = {"models", "metrics"}

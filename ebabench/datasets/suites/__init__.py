@@ -82,6 +82,16 @@ class Suite:
                 return target
         raise unknown(f"target of {self.id}", name, [target.name for target in self.targets])
 
+    def reference(self, name: str, data: Path | None = None) -> Reference:
+        """Return the molecular dynamics of a target; see ``reference_reader``. Raises InputError.
+
+        Example:
+            >>> reference = load_suite("peptides-v1").reference("KLED")
+            >>> reference.target.sequence, len(reference.replicas)
+            ('KLED', 4)
+        """
+        return reference_reader(self, data)(name)
+
     def frames(self, name: str) -> dict[int, int] | None:
         """How many frames each replica of a target's reference has, by its number; None if the suite does not say."""
         if self.simulation is not None:

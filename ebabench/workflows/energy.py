@@ -1,0 +1,111 @@
+"""Compute potential energies of structures, or of a suite's molecular dynamics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ebabench.datasets.suites import Suite, load_suite, reference_reader
+from ebabench.errors import InputError
+from ebabench.structures import Reference
+from ebabench.workflows.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ebabench.training.data import Trajectories
+
+
+def energies(
+    files: Sequence[str | os.PathLike[str]], forcefield: str, *, minimise: bool | None = None, decompose: bool = False
+) -> pd.DataFrame:
+    """Return the potential energies of structures, one row per structure.
+
+    What was computed before is taken from the cache.
+
+    Args:
+        files: PDB or mmCIF files, plain or gzipped, of one or more structures each.
+        forcefield: The energy protocol, for instance ``"amber99sbildn-obc"``.
+        minimise: Whether structures are minimised first; False by default.
+        decompose: One row per residue and one column per force term.
+
+    Raises:
+        InputError: A file cannot be read, or there is no such protocol.
+    """
+    from ebabench.physics.energy import decomposition_table, energy_table
+
+    paths = [Path(file) for file in files]
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file", code="file.missing", file=path)
+    return (decomposition_table if decompose else energy_table)(paths, forcefield, minimise)
+
+
+def suite_energies(
+    suite: str | Suite,
+    *,
+    forcefield: str | None = None,
+    minimise: bool | None = None,
+    data: str | os.PathLike[str] | None = None,
+    targets: Sequence[str] = (),
+    stride: int = 1,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """Return the potential energies of a suite's molecular dynamics, one row per frame.
+
+    Columns: target, replica, frame (from 0), energy_kj_per_mol, reason (why a frame has no energy).
+
+    Args:
+        suite: The suite.
+        forcefield: The energy protocol; the suite's by default.
+        minimise: Whether frames are minimised first; as the protocol does for training by default.
+        data: The folder of the references, where they are not embedded.
+        targets: Names; all targets by default.
+        stride: Every how many frames one is computed.
+        jobs: Processes; one per core by default.
+        progress: Called as ``progress(what, done, total)``.
+
+    Raises:
+        InputError: There is no such suite, target or protocol, or the references cannot be read.
+    """
+    import pandas as pd
+
+    from ebabench.physics.protocols import get_protocol
+    from ebabench.system.process_pool import workers
+    from ebabench.training.data import Trajectories, with_energies
+
+    chosen = suite if isinstance(suite, Suite) else load_suite(suite)
+    protocol = forcefield or chosen.energy
+    if protocol is None:
+        raise InputError(
+            f"{chosen.id} names no energy protocol: choose one with --forcefield",
+            code="energy.protocol",
+            suite=chosen.id,
+        )
+    get_protocol(protocol)
+    read = reference_reader(chosen, Path(data) if data is not None else None)
+    names = [chosen.target(one).name for one in targets] or [one.name for one in chosen.targets]
+    with workers(jobs) as pool:
+        of_targets = [Trajectories(one, (read,), stride) for one in names]
+        found = with_energies(of_targets, protocol, pool, progress, minimise=minimise)
+    tables = [_table(one, chosen.frames(one.name) or _frames(read(one.name))) for one in found]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _frames(reference: Reference) -> dict[int, int]:
+    """Frames by replica."""
+    return {number: len(frames) for number, frames in zip(reference.numbers, reference.replicas, strict=True)}
+
+
+def _table(one: Trajectories, frames: Mapping[int, int]) -> pd.DataFrame:
+    """Energies by replica and frame."""
+    import pandas as pd
+
+    assert one.energies is not None
+    rows = [(one.name, number, frame) for number, count in frames.items() for frame in range(0, count, one.stride)]
+    table = pd.DataFrame(rows, columns=["target", "replica", "frame"])
+    reasons = [one.reasons.get(k, "") for k in range(len(rows))]
+    return table.assign(energy_kj_per_mol=one.energies, reason=reasons)

@@ -1,0 +1,105 @@
+"""What a caller may give as an ensemble or a reference, as Ensemble and Reference."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ebabench.datasets.layout import folder_tier
+from ebabench.datasets.references import read_reference
+from ebabench.errors import InputError
+from ebabench.structures import Atoms, Ensemble, Reference, Target
+from ebabench.structures.interop import is_mdanalysis, is_mdtraj
+from ebabench.structures.matching import match
+
+Conformations: TypeAlias = Ensemble | str | os.PathLike[str] | Any
+"""An Ensemble, a path, an ``mdtraj.Trajectory``, or a Universe or AtomGroup of MDAnalysis."""
+
+TIER = "given"
+"""The tier of references that a caller gives in memory or as files."""
+UNNAMED = "protein"
+_KINDS = "a path, an Ensemble, an mdtraj.Trajectory, or a Universe or AtomGroup of MDAnalysis"
+
+
+def as_ensemble(given: Conformations, name: str) -> Ensemble:
+    """Return what was given as an ensemble of the target ``name``.
+
+    Raises:
+        InputError: It is nothing of these kinds (``ensemble.kind``), or it cannot be read.
+    """
+    if isinstance(given, Ensemble):
+        return replace(given, target=name)
+    if isinstance(given, str | os.PathLike):
+        from ebabench.io.structure_files import read_ensemble
+
+        return read_ensemble(Path(given), name)
+    if is_mdtraj(given):
+        return Ensemble.from_mdtraj(given, target=name)
+    if is_mdanalysis(given):
+        return Ensemble.from_mdanalysis(given, target=name)
+    raise InputError(f"{name}: expected {_KINDS}, not {type(given).__name__}", code="ensemble.kind", target=name)
+
+
+def as_reference(
+    given: Reference | Conformations | Sequence[Conformations], name: str, native: Conformations | None = None
+) -> Reference:
+    """Return what was given as the reference of the target ``name``.
+
+    Args:
+        given: A Reference; a folder ``X`` with ``X.pdb`` and its trajectories, as in ATLAS; one replica; or a list of
+            replicas. Atoms of the replicas are matched by name.
+        name: Name of the target.
+        native: The native structure, whose first conformation counts; by default the first frame of the first replica.
+
+    Raises:
+        InputError: There is no replica (``reference.empty``), replicas have different heavy atoms
+            (``reference.atoms``), or one of them is nothing that can be read.
+    """
+    if isinstance(given, Reference):
+        return replace(given, target=replace(given.target, name=name))
+    if isinstance(given, str | os.PathLike) and (folder := Path(given)).is_dir():
+        tier = folder_tier(folder.parent, [folder.name])
+        found = read_reference(folder.parent, folder.name, tier)
+        return replace(found, target=replace(found.target, name=name))
+    items = list(given) if isinstance(given, list | tuple) else [given]
+    if not items:
+        raise InputError(f"{name}: the reference has no replica", code="reference.empty", target=name)
+    replicas = [as_ensemble(item, name) for item in items]
+    origin = as_ensemble(native, name) if native is not None else replicas[0]
+    target = Target(name, origin.atoms.sequence, origin.atoms, np.asarray(origin.positions[0], np.float32))
+    positions = [_ordered(replica, target.atoms, number) for number, replica in enumerate(replicas, 1)]
+    return Reference(target, tuple(positions), TIER)
+
+
+def name_of(ensemble: object, reference: object) -> str:
+    """Return the name of a target: of a Reference or an Ensemble that has one, else of a file, else "protein"."""
+    sides = [side[0] if isinstance(side, list | tuple) and side else side for side in (reference, ensemble)]
+    names = [side.target.name for side in sides if isinstance(side, Reference)]
+    names += [side.target for side in sides if isinstance(side, Ensemble)]
+    folders = [Path(side).name for side in sides if isinstance(side, str | os.PathLike) and Path(side).is_dir()]
+    files = [Path(side).name.split(".")[0] for side in sides[::-1] if isinstance(side, str | os.PathLike)]
+    return next((name for name in (*names, *folders, *files) if name not in ("", UNNAMED)), UNNAMED)
+
+
+def _ordered(replica: Ensemble, atoms: Atoms, number: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Positions of a replica over ``atoms``, in their order."""
+    if replica.atoms.digest() == atoms.digest():
+        return np.asarray(replica.positions, np.float32)
+    who = f"{replica.target}: replica {number} of the reference"
+    try:
+        found = match(replica.atoms, atoms)
+    except InputError as error:
+        raise InputError(f"{who}: {error}", code="reference.atoms", target=replica.target, replica=number) from error
+    if len(found.model) < len(atoms):
+        raise InputError(
+            f"{who} has {len(found.model)} of the {len(atoms)} heavy atoms of the native structure",
+            code="reference.atoms",
+            target=replica.target,
+            replica=number,
+        )
+    return np.asarray(replica.positions[:, found.model], np.float32)

@@ -1,0 +1,165 @@
+"""Sample a suite with a model, and score the ensembles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from ebabench.datasets.suites import Suite, load_suite, reference_reader
+from ebabench.generators.build import build
+from ebabench.generators.cards import Card
+from ebabench.generators.protocol import Resources
+from ebabench.generators.sampling import sample as sample_all
+from ebabench.results.runs import Identity, Run
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.reference_cache import reference_digest
+from ebabench.scoring.selection import select_metrics
+from ebabench.structures import Reference, Target
+from ebabench.workflows.models import check_random_weights, devices, model_card
+from ebabench.workflows.progress import Progress, silent
+from ebabench.workflows.publish import LEADERBOARDS, publish
+from ebabench.workflows.session import Session
+
+
+def run(
+    model: str | os.PathLike[str] | Card,
+    suite: str | Suite = "peptides-v1",
+    *,
+    samples: int | None = None,
+    seed: int | None = None,
+    data: str | os.PathLike[str] | None = None,
+    metrics: Iterable[str | Metric] | None = None,
+    energy: bool = True,
+    device: str = "cpu",
+    batch_size: int | None = None,
+    random_weights: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    jobs: int | None = None,
+    executor: Executor | None = None,
+    out: str | os.PathLike[str] | None = None,
+    leaderboards: str | os.PathLike[str] | None = LEADERBOARDS,
+    progress: Progress = silent,
+) -> Run:
+    """Sample a suite with a model, score the ensembles, and return the run.
+
+    The run folder is resumed where it was stopped: nothing is computed twice. ``run.check()`` raises if a target
+    failed.
+
+    Args:
+        model: A name of ``ebabench.list_models()``, the path of a card, or a card.
+        suite: A name of ``ebabench.list_suites()``, the path of a suite, or a suite.
+        samples: Conformations per target; the suite's by default.
+        seed: Seed of the run; the suite's by default.
+        data: The folder of the references in the layout of ATLAS, where they are not embedded.
+        metrics: Keys, families or ``Metric`` objects; all by default.
+        energy: False leaves out the metrics that need energies.
+        device: "cpu", "cuda", "cuda:1"; or several that share the targets, as in "cuda:0,cuda:1".
+        batch_size: Conformations computed at once. Half as many are tried whenever memory runs out.
+        random_weights: Do without the checkpoints, to test the plumbing (workers only). Such a run is never ranked.
+        settings: Replacements for sampling settings of the card. The run is then unofficial.
+        jobs: Processes that score; one per core by default.
+        executor: Scores in place of processes: anything with the interface of ``concurrent.futures``.
+        out: The run folder; ``runs/SUITE/MODEL-sSEED-nSAMPLES`` by default.
+        leaderboards: The folder of the leaderboard that gets the run's row; None for no leaderboard.
+        progress: Called as ``progress(what, done, total)``.
+
+    Raises:
+        InputError: Wrong usage or input; nothing was done.
+        RunError: Something cannot be written. The message says what is kept.
+
+    Example:
+        >>> import ebabench, tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> run = ebabench.run("static", samples=5, metrics=["pairwise_rmsd"], out=folder, leaderboards=None, jobs=1)
+        >>> len(run.targets), "pairwise_rmsd" in run.summary.index
+        (8, True)
+    """
+    selection = select_metrics(metrics, energy=energy)
+    session = _sampled(model, suite, samples, seed, data, device, batch_size, random_weights, settings, out, progress)
+    session.score(selection, jobs, executor)
+    if leaderboards is not None and session.suite is not None:
+        publish(session.run, session.suite, leaderboards)
+    return session.run
+
+
+def sample(
+    model: str | os.PathLike[str] | Card,
+    suite: str | Suite = "peptides-v1",
+    *,
+    samples: int | None = None,
+    seed: int | None = None,
+    data: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    batch_size: int | None = None,
+    random_weights: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    progress: Progress = silent,
+) -> Run:
+    """Sample a suite with a model, and return the run, which is not scored.
+
+    ``ebabench.run`` with the same arguments goes on from there. See ``ebabench.run`` for arguments and errors.
+    """
+    session = _sampled(model, suite, samples, seed, data, device, batch_size, random_weights, settings, out, progress)
+    return session.run
+
+
+def _sampled(
+    model: str | os.PathLike[str] | Card,
+    suite: str | Suite,
+    samples: int | None,
+    seed: int | None,
+    data: str | os.PathLike[str] | None,
+    device: str,
+    batch_size: int | None,
+    random_weights: bool,
+    settings: Mapping[str, Any] | None,
+    out: str | os.PathLike[str] | None,
+    progress: Progress,
+) -> Session:
+    chosen = suite if isinstance(suite, Suite) else load_suite(suite)
+    card = model_card(model, settings)
+    check_random_weights(card, random_weights)
+    read = reference_reader(chosen, Path(data) if data is not None else None)
+    targets, digests = _references(read, [target.name for target in chosen.targets])
+    count, start = samples or chosen.samples, chosen.seed if seed is None else seed
+    folder = Path(out) if out is not None else _folder(card, chosen, count, start, random_weights)
+    generators = [
+        build(card, Resources(one, read, batch_size, folder / "logs", random_weights)) for one in devices(device)
+    ]
+    identity = Identity(
+        model=card.name,
+        suite=chosen.id,
+        tier=chosen.tier,
+        targets=tuple(target.name for target in chosen.targets),
+        samples=count,
+        seed=start,
+        protocol=chosen.protocol,
+        energy=chosen.energy,
+        card=card.facts(),
+        references=digests,
+        random_weights=random_weights,
+    )
+    made = Run.open(folder, identity)
+    session = Session(made, read, chosen, {target.name: target.sequence for target in targets}, progress)
+    outcomes = sample_all(generators, targets, count, start, made.load_ensemble, made.save_ensemble, card.provides)
+    session.keep("sampling", outcomes)
+    return session
+
+
+def _references(read: Callable[[str], Reference], names: Iterable[str]) -> tuple[list[Target], dict[str, str]]:
+    """The targets, and the digests of their references by name."""
+    targets, digests = [], {}
+    for name in names:
+        reference = read(name)
+        targets.append(reference.target)
+        digests[name] = reference_digest(reference)
+    return targets, digests
+
+
+def _folder(card: Card, suite: Suite, samples: int, seed: int, random_weights: bool) -> Path:
+    name = f"{card.name}-s{seed}-n{samples}" + "-random-weights" * random_weights
+    return Path("runs") / suite.id / name

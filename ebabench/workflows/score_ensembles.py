@@ -1,0 +1,142 @@
+"""Score a folder of ensembles from elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from ebabench.datasets.layout import folder_tier
+from ebabench.datasets.references import read_reference, reference_names
+from ebabench.datasets.suites import Suite, load_suite, reference_reader
+from ebabench.errors import InputError
+from ebabench.generators.cards import Card
+from ebabench.io.structure_files import find_ensembles
+from ebabench.results.runs import Identity, Run, files_digest
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.reference_cache import reference_digest
+from ebabench.scoring.selection import select_metrics
+from ebabench.structures import Reference
+from ebabench.workflows.models import model_card
+from ebabench.workflows.progress import Progress, silent
+from ebabench.workflows.publish import LEADERBOARDS, publish
+from ebabench.workflows.session import Session, few
+
+
+def score_ensembles(
+    ensembles: str | os.PathLike[str],
+    *,
+    suite: str | Suite | None = None,
+    reference: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    model: str | os.PathLike[str] | Card | None = None,
+    data: str | os.PathLike[str] | None = None,
+    metrics: Iterable[str | Metric] | None = None,
+    energy: bool = True,
+    protocol: str | None = None,
+    jobs: int | None = None,
+    executor: Executor | None = None,
+    out: str | os.PathLike[str] | None = None,
+    leaderboards: str | os.PathLike[str] | None = LEADERBOARDS,
+    progress: Progress = silent,
+) -> Run:
+    """Score a folder with one ensemble per target, and return the run. ``run.check()`` raises if a target failed.
+
+    Args:
+        ensembles: A folder with one file or sub-folder per target, or what the converter of ``model`` reads.
+        suite: The suite of the targets; or else
+        reference: any references, in the layout of ATLAS.
+        name: Name of the row; or else
+        model: the model whose card names a converter.
+        data: The folder of the suite's references, where they are not embedded.
+        metrics: Keys, families or ``Metric`` objects; all by default.
+        energy: False leaves out the metrics that need energies.
+        protocol: "corrected" or "alphaflow"; the suite's by default.
+        jobs: Processes that score; one per core by default.
+        executor: Scores in place of processes: anything with the interface of ``concurrent.futures``.
+        out: The run folder; ``runs/SUITE/NAME`` by default.
+        leaderboards: The folder of the leaderboard that gets the row of a run on a suite; None for no leaderboard.
+        progress: Called as ``progress(what, done, total)``.
+
+    Raises:
+        InputError: Wrong usage or input; nothing was done.
+        RunError: Something cannot be written. The message says what is kept.
+    """
+    if (suite is None) == (reference is None):
+        raise InputError("give either --suite or --reference", code="score.reference")
+    if (name is None) == (model is None):
+        raise InputError("give either --name or --model", code="score.name")
+    selection = select_metrics(metrics, energy=energy)
+    folder = Path(ensembles)
+    card = model_card(model) if model is not None else None
+    files = find_ensembles(folder) if card is None else None
+    chosen = load_suite(suite) if isinstance(suite, str) else suite
+    read, known, tier = _references(chosen, reference, data)
+    remarks: list[str] = []
+    if files is not None:
+        known, remarks = _scored(folder, files, known)
+    identity = Identity(
+        model=card.name if card else str(name),
+        suite=chosen.id if chosen else str(reference),
+        tier=tier,
+        targets=tuple(known),
+        samples=None,
+        seed=None,
+        protocol=protocol or (chosen.protocol if chosen else "corrected"),
+        energy=chosen.energy if chosen else None,
+        card=card.facts() if card else {},
+        ensembles=files_digest({target: files[target] for target in known} if files else {"": folder}),
+        references=_digests(read, known),
+    )
+    place = chosen.id if chosen else Path(identity.suite).resolve().name
+    made = Run.open(Path(out) if out is not None else Path("runs") / place / identity.model, identity)
+    made.remarks += remarks
+    targets = [] if chosen and files else [read(target).target for target in known]
+    sequences = {target.name: target.sequence for target in (targets or (chosen.targets if chosen else ()))}
+    session = Session(made, read, chosen, {target: sequences[target] for target in known}, progress, files)
+    if card is not None:
+        from ebabench.generators.converters import convert
+
+        session.keep("converting", convert(card, folder, targets, made.load_ensemble, made.save_ensemble))
+    session.score(selection, jobs, executor)
+    if chosen is not None and leaderboards is not None:
+        publish(made, chosen, leaderboards)
+    return made
+
+
+def _references(
+    suite: Suite | None, reference: str | os.PathLike[str] | None, data: str | os.PathLike[str] | None
+) -> tuple[Callable[[str], Reference], list[str], str]:
+    """What reads a reference, the names of all targets, and the tier."""
+    if suite is not None:
+        read = reference_reader(suite, Path(data) if data is not None else None)
+        return read, [target.name for target in suite.targets], suite.tier
+    assert reference is not None
+    folder = Path(reference)
+    known = reference_names(folder)
+    tier = folder_tier(folder, known)
+    return partial(read_reference, folder, tier=tier), known, tier
+
+
+def _scored(folder: Path, files: dict[str, Path], known: list[str]) -> tuple[list[str], list[str]]:
+    """The targets that have both sides, and remarks on those that do not."""
+    lacking, other = [name for name in known if name not in files], [name for name in files if name not in known]
+    if not (found := [target for target in known if target in files]):
+        raise InputError(
+            f"{folder}: holds {few(other)}, but the references are of other targets", code="score.targets", file=folder
+        )
+    remarks = [f"not scored, for {folder} has no ensembles of them: {few(lacking)}"] * bool(lacking)
+    remarks += [f"left out, for no reference is of these: {few(other)}"] * bool(other)
+    return found, remarks
+
+
+def _digests(read: Callable[[str], Reference], targets: Iterable[str]) -> dict[str, str]:
+    """What the references are; one that cannot be read fails its target when that is scored, not the others."""
+    found = {}
+    for target in targets:
+        with suppress(InputError):
+            found[target] = reference_digest(read(target))
+    return found

@@ -1,0 +1,68 @@
+"""Run the molecular dynamics of a suite's references."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import as_completed
+from pathlib import Path
+
+from ebabench.datasets.export import export
+from ebabench.datasets.simulation import simulate as run_one
+from ebabench.datasets.suites import Suite, load_suite
+from ebabench.errors import RunError
+from ebabench.system.cache import cache_dir
+from ebabench.system.process_pool import workers
+from ebabench.workflows.progress import Progress, silent
+
+
+def simulate(
+    suite: str | Suite,
+    *,
+    targets: Sequence[str] = (),
+    jobs: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    work: str | os.PathLike[str] | None = None,
+    progress: Progress = silent,
+) -> Path:
+    """Run a suite's molecular dynamics, or go on with it, and return the folder that holds it in the ATLAS layout.
+
+    Args:
+        suite: The suite.
+        targets: Names; all targets by default.
+        jobs: Processes; one per core by default.
+        out: The folder for the references; ``data/SUITE`` by default.
+        work: The folder that unfinished simulations go on from; in the cache by default.
+        progress: Called as ``progress(what, done, total)``.
+
+    Raises:
+        InputError: There is no such suite or target, or the suite is not simulated.
+        RunError: Simulations failed. The message says where the others are.
+    """
+    chosen = suite if isinstance(suite, Suite) else load_suite(suite)
+    simulations = chosen.simulations(*targets)
+    place = Path(work) if work is not None else cache_dir() / "simulations" / chosen.id
+    folder = Path(out) if out is not None else Path("data") / chosen.id
+    replicas = {one.name: [other for other in simulations if other.name == one.name] for one in simulations}
+    waiting = {name: len(of_target) for name, of_target in replicas.items()}
+    failed = []
+    progress(chosen.id, 0, len(simulations))
+    with workers(jobs) as pool:
+        futures = {pool.submit(run_one, one, place): one for one in simulations}
+        for done, future in enumerate(as_completed(futures), 1):
+            one = futures[future]
+            try:
+                future.result()
+            except (ValueError, ArithmeticError) as error:
+                failed.append(f"{one.name} replica {one.replica}: {error}")
+            else:
+                waiting[one.name] -= 1
+                if not waiting[one.name]:
+                    export(replicas[one.name], place, folder)
+            progress(chosen.id, done, len(simulations))
+    if failed:
+        raise RunError(
+            f"{len(failed)} of {len(simulations)} simulations failed; {failed[0]}; the others are in {place}",
+            code="simulate.failed",
+        )
+    return folder
