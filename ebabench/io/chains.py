@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ebabench.errors import InputError
-from ebabench.io.columns import check_columns
 from ebabench.io.frames import FileAtoms, Frames
 from ebabench.structures import THREE_TO_ONE, Atoms, Ensemble
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
@@ -72,23 +71,20 @@ def protein_chains(atoms: FileAtoms, positions: Positions) -> list[ProteinChain]
 def select_chain(frames: Frames, chain: str | None = None) -> Frames:
     """Return the frames of one protein chain with its hydrogens, residue after residue.
 
-    Waters, ions, ligands, caps and other chains are left out, and ``notes`` say so. Whether the columns of a trajectory
-    are the atoms of its topology is checked (``check_columns``).
+    Waters, ions, ligands, caps and other chains are left out, and ``notes`` say so.
 
     Args:
         frames: a file's.
         chain: the identifier of the chain that is meant; None for the only one.
 
     Raises:
-        InputError: what ``chain_rows`` and ``check_columns`` raise.
+        InputError: what ``chain_rows`` raises.
     """
     rows = chain_rows(frames, chain)
     left = np.ones(len(frames.atoms), bool)
     left[rows] = False
     others = Counter(_residue_names(frames.atoms.take(np.flatnonzero(left))))
-    selected = frames.take(rows).noted(f"left out: {_some(others)}" if others else "")
-    check_columns(selected)
-    return selected
+    return frames.take(rows).noted(f"left out: {_some(others)}" if others else "")
 
 
 def chain_rows(frames: Frames, chain: str | None = None) -> IndexArray:

@@ -9,13 +9,16 @@ from ebabench.io.frames import FileAtoms, Frames
 from ebabench.structures import Atoms
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.bonds import residue_bonds
-from ebabench.structures.nomenclature import canonical
-from ebabench.structures.periodic import spanning_tree
+from ebabench.structures.nomenclature import canonical, parent_residue
 
 _SAMPLED = 8  # frames: the first, and others at random
 _SEED = 11
-_HEAVY, _SULFUR, _HYDROGEN = (1.1, 2.2), (1.5, 2.5), (0.7, 1.6)  # angstrom; the longest bond of all is S-S, 2.05
-_WRONG_IN_RESIDUE = 2
+# Angstrom. The longest bond of all is S-S, 2.05. An atom in the place of a hydrogen is 1.1 from one neighbour, and 2.1
+# from the others.
+_HEAVY, _SULFUR, _HYDROGEN = (1.12, 2.0), (1.6, 2.3), (0.8, 1.45)
+_BACKBONE = {("N", "CA"): 1.46, ("CA", "C"): 1.525, ("C", "O"): 1.23}
+_SIGMAS = 3.0
+_WRONG_IN_RESIDUE, _WRONG, _WRONG_SHARE = 2, 3, 0.05
 _NEAR = 1.3  # angstrom: farther from its hydrogen no parent lies
 
 
@@ -24,85 +27,97 @@ def check_columns(frames: Frames) -> None:
 
     A trajectory written in another order of atoms than its topology has the right number of atoms, and gives wrong
     numbers. The first frame and seven random ones are read. A bond is wrong if its median length over these frames is
-    no length of a bond; a topology is refused where two bonds of one residue are wrong. Single frames with a broken
-    bond are the trajectory's own, and pass.
+    no length of a bond, by more than the noise of the backbone's bonds explains; a topology is refused where two bonds
+    of one residue are wrong, or one in twenty of all. Single frames with a broken bond are the trajectory's own, and pass.
 
     Args:
-        frames: one protein chain, hydrogens included (``ebabench.io.chains.select_chain``), of a trajectory.
+        frames: a trajectory, with all atoms of its topology. Only its amino acids are looked at.
 
     Raises:
         InputError: ``topology.other-atoms``; ``trajectory.nanometres``.
     """
-    stored = frames.positions
-    if isinstance(stored, np.ndarray):
+    part = frames.take(_protein(frames.atoms))
+    stored = part.positions
+    if isinstance(stored, np.ndarray) or not len(part.atoms):
         return
-    heavy = np.flatnonzero(~frames.atoms.hydrogen)
-    residue = np.unique(frames.atoms.residue, return_inverse=True)[1].astype(np.int64)
-    atoms = canonical(Atoms(frames.atoms.name[heavy], frames.atoms.residue_name[heavy], residue[heavy]))
+    heavy = np.flatnonzero(~part.atoms.hydrogen)
+    residue = np.unique(part.atoms.residue[heavy], return_inverse=True)[1].astype(np.int64)
+    atoms = canonical(Atoms(part.atoms.name[heavy], part.atoms.residue_name[heavy], residue))
     others = np.random.default_rng(_SEED).integers(len(stored), size=_SAMPLED - 1)
-    chosen = np.unique(np.append(others, 0))
-    sample = stored.take(heavy).whole(spanning_tree(atoms))[chosen]
-    bonds = residue_bonds(atoms)
+    sample = np.asarray(stored[np.unique(np.append(others, 0))])
+    bonds = heavy[residue_bonds(atoms)]
     if len(bonds) < 2 or not np.isfinite(sample).all():
         return
     lengths = _median_lengths(sample, bonds)
-    low, high = _limits(atoms, bonds)
     if _HEAVY[0] / 10 < np.median(lengths) < _HEAVY[1] / 10:
         raise InputError(
             f"{frames.source}: bonds are {np.median(lengths):.3f} long: these are nanometres, in a format of angstrom",
             code="trajectory.nanometres",
             file=frames.source,
         )
+    sulfur = np.isin(part.atoms.name[bonds], ("SG", "SD", "SE")).any(1)
+    noise = _noise(part, bonds, sample)
+    low, high = (np.where(sulfur, one, other) for one, other in zip(_SULFUR, _HEAVY, strict=True))
+    _check_lengths(part, bonds, lengths, low - noise, high + noise)
+    hydrogens = _hydrogen_bonds(part)
+    if len(hydrogens):
+        low, high = (np.full(len(hydrogens), limit) for limit in _HYDROGEN)
+        _check_lengths(part, hydrogens, _median_lengths(sample, hydrogens), low - noise, high + noise)
+
+
+def _protein(atoms: FileAtoms) -> IndexArray:
+    """The atoms of amino acids, residue after residue."""
+    known = {name: parent_residue(name) is not None for name in np.unique(atoms.residue_name).tolist()}
+    with_ca = np.unique(atoms.residue[atoms.name == "CA"])
+    kept = np.array([known[name] for name in atoms.residue_name.tolist()]) & np.isin(atoms.residue, with_ca)
+    rows = np.flatnonzero(kept)
+    return rows[np.argsort(atoms.residue[rows], kind="stable")]
+
+
+def _hydrogen_bonds(frames: Frames) -> IndexArray:
+    """Every hydrogen [B, 2] behind the atom that it is bonded to in the topology's structure."""
+    native, atoms = frames.native, frames.atoms
+    pairs: list[tuple[int, int]] = []
+    if native is not None:
+        starts = np.flatnonzero(np.diff(atoms.residue, prepend=-1))
+        for rows in np.split(np.arange(len(atoms)), starts[1:]):
+            heavy, hydrogen = rows[~atoms.hydrogen[rows]], rows[atoms.hydrogen[rows]]
+            apart = np.linalg.norm(native[hydrogen][:, None] - native[heavy], axis=2)
+            near = apart.min(1, initial=np.inf) < _NEAR
+            pairs += zip(heavy[apart[near].argmin(1)].tolist(), hydrogen[near].tolist(), strict=True)
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _noise(frames: Frames, bonds: IndexArray, sample: Positions) -> float:
+    """How far noise may move a median length, by how far bonds of the backbone are from their ideal lengths."""
+    names = frames.atoms.name[bonds].tolist()
+    ideal = np.array([_BACKBONE.get((a, b), np.nan) for a, b in names])
+    known = np.isfinite(ideal)
+    if not known.any():
+        return 0.0
+    lengths = np.linalg.norm(sample[:, bonds[known, 0]] - sample[:, bonds[known, 1]], axis=2)
+    sigma = 1.4826 * float(np.median(np.abs(lengths - ideal[known])))
+    return _SIGMAS * sigma * float(np.sqrt(np.pi / 2 / len(sample)))
+
+
+def _check_lengths(frames: Frames, bonds: IndexArray, lengths: FloatArray, low: FloatArray, high: FloatArray) -> None:
+    atoms = frames.atoms
     wrong = (lengths < low) | (lengths > high)
-    count = np.bincount(atoms.residue[bonds[wrong, 0]], minlength=1)
-    if count.max() >= _WRONG_IN_RESIDUE:
-        first = int(np.flatnonzero(wrong & (count[atoms.residue[bonds[:, 0]]] >= _WRONG_IN_RESIDUE))[0])
-        a, b = (int(heavy[row]) for row in bonds[first])
-        _refuse(frames, a, b, float(lengths[first]), int(wrong.sum()), len(bonds))
-    if frames.native is not None and len(heavy) < len(frames.atoms):
-        _check_hydrogens(frames, frames.native, stored[chosen])
-
-
-def _check_hydrogens(frames: Frames, native: Positions, sample: Positions) -> None:
-    """Every hydrogen stays beside the atom that it is bonded to in the topology's structure."""
-    hydrogen = np.flatnonzero(frames.atoms.hydrogen)
-    pairs = []
-    rows = {residue: np.flatnonzero(frames.atoms.residue == residue) for residue in np.unique(frames.atoms.residue)}
-    for row in hydrogen.tolist():
-        beside = rows[frames.atoms.residue[row]]
-        beside = beside[~frames.atoms.hydrogen[beside]]
-        apart = np.linalg.norm(native[beside] - native[row], axis=1)
-        if len(beside) and apart.min() < _NEAR:
-            pairs.append((int(beside[apart.argmin()]), row))
-    if not pairs:
+    count = np.bincount(atoms.residue[bonds[wrong, 0]], minlength=int(atoms.residue.max()) + 1)
+    if count.max() < _WRONG_IN_RESIDUE and wrong.sum() < max(_WRONG, _WRONG_SHARE * len(bonds)):
         return
-    bonds = np.array(pairs, np.int64)
-    lengths = _median_lengths(sample, bonds)
-    wrong = (lengths < _HYDROGEN[0]) | (lengths > _HYDROGEN[1])
-    count = np.bincount(frames.atoms.residue[bonds[wrong, 0]], minlength=1)
-    if count.max() >= _WRONG_IN_RESIDUE:
-        first = int(np.flatnonzero(wrong & (count[frames.atoms.residue[bonds[:, 0]]] >= _WRONG_IN_RESIDUE))[0])
-        a, b = bonds[first].tolist()
-        _refuse(frames, a, b, float(lengths[first]), int(wrong.sum()), len(bonds))
+    first = int(np.flatnonzero(wrong & (count[atoms.residue[bonds[:, 0]]] == count.max()))[0])
+    a, b = bonds[first].tolist()
+    raise InputError(
+        f"{frames.source}: the atoms of {frames.topology} are not these, or in another order: {wrong.sum()} of "
+        f"{len(bonds)} bonds have no length of a bond, {atoms.name[a]}-{atoms.name[b]} of {atoms.label(a)} has "
+        f"{lengths[first]:.2f} angstrom; give the topology that the trajectory was written with",
+        code="topology.other-atoms",
+        file=frames.source,
+        topology=frames.topology,
+    )
 
 
 def _median_lengths(sample: Positions, bonds: IndexArray) -> FloatArray:
     apart = np.linalg.norm(sample[:, bonds[:, 0]] - sample[:, bonds[:, 1]], axis=2)
     return np.asarray(np.median(apart, axis=0), np.float64)
-
-
-def _limits(atoms: Atoms, bonds: IndexArray) -> tuple[FloatArray, FloatArray]:
-    sulfur = np.isin(atoms.name[bonds], ("SG", "SD")).any(1)
-    return np.where(sulfur, _SULFUR[0], _HEAVY[0]), np.where(sulfur, _SULFUR[1], _HEAVY[1])
-
-
-def _refuse(frames: Frames, a: int, b: int, length: float, wrong: int, bonds: int) -> None:
-    atoms: FileAtoms = frames.atoms
-    raise InputError(
-        f"{frames.source}: the atoms of {frames.topology} are not these, or in another order: {wrong} of {bonds} bonds "
-        f"have no length of a bond, {atoms.name[a]}-{atoms.name[b]} of {atoms.label(a)} has {length:.2f} angstrom; "
-        "give the topology that the trajectory was written with",
-        code="topology.other-atoms",
-        file=frames.source,
-        topology=frames.topology,
-    )

@@ -127,5 +127,5 @@ def _frames(arrays: _Arrays, path: Path) -> Frames:
     rows = Rows(text["name"], text["residue_name"], chain, number, blank, blank, zero > 0, zero)
     atoms, kept = assemble(rows)
     random_weights = bool(np.any(arrays.get("random_weights", False)))
-    frames = Frames(str(path), atoms, positions[:, kept].astype(np.float32), random_weights=random_weights)
-    return replace(frames, weights=arrays.get("weights"))
+    read = Frames(str(path), atoms, positions[:, kept].astype(np.float32), random_weights=random_weights)
+    return replace(read, weights=arrays.get("weights"))

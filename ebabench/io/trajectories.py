@@ -12,6 +12,7 @@ import numpy as np
 
 from ebabench.errors import InputError
 from ebabench.io.array_files import ArrayFrames, hdf5_topology
+from ebabench.io.columns import check_columns
 from ebabench.io.dcd import DcdFrames
 from ebabench.io.frames import Frames, TrajectoryFrames
 from ebabench.io.stored import JoinedFrames
@@ -31,7 +32,8 @@ def is_trajectory(path: Path) -> bool:
 def read_trajectory(paths: Path | Sequence[Path], topology: Path | Topology | None = None) -> Frames:
     """Return the frames of one trajectory, or of several of the same atoms, one after the other.
 
-    The frames stay on disk until they are asked for; ``Frames.take`` narrows down the atoms before.
+    The frames stay on disk until they are asked for; ``Frames.take`` narrows down the atoms before. Bond lengths tell
+    whether the topology belongs to the trajectory (``check_columns``).
 
     Args:
         paths: files in the order in which their frames count. XTC, TRR, DCD, NetCDF (AMBER) or mdtraj's HDF5.
@@ -39,7 +41,7 @@ def read_trajectory(paths: Path | Sequence[Path], topology: Path | Topology | No
             own; for others it is searched for beside the first trajectory (``find_topology``).
 
     Raises:
-        InputError: a file is missing, damaged, or of another number of atoms than the topology.
+        InputError: a file is missing, damaged, of another number of atoms than the topology, or of other atoms.
     """
     files = [paths] if isinstance(paths, Path) else list(paths)
     if topology is None:
@@ -50,7 +52,9 @@ def read_trajectory(paths: Path | Sequence[Path], topology: Path | Topology | No
     parts = [_open(path, len(topology.atoms)) for path in files]
     positions = parts[0] if len(parts) == 1 else JoinedFrames(parts)
     source = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-    return Frames(source, topology.atoms, positions, native=topology.positions, topology=topology.source)
+    frames = Frames(source, topology.atoms, positions, native=topology.positions, topology=topology.source)
+    check_columns(frames)
+    return frames
 
 
 def _open(path: Path, n_atoms: int) -> TrajectoryFrames:
