@@ -79,6 +79,8 @@ def install(
         raise InputError(
             f"{card.name} runs beside ebabench; install what it needs there: pip install {' '.join(absent)}"
         )
+    if card.environment.interpreter is not None:
+        environments.python(card)
     if environments.isolated(card):
         place = environments.install(card)
         print(f"environment: {place} ({readable(environments.size(card))}); versions: {place / 'lock.txt'}")

@@ -2,7 +2,10 @@
 
 The project's own cards lie in ``ebabench.models``. A plug-in names its own with the entry point
 ``[project.entry-points."ebabench.generators"]  NAME = "its_package"``, where ``its_package/NAME.toml`` is the card.
-Any other card is named by its path.
+Any other card is named by its path, or by its name where ``NAME.toml`` lies in the current folder.
+
+Cards of one family may share a file: ``extends = "families/NAME.toml"`` names it by its path from the card. What the
+card says itself takes the place of what the file says, field by field in tables. The result is checked as one card.
 """
 
 from __future__ import annotations
@@ -43,6 +46,8 @@ class Environment(Strict):
     after these, ``no_deps`` (packages without what they ask for); or "ensembles", code that its user runs with
     ``command`` at ``commit`` of ``repository``, for ebabench to convert and score what it left.
 
+    ``interpreter`` is the Python of an environment that the user has made, in place of ``python``, ``requirements`` and
+    ``no_deps``: a path, from the card's folder if it is relative, or ``conda:NAME``.
     ``variables`` are set in the worker's environment. ``timeout``: seconds a worker may take for one target.
     """
 
@@ -50,6 +55,7 @@ class Environment(Strict):
     python: Annotated[str, StringConstraints(pattern=r"^3\.\d+$")] | None = None
     requirements: tuple[Text, ...] = ()
     no_deps: tuple[Text, ...] = ()
+    interpreter: Text | None = None
     variables: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], str] = Field(default_factory=dict)
     timeout: float = Field(default=21600, gt=0)
     repository: Url | None = None
@@ -60,6 +66,10 @@ class Environment(Strict):
     def _whole(self) -> Environment:
         if self.kind == "in-process" and (self.python or self.variables or self.no_deps):
             raise ValueError("python, no_deps and variables are of a worker or of ensembles")
+        if self.interpreter and self.kind != "worker":
+            raise ValueError("interpreter is of a worker")
+        if self.interpreter and (self.python or self.requirements or self.no_deps):
+            raise ValueError("interpreter names an environment that is there; without python, requirements and no_deps")
         if self.kind == "ensembles" and not (self.repository and self.commit and self.command):
             raise ValueError("ensembles need repository, commit and command")
         if self.kind != "ensembles" and self.command:
@@ -171,19 +181,48 @@ def _like(own: Setting, text: str, what: str) -> Setting:
 
 
 def read_card(path: Path) -> Card:
-    """The card in a TOML file. Raises InputError that names the file and the field."""
+    """Return the card in a TOML file, with what the file that it extends says.
+
+    Raises:
+        InputError: A file cannot be read (``card.file``) or is not TOML (``card.toml``), the extended file extends
+            another one (``card.extends``), or the card breaks the schema (``card.schema``). The message names the file
+            and the field.
+    """
+    path = path.absolute()
+    data = _toml(path)
+    shared = data.pop("extends", None)
+    if shared is not None:
+        family = _toml(path.parent / str(shared))
+        if "extends" in family:
+            raise InputError(f"{path}: extends: {shared} itself extends a file", code="card.extends", file=path)
+        data = _overlaid(family, data)
     try:
-        card = Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(f"cannot read the card {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from error
+        card = Card.model_validate(data)
     except ValidationError as error:
-        raise InputError(f"{path}: {first_fault(error)}") from error
+        raise InputError(f"{path}: {first_fault(error)}", code="card.schema", file=path) from error
     if card.name != path.stem:
-        raise InputError(f"{path}: name: is {card.name!r}, but the file is {path.name}")
+        raise InputError(f"{path}: name: is {card.name!r}, but the file is {path.name}", code="card.schema", file=path)
     card._path = path
     return card
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the card {path}: {error.strerror}", code="card.file", file=path) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}", code="card.toml", file=path) from error
+
+
+def _overlaid(family: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a family with a card's own in their place; tables are merged."""
+    both = {
+        name: _overlaid(family[name], value)
+        for name, value in own.items()
+        if isinstance(value, dict) and isinstance(family.get(name), dict)
+    }
+    return {**family, **own, **both}
 
 
 CARDS: Registry[Card] = Registry(
@@ -195,5 +234,14 @@ CARDS: Registry[Card] = Registry(
 
 
 def load_card(name: str) -> Card:
-    """The card of a registered model, or the one at a path that ends in ``.toml``. Raises InputError."""
-    return read_card(Path(name)) if name.endswith(".toml") else CARDS.load(name)
+    """Return the card of a registered model, at a path that ends in ``.toml``, or of a name in the current folder.
+
+    A registered model takes precedence over a file in the current folder.
+
+    Raises:
+        InputError: There is no such model (``unknown.model``), or what ``read_card`` raises.
+    """
+    if name.endswith(".toml"):
+        return read_card(Path(name))
+    here = Path(f"{name}.toml")
+    return read_card(here) if name not in CARDS and here.is_file() else CARDS.load(name)

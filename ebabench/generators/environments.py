@@ -9,7 +9,7 @@
         installed.json  written last: without it there is no environment
 
 A file ``NAME.lock`` beside a card (the ``lock.txt`` of an environment that works) constrains what its requirements may
-resolve to.
+resolve to. A card with ``interpreter`` names an environment that its user has made; nothing is installed for it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ebabench.errors import InputError, RunError
+from ebabench.generators.interpreters import find_interpreter
 from ebabench.system.cache import cache_dir
 from ebabench.system.files import exclusive, replace_file
 from ebabench.system.subprocesses import last_line, run
@@ -58,6 +59,12 @@ def size(card: Card) -> int | None:
     One whose Python is gone since counts as not installed, and is made anew. A worker without requirements, as a model
     in-process, has none of its own.
     """
+    if card.environment.interpreter is not None:
+        try:
+            python(card)
+        except InputError:
+            return None
+        return 0
     if not isolated(card):
         return None if absent(card) else 0
     try:
@@ -77,6 +84,8 @@ def absent(card: Card) -> list[str]:
     """The requirements of a model in-process that are not installed beside ebabench; versions are not compared."""
     found = []
     for requirement in card.environment.requirements if card.environment.kind == "in-process" else ():
+        if is_path(requirement):  # what it installs is not known
+            continue
         name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
         try:
             metadata.distribution(name)
@@ -85,15 +94,33 @@ def absent(card: Card) -> list[str]:
     return found
 
 
-def python(card: Card) -> Path:
-    """The interpreter that runs a worker's script: ebabench's own for a card without requirements.
+def is_path(requirement: str) -> bool:
+    """Return whether a requirement is a file or folder of this machine.
 
-    Raises InputError if the environment is not installed.
+    Example:
+        >>> is_path("./mine"), is_path("mine @ file:///home/me/mine"), is_path("mine==1.0")
+        (True, True, False)
     """
+    return re.match(r"(\.{0,2}/|~|\.{1,2}$)|(.*@\s*)?file:", requirement) is not None
+
+
+def python(card: Card) -> Path:
+    """Return the interpreter that runs a worker's script: ebabench's own for a card without requirements.
+
+    Raises:
+        InputError: The environment is not installed (``environment.missing``), or there is no such interpreter
+            (``environment.interpreter``).
+    """
+    if card.environment.interpreter is not None:
+        return find_interpreter(card.environment.interpreter, card.path.parent)
     if not isolated(card):
         return Path(sys.executable)
     if size(card) is None:
-        raise InputError(f"{card.name} needs install: `ebabench models install {card.name}`")
+        raise InputError(
+            f"{card.name} needs install: `ebabench models install {card.name}`",
+            code="environment.missing",
+            model=card.name,
+        )
     return folder(card) / "venv" / "bin" / "python"
 
 
@@ -121,8 +148,8 @@ def _build(card: Card, place: Path) -> None:
     asked, venv = card.environment, place / "venv"
     shutil.rmtree(venv, ignore_errors=True)
     inner, lock = str(venv / "bin" / "python"), lock_file(card)
-    packages = [[*asked.requirements]] * bool(asked.requirements)
-    packages += [["--no-deps", *asked.no_deps]] * bool(asked.no_deps)
+    packages = [_located(card, asked.requirements)] * bool(asked.requirements)
+    packages += [["--no-deps", *_located(card, asked.no_deps)]] * bool(asked.no_deps)
     options = ["--constraint", str(lock)] * lock.exists()
     if uv := shutil.which("uv"):
         _step(card, place, [uv, "venv", "--python", asked.python or sys.executable, str(venv)])
@@ -152,6 +179,14 @@ def _step(card: Card, place: Path, command: Sequence[str]) -> None:
         raise RunError(f"{card.name}: cannot install: {error}") from error
     if end.code:
         raise RunError(f"{card.name}: the installation {end}: {last_line(log)} (log: {log})")
+
+
+def _located(card: Card, requirements: Sequence[str]) -> list[str]:
+    """Return requirements with paths from the card's folder made absolute: the installer works in another folder."""
+    return [
+        str(card.path.parent / Path(one).expanduser()) if is_path(one) and "file:" not in one else one
+        for one in requirements
+    ]
 
 
 def find_python(card: Card) -> str:

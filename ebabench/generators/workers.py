@@ -102,7 +102,8 @@ class Call:
     def _environment(self) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
         offline = _OFFLINE | {"PYTHONNOUSERSITE": "1", "PYTHONUNBUFFERED": "1"}
-        return own | offline | _visible(self.device) | self.card.environment.variables
+        path = {"PATH": os.pathsep.join([str(self.python.parent), own.get("PATH", os.defpath)])}
+        return own | path | offline | _visible(self.device) | self.card.environment.variables
 
     def _answer(self, path: Path, end: End) -> Answer:
         try:

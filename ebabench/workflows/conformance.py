@@ -25,7 +25,7 @@ from ebabench.errors import InputError, RunError
 from ebabench.generators.build import build, code
 from ebabench.generators.cards import Card
 from ebabench.generators.converters import converter
-from ebabench.generators.environments import lock_file
+from ebabench.generators.environments import is_path, lock_file
 from ebabench.generators.protocol import Resources
 from ebabench.generators.sampling import check_atoms, check_count, check_finite
 from ebabench.generators.status import readiness
@@ -62,7 +62,7 @@ class Finding:
     """One check: its outcome, what was seen, and how to mend it where it failed or was skipped."""
 
     check: str
-    outcome: Literal["ok", "failed", "skipped"]
+    outcome: Literal["ok", "failed", "skipped", "warning"]
     detail: str
     mend: str = ""
 
@@ -93,7 +93,16 @@ def conformance(card: Card, device: str = "cpu", random_weights: bool = False) -
 
 def unstarted(card: Card) -> list[Finding]:
     """The checks that start nothing: of the card and of the code that it names."""
-    return [_of("card", lambda: _card(card)), _of("code", lambda: _code(card))]
+    return [_of("card", lambda: _card(card)), *_local(card), _of("code", lambda: _code(card))]
+
+
+def _local(card: Card) -> list[Finding]:
+    """Return a warning for what the card names on this machine, which no other machine has."""
+    asked = card.environment
+    paths = [text for text in (*asked.requirements, *asked.no_deps) if is_path(text)]
+    paths += [asked.interpreter] if asked.interpreter else []
+    mend = "publish the package, or name its repository and commit: NAME @ git+URL@COMMIT"
+    return [Finding("card", "warning", f"{', '.join(paths)}: only on this machine", mend)] * bool(paths)
 
 
 def _of(check: str, look: Callable[[], str]) -> Finding:
@@ -108,7 +117,8 @@ def _of(check: str, look: Callable[[], str]) -> Finding:
 
 def _card(card: Card) -> str:
     asked = card.environment
-    loose = [text for text in (*asked.requirements, *asked.no_deps) if "==" not in text and "@" not in text]
+    asked_for = [text for text in (*asked.requirements, *asked.no_deps) if not is_path(text)]
+    loose = [text for text in asked_for if "==" not in text and "@" not in text]
     if loose and asked.kind != "in-process" and not lock_file(card).exists():
         raise InputError(
             f"environment.requirements: {', '.join(loose)}: not pinned; write NAME==VERSION, or keep lock.txt of an "

@@ -153,6 +153,47 @@ def test_a_lock_beside_the_card_is_another_environment(tmp_path: Path) -> None:
     assert environments.folder(card(tmp_path / "other")) == before
 
 
+def test_a_card_named_by_a_relative_path_installs_under_its_lock(tmp_path: Path, shelf: Path) -> None:
+    model = card(tmp_path / "model")
+    (tmp_path / "model" / "tiny.lock").write_text("tinypackage==1.0\n")
+    done = ebabench("models", "install", "model/tiny.toml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert str(readiness(model)) == "ready"
+
+
+def test_a_requirement_that_is_a_path_is_installed_and_warned_of(tmp_path: Path, shelf: Path) -> None:
+    model = card(tmp_path / "model")
+    wheel = next(shelf.glob("*.whl"))
+    text = model.path.read_text().replace("tinypackage==1.0", f"./{wheel.name}")
+    model.path.write_text(text)
+    wheel.rename(model.path.with_name(wheel.name))
+    model = load_card(str(model.path))
+    environments.install(model)
+    assert str(readiness(model)) == "ready"
+    done = ebabench("models", "check", "model/tiny.toml", cwd=tmp_path)
+    assert "warning" in done.stdout
+    assert wheel.name in done.stdout
+    assert "not pinned" not in done.stdout
+
+
+def test_an_environment_that_is_there_is_used_as_it_is(tmp_path: Path) -> None:
+    model = card(
+        tmp_path / "model", code=PROBE.replace("import tinypackage", "").replace("tinypackage.VERSION", '"1.0"')
+    )
+    text = model.path.read_text().replace('requirements = ["tinypackage==1.0"]', f'interpreter = "{sys.executable}"')
+    model.path.write_text(text)
+    model = load_card(str(model.path))
+    assert str(readiness(model)) == "ready"
+    assert environments.python(model) == Path(sys.executable)
+    assert "tinypackage 1.0" in ebabench("models", "check", "model/tiny.toml", cwd=tmp_path).stdout
+    model.path.write_text(text.replace(sys.executable, "conda:nothing-of-the-kind"))
+    model = load_card(str(model.path))
+    assert str(readiness(model)) == "needs install"
+    done = ebabench("models", "install", "model/tiny.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "nothing-of-the-kind" in done.stderr
+
+
 def fake_uv(folder: Path, monkeypatch: pytest.MonkeyPatch, then: str) -> Path:
     """Puts a ``uv`` on the PATH that tells into a file what it was asked."""
     folder.mkdir()

@@ -150,3 +150,61 @@ def test_ensembles_are_made_by_their_user(tmp_path: Path) -> None:
     card = read_card(written(tmp_path, of_kind("ensembles", 'converter = "a:b"', SOURCE)))
     with pytest.raises(InputError, match=r"run by you, as .*mine\.toml says"):
         build(card, Resources("cpu", lambda name: None))
+
+
+def family(folder: Path, text: str) -> Path:
+    path = folder / "families" / "all.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_a_card_extends_what_its_family_shares(tmp_path: Path) -> None:
+    own = 'extends = "families/all.toml"\nname = "mine"\n[training]\ndata = "other data"\n[sampling]\namplitude = 0.2\n'
+    whole = CARD.replace("amplitude = 0.1", "amplitude = 0.2").replace('data = "nothing"', 'data = "other data"')
+    family(tmp_path, CARD.replace('name = "mine"\n', ""))
+    extended = read_card(written(tmp_path, own))
+    assert extended.facts() == read_card(written(tmp_path, whole)).facts()  # it is the same card, written shorter
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "code", "named"),
+    [
+        (CARD.replace("licence", "license"), "", "card.schema", "mine.toml: licence"),
+        (CARD, 'colour = "green"\n', "card.schema", "mine.toml: colour"),
+        (CARD, "", "card.schema", ""),
+        ('extends = "others.toml"\n', "", "card.extends", "mine.toml: extends"),
+        ("title: x", "", "card.toml", "all.toml"),
+        (None, "", "card.file", "all.toml"),
+    ],
+)
+def test_an_extended_card_is_as_strict(tmp_path: Path, shared: str | None, own: str, code: str, named: str) -> None:
+    if shared is not None:
+        family(tmp_path, shared)
+    name = 'name = "yours"\n' if not named else 'name = "mine"\n'
+    with pytest.raises(InputError) as caught:
+        read_card(written(tmp_path, f'extends = "families/all.toml"\n{name}{own}'))
+    assert caught.value.code == code
+    assert named in str(caught.value)
+
+
+def test_a_card_in_the_current_folder_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path, CARD)
+    monkeypatch.chdir(tmp_path)
+    assert load_card("mine").path == tmp_path / "mine.toml"
+    (tmp_path / "static.toml").write_text("nothing")  # a registered model has its name for itself
+    assert load_card("static").path != tmp_path / "static.toml"
+    with pytest.raises(InputError) as caught:
+        load_card("nobody")
+    assert caught.value.code == "unknown.model"
+
+
+@pytest.mark.parametrize("more", ['python = "3.11"', 'requirements = ["torch==2.0"]', 'no_deps = ["torch==2.0"]'])
+def test_an_interpreter_stands_in_place_of_an_installation(tmp_path: Path, more: str) -> None:
+    of_worker = of_kind("worker", 'script = "a.py"', f'interpreter = "/usr/bin/python3"\n{more}')
+    of_ensembles = of_kind("ensembles", 'converter = "a:b"', f'{SOURCE}\ninterpreter = "/usr/bin/python3"\n')
+    for text in (of_worker, of_ensembles):
+        with pytest.raises(InputError) as caught:
+            read_card(written(tmp_path, text))
+        assert caught.value.code == "card.schema"
+        assert "interpreter" in str(caught.value)
