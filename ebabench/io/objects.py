@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ebabench.errors import InputError
 from ebabench.io.chains import to_ensemble
+from ebabench.io.columns import check_columns
 from ebabench.io.frames import FileAtoms, Frames, Rows, assemble
 from ebabench.structures import Ensemble
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
@@ -205,7 +206,18 @@ def _frames(target: str, what: str, atoms: FileAtoms, count: int, read: _Read, w
     source = f"{target} ({what})"
     if not count or not len(atoms):
         raise InputError(f"{source}: no {'frames' if not count else 'atoms'}", code="ensemble.empty", target=target)
-    return Frames(source, atoms, ObjectFrames(count, np.arange(len(atoms)), read), weights)
+    frames = Frames(source, atoms, ObjectFrames(count, np.arange(len(atoms)), read), weights)
+    if not _may_be_cut(atoms, read):
+        check_columns(frames)
+    return frames
+
+
+def _may_be_cut(atoms: FileAtoms, read: _Read) -> bool:
+    """Whether C-alphas of the first frame reach over half the box: bonds may then lead through its boundary."""
+    positions, box = read(np.zeros(1, np.int64), np.flatnonzero(atoms.name == "CA"))
+    if box is None or not positions.size or not box.any():
+        return False
+    return bool(np.ptp(positions[0], axis=0).max() > np.linalg.norm(box[0], axis=1).min() / 2)
 
 
 def _of_package(thing: object, package: str) -> bool:
