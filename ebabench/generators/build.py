@@ -1,4 +1,4 @@
-"""Build the generator that a card describes."""
+"""From a card to its code: the generator that it describes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ebabench.errors import InputError
 from ebabench.generators import workers
 from ebabench.generators.cards import CARDS, Card
 from ebabench.generators.protocol import Generator, Resources
-from ebabench.system.registry import resolve
+from ebabench.system.registry import cause, resolve
 
 
 def build(card: Card, resources: Resources) -> Generator:
-    """Return the generator that a card describes. Its packages are imported now.
+    """Return the generator that a card describes. What it imports is imported here.
 
     Args:
         card: The model.
@@ -40,13 +40,9 @@ def build(card: Card, resources: Resources) -> Generator:
 
 
 def code(card: Card, location: str) -> Any:
-    """Return the object at ``module:attribute`` of a card.
+    """Return the object at ``module:attribute`` of a card. The module of a card outside a package lies beside it.
 
-    The module of a card outside a package lies beside the card. Two such modules of one name do not mix.
-
-    Args:
-        card: The model.
-        location: ``module:attribute``.
+    Two cards may have modules of the same name: each gets its own.
 
     Raises:
         InputError: The module or the attribute cannot be loaded.
@@ -57,12 +53,11 @@ def code(card: Card, location: str) -> Any:
         return resolve(location)
     try:
         return getattr(_module_beside(path), attribute)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"cannot load {location!r}: {error}", code="model.code", file=path) from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"cannot load {location!r}: {cause(error)}", code="model.code", file=path) from error
 
 
 def _module_beside(path: Path) -> ModuleType:
-    """Return the module in a file, under a name that belongs to this file only."""
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.append(folder)  # for what the module itself imports from beside it

@@ -1,36 +1,37 @@
-"""Checkpoints of a model: their place, their verification and their download.
+"""Checkpoints: where they lie, whether they are those on the card, and how they get there.
 
-Downloaded checkpoints are in the cache, under ``weights/MODEL/CHECKPOINT/``. The file ``pins.json`` above them holds
-the SHA-256 and size of the first download. A later download must have the same.
+Those with a ``url`` are kept in the cache, under ``weights/MODEL/CHECKPOINT/``. A file ``pins.json`` above them has the
+SHA-256 and the size of what was first downloaded: a later download, or a file changed since, must have the same.
 """
 
 from __future__ import annotations
 
 import glob
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated
-from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, StringConstraints, model_validator
 
 from ebabench.errors import InputError
 from ebabench.system.cache import cache_dir
-from ebabench.system.download import Pins, Progress, download, sha256
+from ebabench.system.download import MOST, Pins, Progress, download, sha256
 from ebabench.system.files import exclusive
+from ebabench.system.names import Name, RelativePath, file_name
 from ebabench.system.schema import Strict, Url
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
 class Checkpoint(Strict):
-    """Weights on a card: a ``file`` beside the card or a ``url``.
+    """Weights: a ``file`` beside the card, or a ``url``. ``size`` in bytes.
 
-    Size (in bytes) and SHA-256 of a ``url`` may be unknown. They are then pinned at the first download.
+    Of a url, size and SHA-256 may be unknown: they are then pinned when it is first downloaded.
     """
 
-    name: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
-    file: str | None = None
+    name: Name
+    file: RelativePath | None = None
     url: Url | None = None
     size: int | None = Field(default=None, gt=0)
     sha256: Sha256 | None = None
@@ -46,7 +47,7 @@ class Checkpoint(Strict):
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of one model.
+    """The checkpoints of one model: where they are, whether they are the right files, and how they get here.
 
     Attributes:
         model: The model's name.
@@ -59,70 +60,48 @@ class Checkpoints:
     checkpoints: tuple[Checkpoint, ...]
 
     def place(self, checkpoint: Checkpoint) -> Path:
-        """Return the path of a checkpoint, beside the card or in the cache, whether or not the file exists."""
+        """Where a checkpoint lies once it is there: beside the card, or in the cache."""
         if checkpoint.file is not None:
             return self.folder / checkpoint.file
-        name = PurePosixPath(unquote(urlsplit(str(checkpoint.url)).path)).name or checkpoint.name
-        return self._cache() / checkpoint.name / name
+        return self._cache() / checkpoint.name / file_name(str(checkpoint.url), checkpoint.name)
 
     def missing(self) -> list[Checkpoint]:
-        """Return the checkpoints whose files do not exist. No file is read."""
+        """The checkpoints that are not here; nothing is read but folders."""
         return [checkpoint for checkpoint in self.checkpoints if not self.place(checkpoint).exists()]
 
     def pinned(self, checkpoint: Checkpoint) -> str | None:
-        """Return the SHA-256 that a checkpoint must have: the card's, or that of the first download, or None."""
+        """The SHA-256 that a checkpoint must have: the card's, else that of the first download; None before it."""
         if checkpoint.sha256 is not None:
             return checkpoint.sha256
-        pin = self._pins().read().get(str(checkpoint.url))
-        return str(pin["sha256"]) if pin else None
+        pin = self._pins().read().get(str(checkpoint.url), {})
+        return str(pin["sha256"]) if "sha256" in pin else None
 
     def verified(self, checkpoint: Checkpoint) -> Path:
-        """Return the file of a checkpoint after its size and SHA-256 were checked. Nothing is downloaded.
-
-        Args:
-            checkpoint: A checkpoint of the card.
-
-        Raises:
-            InputError: The file is missing (``checkpoint.missing``), unreadable (``checkpoint.unreadable``) or another
-                file (``checkpoint.altered``).
-        """
+        """The checkpoint's file, after its size and SHA-256 were checked. Raises InputError; nothing is downloaded."""
         path = self.place(checkpoint)
         if checkpoint.url is not None and not path.exists():
             raise InputError(
                 f"{self.model} needs weights: the checkpoint {checkpoint.name!r} is not shipped, it is at "
                 f"{checkpoint.url}; "
-                f"`ebabench models install {self.model}` fetches it",
-                code="checkpoint.missing",
-                model=self.model,
-                checkpoint=checkpoint.name,
+                f"`ebabench models install {self.model}` fetches it"
             )
         try:
             self._check(checkpoint, path)
         except OSError as error:
-            raise InputError(
-                f"{self.model}: cannot read the checkpoint {path}: {error.strerror}",
-                code="checkpoint.unreadable",
-                file=path,
-            ) from error
+            raise InputError(f"{self.model}: cannot read the checkpoint {path}: {error.strerror}") from error
         return path
 
     def fetch(self, checkpoint: Checkpoint, progress: Progress | None = None) -> Path:
-        """Return the verified file of a checkpoint, downloaded if it is not there.
+        """Downloads a checkpoint unless it is here, checks it, and pins it if nothing did before.
 
-        The first download pins size and SHA-256. If another model has a file with the SHA-256 on the card, that file
-        is linked and not downloaded.
-
-        Args:
-            checkpoint: A checkpoint of the card.
-            progress: Called with the bytes that are here and the total.
+        Of a file whose SHA-256 is on the card, another model's download will do.
 
         Raises:
-            RunError: The file cannot be downloaded.
-            InputError: The file is not the one on the card or not the one of the first download
-                (``checkpoint.altered``), or a web page (``checkpoint.web_page``).
+            RunError: it cannot be downloaded.
+            InputError: it is another file than the one on the card, or than the one that was first downloaded.
         """
         path = self.place(checkpoint)
-        if checkpoint.url is None:
+        if checkpoint.url is None or path.exists():
             return self.verified(checkpoint)
         path.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(path.parent):
@@ -131,24 +110,21 @@ class Checkpoints:
             return self._arrive(checkpoint, path, progress)
 
     def _linked(self, checkpoint: Checkpoint, path: Path) -> bool:
-        """Link the file of another model with the same SHA-256. Return whether there is one."""
+        """Whether another model had the same file, which is then here, too: a second name for it, not a copy."""
         for other in self._cache().parent.glob(f"*/*/{glob.escape(path.name)}"):
-            if checkpoint.sha256 is not None and sha256(other) == checkpoint.sha256:
-                path.hardlink_to(other)
-                return True
+            if checkpoint.sha256 is not None and other.is_file() and sha256(other) == checkpoint.sha256:
+                with suppress(OSError):  # not every file system has such links
+                    path.hardlink_to(other)
+                    return True
         return False
 
     def _arrive(self, checkpoint: Checkpoint, path: Path, progress: Progress | None) -> Path:
         arrived = path.with_name(f".{path.name}.unverified")
-        download(str(checkpoint.url), arrived, progress)
+        download(str(checkpoint.url), arrived, progress, most=checkpoint.size or MOST)
         size = arrived.stat().st_size
         if _is_page(arrived):
             arrived.unlink()
-            raise InputError(
-                f"{self.model}: {checkpoint.url} gives a web page, not the checkpoint {checkpoint.name!r}",
-                code="checkpoint.web_page",
-                url=str(checkpoint.url),
-            )
+            raise InputError(f"{self.model}: {checkpoint.url} gives a web page, not the checkpoint {checkpoint.name!r}")
         if self.pinned(checkpoint) is None and checkpoint.size in (size, None):
             self._pins().pin(str(checkpoint.url), {"sha256": sha256(arrived), "size": size})
         try:
@@ -164,9 +140,7 @@ class Checkpoints:
         if found != expected or checkpoint.size not in (size, None):
             raise InputError(
                 f"{self.model}: the checkpoint {path} is not the one on the card: {size} bytes with SHA-256 {found}, "
-                f"expected {checkpoint.size or 'any number of'} bytes with {expected or 'one that was pinned'}",
-                code="checkpoint.altered",
-                file=path,
+                f"expected {checkpoint.size or 'any number of'} bytes with {expected or 'one that was pinned'}"
             )
 
     def _cache(self) -> Path:
@@ -177,7 +151,7 @@ class Checkpoints:
 
 
 def _is_page(path: Path) -> bool:
-    """Return whether a file is HTML, which a server sends in place of a file if a login is missing."""
+    """Whether a file is HTML: what a hub shows in place of a file, for a browser or for want of a login."""
     with path.open("rb") as file:
         start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype html", b"<html"))

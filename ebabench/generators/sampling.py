@@ -1,4 +1,4 @@
-"""Sample targets with a generator: one checked ensemble, or the reason of the failure, per target."""
+"""The shared sampler: a generator and targets in, one checked ensemble or one kept reason a target out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ebabench.errors import InputError, RunError
 from ebabench.generators.protocol import Generator, Provides, Stoppable
 from ebabench.structures import Atoms, Ensemble, Target
 from ebabench.structures.matching import match
+from ebabench.system.registry import cause
 
 _DEMANDED: dict[Provides, Callable[[str], bool]] = {
     "heavy": lambda name: name != "OXT",
@@ -24,14 +25,7 @@ _DEMANDED: dict[Provides, Callable[[str], bool]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one target.
-
-    Attributes:
-        target: The name.
-        ensemble: The ensemble, or None if the target failed.
-        error: Why it failed.
-        resumed: Whether an earlier run had stored the ensemble.
-    """
+    """What became of one target: its ensemble, or why there is none. ``resumed``: it was there before."""
 
     target: str
     ensemble: Ensemble | None
@@ -40,16 +34,7 @@ class Outcome:
 
 
 def target_seed(seed: int, name: str) -> int:
-    """Return the seed of a target, from 0 to 2^31 - 1. It does not depend on the other targets or their order.
-
-    Args:
-        seed: Seed of the run.
-        name: Name of the target.
-
-    Example:
-        >>> target_seed(5000, "KLED") == target_seed(5000, "KLED") != target_seed(5001, "KLED")
-        True
-    """
+    """The seed of one target, from the run's; it does not depend on the other targets or their order."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:4], "big") >> 1
 
 
@@ -62,20 +47,20 @@ def sample(
     save: Callable[[Ensemble], None],
     provides: Provides = "heavy",
 ) -> Iterator[Outcome]:
-    """Yield the outcome of each target as soon as its ensemble is stored.
+    """Samples all targets, and gives each outcome as soon as it is kept.
 
-    An exception of a generator, and an ensemble that breaks the contract, fail this target only. Exceptions of ``load``
-    and ``save`` are not caught.
+    Whatever a generator raises, or returns in breach of its contract, is the failure of that one target; what ``load``
+    and ``save`` raise is not caught.
 
     Args:
-        generators: The same model, once per device. Several generators work in parallel, each on the next target, and
-            outcomes come as they are ready. A single one works in this thread, in the order of ``targets``.
-        targets: The targets to sample.
-        samples: Number of conformations per target.
-        seed: Seed of the run. The seed of a target depends on it and on the target's name only.
-        load: Returns the ensemble that an earlier run of the same settings stored, or None.
-        save: Stores an ensemble.
-        provides: The atoms that the card declares.
+        generators: the same model, once for each device. Several work at the same time, each on the next target that
+            is left, and outcomes come as they are ready; one works in this thread, in the order of ``targets``.
+        targets: what is sampled.
+        samples: how many conformations of each.
+        seed: the run's; every target has its own, which depends on this and its name only.
+        load: gives an ensemble that an earlier run of the same settings kept; such a target is not sampled again.
+        save: keeps one.
+        provides: the atoms that the model says it gives.
     """
 
     def one(generator: Generator, target: Target) -> Outcome:
@@ -95,15 +80,14 @@ def sample(
 def outcome(
     target: str, make: Callable[[], Ensemble], load: Callable[[str], Ensemble | None], save: Callable[[Ensemble], None]
 ) -> Outcome:
-    """Return the stored ensemble of a target, or make and store it, or the reason why ``make`` failed."""
+    """What was kept of a target, else what ``make`` gives, which is kept, else why it raised."""
     kept = load(target)
     if kept is not None:
         return Outcome(target, kept, resumed=True)
     try:
         ensemble = make()
-    except Exception as error:
-        reason = str(error) if isinstance(error, RunError | InputError) else f"{type(error).__name__}: {error}"
-        return Outcome(target, None, reason)
+    except (Exception, SystemExit) as error:  # code from outside may also call sys.exit
+        return Outcome(target, None, str(error) if isinstance(error, RunError | InputError) else cause(error))
     save(ensemble)
     return Outcome(target, ensemble)
 
@@ -111,7 +95,7 @@ def outcome(
 def _side_by_side(
     generators: Sequence[Generator], work: Callable[[Generator, Target], Outcome], targets: Iterable[Target]
 ) -> Iterator[Outcome]:
-    """Yield outcomes of one thread per generator. An exception or interruption stops every Stoppable generator."""
+    """A thread a generator; an exception, an interruption as well, stops those that can be stopped."""
     free: SimpleQueue[Generator] = SimpleQueue()
     for generator in generators:
         free.put(generator)
@@ -138,26 +122,14 @@ def _side_by_side(
 
 
 def check(ensemble: Ensemble, target: Target, samples: int | None, provides: Provides = "heavy") -> None:
-    """Check that an ensemble has the right target, number of conformations, atoms, and finite coordinates.
+    """Raises RunError unless the ensemble is what was asked for: target, count, finite numbers, the target's atoms.
 
-    Args:
-        ensemble: What a generator returned.
-        target: What it was asked for.
-        samples: The number of conformations; None if any number is right.
-        provides: The atoms that the card declares.
-
-    Raises:
-        RunError: One of these is wrong (``sample.type``, ``sample.target``, ``sample.count``, ``sample.finite``,
-            ``sample.atoms``).
+    ``samples`` is None where any number will do.
     """
     if not isinstance(ensemble, Ensemble):
-        raise RunError(f"the generator returned {type(ensemble).__name__}, not an Ensemble", code="sample.type")
+        raise RunError(f"the generator returned {type(ensemble).__name__}, not an Ensemble")
     if ensemble.target != target.name:
-        raise RunError(
-            f"the generator returned an ensemble of {ensemble.target}, not of {target.name}",
-            code="sample.target",
-            target=ensemble.target,
-        )
+        raise RunError(f"the generator returned an ensemble of {ensemble.target}, not of {target.name}")
     if samples is not None:
         check_count(ensemble, samples)
     check_finite(ensemble)
@@ -165,56 +137,44 @@ def check(ensemble: Ensemble, target: Target, samples: int | None, provides: Pro
 
 
 def check_count(ensemble: Ensemble, samples: int) -> None:
-    """Check the number of conformations. Raises RunError (``sample.count``)."""
+    """Raises RunError unless there are as many conformations as were asked for."""
     if len(ensemble) != samples:
-        raise RunError(
-            f"the generator returned {len(ensemble)} conformations, {samples} were asked for",
-            code="sample.count",
-            count=len(ensemble),
-        )
+        raise RunError(f"the generator returned {len(ensemble)} conformations, {samples} were asked for")
 
 
 def check_finite(ensemble: Ensemble) -> None:
-    """Check that all positions are finite. Raises RunError (``sample.finite``)."""
+    """Raises RunError for NaN and infinite positions."""
     bad = np.flatnonzero(~np.isfinite(ensemble.positions).all(axis=(1, 2)))
     if len(bad):
         count = f"{len(bad)} of {len(ensemble)} conformations"
-        raise RunError(
-            f"{count} have positions that are not finite, first {bad[0]}", code="sample.finite", frame=int(bad[0])
-        )
+        raise RunError(f"{count} have positions that are not finite, first {bad[0]}")
 
 
 def check_atoms(ensemble: Ensemble, target: Target, provides: Provides) -> None:
-    """Check that the atoms are the target's. Raises RunError (``sample.atoms``).
+    """Raises RunError unless the atoms are the target's.
 
-    A model that declares less than all heavy atoms must have N, CA and C, or the C-alpha, of every residue. The
-    terminal oxygen OXT is never required.
+    Of a model that ``provides`` less than all heavy atoms, the backbone (N, CA, C) or the C-alpha of every residue is
+    demanded. The terminal oxygen OXT, which many models leave out, never is.
     """
     expected, found = _labels(target.atoms), _labels(ensemble.atoms)
     if len(set(found)) < len(found):
-        twice = _some(a for a in set(found) if found.count(a) > 1)
-        raise RunError(f"the generator returned atoms twice: {twice}", code="sample.atoms", atoms=twice)
+        raise RunError(f"the generator returned atoms twice: {_some(a for a in set(found) if found.count(a) > 1)}")
     demanded = set(_labels(target.atoms, _DEMANDED[provides]))
     missing, extra = demanded - set(found), set(found) - set(expected)
     if missing or extra:
         faults = [f"lacks {_some(missing)}"] * bool(missing) + [f"has in excess {_some(extra)}"] * bool(extra)
-        raise RunError(
-            f"the generator returned other atoms than the target's: it {' and '.join(faults)}", code="sample.atoms"
-        )
+        raise RunError(f"the generator returned other atoms than the target's: it {' and '.join(faults)}")
 
 
 def matched(ensemble: Ensemble, target: Target) -> Ensemble:
-    """Return an ensemble with those heavy atoms of the target that it has, in the target's order and with its names.
+    """The target's heavy atoms that an ensemble has, in the target's order and under its names; the others left out.
 
-    Raises:
-        RunError: The ensemble is of another sequence (``sample.sequence``).
+    Raises RunError for another sequence.
     """
     try:
         pairs = match(ensemble.atoms, target.atoms)
     except InputError as error:
-        raise RunError(
-            f"the generator returned other atoms than the target's: {error}", code="sample.sequence", target=target.name
-        ) from error
+        raise RunError(f"the generator returned other atoms than the target's: {error}") from error
     residue = np.unique(target.atoms.residue[pairs.reference], return_inverse=True)[1].astype(np.int64)
     names = target.atoms.name[pairs.reference], target.atoms.residue_name[pairs.reference]
     return replace(ensemble, atoms=Atoms(*names, residue), positions=ensemble.positions[:, pairs.model])

@@ -1,13 +1,15 @@
 """Energies already computed, by content: one file for a molecule under a protocol, frame hashes against energies.
 
 A store is looked up in the package (energies of the embedded suites, shipped) and in the user's cache. Files are
-replaced whole, so that a reader never sees half of one, and writers wait for each other.
+replaced whole, so that a reader never sees half of one, and writers wait for each other. A file ends with the SHA-256
+of what precedes it: one that was damaged or edited counts as empty.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
+import io
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
@@ -15,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ebabench.structures.arrays import Positions
-from ebabench.system.cache import cache_dir
-from ebabench.system.files import exclusive
+from ebabench.system.cache import cache_dir, sealed, unsealed
+from ebabench.system.files import exclusive, replace_file
 
 _PORTION = 15_000
 
@@ -50,17 +52,16 @@ def _name(protocol_key: str, molecule: str) -> str:
 
 def _read(path: Path, width: int | None) -> npt.NDArray[np.void]:
     try:
-        rows = np.load(path, allow_pickle=False)
+        rows = np.load(io.BytesIO(unsealed(path.read_bytes())), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return np.empty(0, _row(width))
     return rows if rows.dtype == _row(width) and rows.ndim == 1 else np.empty(0, _row(width))
 
 
 def _write(path: Path, rows: npt.NDArray[np.void]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with temporary.open("wb") as stream:
-        np.save(stream, rows)
-    temporary.replace(path)
+    stream = io.BytesIO()
+    np.save(stream, rows)
+    replace_file(path, sealed(stream.getvalue()))
 
 
 def _merged(keys: npt.NDArray[np.uint64], energies: npt.NDArray[np.float64]) -> npt.NDArray[np.void]:
@@ -95,11 +96,20 @@ def remember(
     energies: npt.NDArray[np.float64],
     folder: Path | None = None,
 ) -> None:
-    """Adds finite energies [S] or [S, residues] to the store in ``folder`` (the user's cache by default).
+    """Adds finite energies [S] or [S, residues] to the store in ``folder``.
 
-    Raises OSError where the folder cannot be written.
+    By default that is the user's cache; one that cannot be written costs time, not the energies. Raises OSError where
+    another folder cannot be written.
     """
-    path = (folder or cache_dir() / "energies") / _name(protocol_key, molecule)
+    name = _name(protocol_key, molecule)
+    if folder is not None:
+        _add(folder / name, keys, energies)
+        return
+    with suppress(OSError):
+        _add(cache_dir() / "energies" / name, keys, energies)
+
+
+def _add(path: Path, keys: npt.NDArray[np.uint64], energies: npt.NDArray[np.float64]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(path.parent):
         before = _read(path, None if energies.ndim == 1 else energies.shape[1])

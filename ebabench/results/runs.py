@@ -32,7 +32,7 @@ from ebabench.errors import InputError, RunError
 from ebabench.io.npz import load_ensemble, write_ensemble
 from ebabench.results.aggregation import Row, summarise
 from ebabench.results.tables import summary_csv, targets_csv
-from ebabench.scoring.metric import METRICS
+from ebabench.scoring.metric import load_metrics
 from ebabench.scoring.records import Record
 from ebabench.scoring.spec import MetricSpec
 from ebabench.structures import Ensemble
@@ -284,7 +284,7 @@ class Run:
     def _scored_specs(self) -> list[MetricSpec]:
         """The registered metrics that the records have numbers of."""
         scored = {key for record in self.records() for key in record.metric_versions}
-        return [spec for name in METRICS for spec in METRICS.load(name).specs if spec.key in scored]
+        return [spec for metric in load_metrics().things.values() for spec in metric.specs if spec.key in scored]
 
     def pending(self, specs: Iterable[MetricSpec]) -> list[str]:
         """Targets to score: without a record, failed before, or scored without these metrics or these versions."""
@@ -393,7 +393,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _frame(text: str) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.read_csv(io.StringIO(text), float_precision="round_trip")
+    return pd.read_csv(io.StringIO(text), float_precision="round_trip", keep_default_na=True)
 
 
 def _now() -> str:

@@ -1,4 +1,4 @@
-"""The processes that train together, one per device."""
+"""The processes that train together, one a device."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from ebabench.errors import InputError
 
 
 class ProcessGroup(Protocol):
-    """Processes that share the work of every step. All run the same code. The process of rank 0 writes files."""
+    """Processes that share the work of every step. All run the same code; the one of rank 0 writes."""
 
     @property
     def rank(self) -> int:
-        """Number of this process, from 0."""
+        """Which of them this is, from 0."""
         ...
 
     @property
     def size(self) -> int:
-        """Number of processes."""
+        """How many there are."""
         ...
 
     @property
     def device(self) -> str:
-        """Device of this process."""
+        """Where this one computes."""
         ...
 
     def total(self, values: Tensor) -> Tensor:
-        """Return the sum of the values of all processes, in each of them."""
+        """Sum of all processes' values, known to all."""
         ...
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Until all are here."""
         ...
 
 
@@ -48,15 +48,15 @@ class Alone:
     size: int = 1
 
     def total(self, values: Tensor) -> Tensor:
-        """Return the values."""
+        """The values."""
         return values
 
     def wait(self) -> None:
-        """Return at once."""
+        """No one is behind."""
 
 
 class FabricTeam:
-    """Processes that Lightning Fabric starts with the same command and connects (NCCL, or Gloo on CPUs)."""
+    """Processes that Lightning Fabric starts, each by the same command, and connects (NCCL, or Gloo on CPUs)."""
 
     def __init__(self, device: str, size: int) -> None:
         from lightning_fabric import Fabric
@@ -66,81 +66,50 @@ class FabricTeam:
 
     @property
     def rank(self) -> int:
-        """Number of this process, from 0."""
+        """Of this process."""
         return self._fabric.global_rank
 
     @property
     def size(self) -> int:
-        """Number of processes."""
+        """Processes."""
         return self._fabric.world_size
 
     @property
     def device(self) -> str:
-        """Device of this process."""
+        """Of this process."""
         return str(self._fabric.device)
 
     def total(self, values: Tensor) -> Tensor:
-        """Return the sum over all processes."""
+        """Sum over all processes."""
         summed = self._fabric.all_reduce(values, reduce_op="sum")
         assert isinstance(summed, Tensor)
         return summed
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Until all are here."""
         self._fabric.barrier()
 
 
 def assemble(device: str, size: int) -> ProcessGroup:
-    """Return the processes that train, after ``check``.
-
-    Args:
-        device: ``cpu``, ``cuda``, or ``cuda:1`` for a single process.
-        size: Number of processes.
-
-    Raises:
-        InputError: As ``check``.
-    """
+    """One process, or several. Raises what `check` raises."""
     check(device, size)
     return FabricTeam(device, size) if size > 1 else Alone(device)
 
 
 def check(device: str, size: int) -> None:
-    """Check that the devices exist, and that lightning-fabric is installed if there are several.
-
-    Args:
-        device: ``cpu``, ``cuda``, or ``cuda:1`` for a single process.
-        size: Number of processes.
-
-    Raises:
-        InputError: A device does not exist (``device.unknown``, ``device.missing``), several processes are asked for
-            one device (``device.one``), or lightning-fabric is missing (``package.missing``).
-    """
+    """Raises InputError for devices that are not there, and where lightning-fabric is wanted and not installed."""
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise InputError(
-            f"--device {device}: no such kind of device; cpu, cuda or cuda:1, say", code="device.unknown", device=device
-        ) from error
+        raise InputError(f"--device {device}: no such kind of device; cpu, cuda or cuda:1, say") from error
     if size > 1 and chosen.index is not None:
-        raise InputError(
-            f"--device {device}: name a kind, not one device, where there are several",
-            code="device.one",
-            device=device,
-        )
+        raise InputError(f"--device {device}: name a kind, not one device, where there are several")
     if size > 1 and find_spec("lightning_fabric") is None:
-        raise InputError(
-            "several devices need lightning-fabric: pip install ebabench[train]",
-            code="package.missing",
-            package="lightning-fabric",
-        )
+        raise InputError("several devices need lightning-fabric: pip install ebabench[train]")
     if chosen.type != "cuda":
         return
     if not torch.cuda.is_available():
-        raise InputError(f"--device {device}: there is no CUDA device that works", code="device.missing", device=device)
+        raise InputError(f"--device {device}: there is no CUDA device that works")
     count = torch.cuda.device_count()
     if count < max(size, (chosen.index or 0) + 1):
-        raise InputError(
-            f"--device {device}, {size} of them: this machine has {count} CUDA devices",
-            code="device.missing",
-            device=device,
-        )
+        raise InputError(f"--device {device}, {size} of them: this machine has {count} CUDA devices")

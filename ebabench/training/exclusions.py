@@ -1,4 +1,4 @@
-"""Frames and targets that are excluded from training, with the reason: ``left_out.csv`` beside the checkpoint."""
+"""What is not trained on, and why: told on the console, and kept as ``left_out.csv`` beside the checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE = "left_out.csv"
 
 
 class Exclusion(NamedTuple):
-    """An excluded frame (its index among the frames that were read, from 0), or a whole target if ``frame`` is None."""
+    """A frame, by its place among those that were read, counted from 0; or, where that is none, a whole target."""
 
     target: str
     frame: int | None
@@ -27,17 +27,10 @@ class Exclusion(NamedTuple):
 def sifted(
     wanted: Iterable[str], data: Sequence[Trajectories], compared: int
 ) -> tuple[list[Trajectories], list[Exclusion]]:
-    """Return the targets that have enough conformations, and what is excluded.
+    """The targets that have as many conformations as are ``compared``, and what of the ``wanted`` ones is left out.
 
-    Without energies every conformation counts, and no target is read.
-
-    Args:
-        wanted: Names of the targets that were asked for.
-        data: The targets that were found.
-        compared: Number of conformations that the objective compares.
-
-    Raises:
-        InputError: No target remains (``training.no_target``).
+    Without energies every conformation counts, and a target is read when it is trained on, not here. Raises
+    InputError where no target is left.
     """
     given = {one.name for one in data}
     rows = [Exclusion(name, None, "there are no samples of it") for name in dict.fromkeys(wanted) if name not in given]
@@ -52,16 +45,14 @@ def sifted(
             few = f"{left} of its {count} frames have an energy, fewer than the {compared} that are compared"
             rows.append(Exclusion(one.name, None, few))
     if not kept:
-        raise InputError("; ".join(["no target is left to train on", *told(rows, most=3)]), code="training.no_target")
+        raise InputError("; ".join(["no target is left to train on", *told(rows, most=3)]))
     return kept, rows
 
 
 def told(rows: Sequence[Exclusion], most: int = 10) -> list[str]:
-    """Return one line per target: how much of it is excluded, and the first reason.
+    """A line a target, whose rows are together: how much of it is left out, and why (of several reasons the first).
 
-    Args:
-        rows: Exclusions, those of one target next to each other.
-        most: Number of lines; the last line counts the other targets.
+    Of more than ``most`` targets the number of the others.
     """
     lines = []
     for target, of_target in groupby(rows, lambda row: row.target):
@@ -79,7 +70,7 @@ def told(rows: Sequence[Exclusion], most: int = 10) -> list[str]:
 
 
 def keep(rows: Sequence[Exclusion], folder: Path) -> None:
-    """Write ``left_out.csv`` (target, frame, reason) to a folder, or remove it if nothing is excluded."""
+    """Writes all of it to the folder: target, frame, reason. Where nothing is left out there is no file."""
     if not rows:
         (folder / FILE).unlink(missing_ok=True)
         return

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import tomllib
+import hashlib
+import json
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_REPLICAS, replica_files
 from ebabench.datasets.references import read_reference
 from ebabench.datasets.simulation import Simulation
 from ebabench.errors import InputError, unknown
 from ebabench.structures import Reference
+from ebabench.system.names import Name
 from ebabench.system.registry import Registry, folder, toml_files
-from ebabench.system.schema import first_fault
+from ebabench.system.schema import Text, first_fault, read_toml
 
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Sequence = Annotated[str, StringConstraints(pattern="^[ACDEFGHIKLMNPQRSTVWXY]+$")]
 Torsions = tuple[tuple[int | float, int | float], ...]
 _STARTS = {"helix": (-60.0, -45.0), "extended": (-120.0, 130.0)}
 _STRICT = ConfigDict(extra="forbid")
@@ -29,11 +35,11 @@ _STRICT = ConfigDict(extra="forbid")
 class SimulationSettings:
     """How the references of a simulated suite are made."""
 
-    temperature_k: float
-    nanoseconds: float
-    frame_ps: float
-    replicas: int
-    equilibration_ps: float = 100.0
+    temperature_k: Positive
+    nanoseconds: Positive
+    frame_ps: Positive
+    replicas: Count
+    equilibration_ps: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100.0
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
@@ -44,11 +50,11 @@ class SuiteTarget:
     ``released``: when the structure became public, for those who ask whether a model can have seen it.
     """
 
-    name: str
-    sequence: str
-    replicas: int | None = None
-    nanoseconds: float | None = None
-    frame_ps: float | None = None
+    name: Name
+    sequence: Sequence
+    replicas: Count | None = None
+    nanoseconds: Positive | None = None
+    frame_ps: Positive | None = None
     start: Literal["random", "helix", "extended"] | Torsions = "random"
     released: date | None = field(default=None, repr=False)  # a fact, and no part of what a row means
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -62,18 +68,31 @@ class Suite:
     protocol; without one, metrics of energy are not available.
     """
 
-    id: str
-    title: str
+    id: Name
+    title: Text
     split: Literal["train", "val", "test"]
-    family: str
-    tier: str
+    family: Text
+    tier: Name
     protocol: Literal["corrected", "alphaflow"]
     energy: str | None = None
-    samples: int
-    seed: int
-    targets: tuple[SuiteTarget, ...]
+    samples: Annotated[int, Field(ge=2)]
+    seed: Annotated[int, Field(ge=0)]
+    targets: Annotated[tuple[SuiteTarget, ...], Field(min_length=1)]
     simulation: SimulationSettings | None = None
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    def __post_init__(self) -> None:
+        # Of names that differ in case alone, some file systems make one file.
+        twice = [name for name, count in Counter(target.name.lower() for target in self.targets).items() if count > 1]
+        if twice:
+            raise ValueError(f"targets: {twice[0]} is listed more than once")
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all that decides the figures of a row, in hex; titles and dates are no part of it."""
+        told = _told(self, "title", "split", "family") | {"targets": [_told(one, "released") for one in self.targets]}
+        if self.simulation is not None:
+            told["simulation"] = _told(self.simulation)
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def target(self, name: str) -> SuiteTarget:
         """The target of that name. Raises InputError."""
@@ -88,7 +107,7 @@ class Suite:
         Example:
             >>> reference = load_suite("peptides-v1").reference("KLED")
             >>> reference.target.sequence, len(reference.replicas)
-            ('KLED', 3)
+            ('KLED', 4)
         """
         return reference_reader(self, data)(name)
 
@@ -113,6 +132,12 @@ class Suite:
         ]
 
 
+def _told(thing: Any, *besides: str) -> dict[str, Any]:
+    """The fields that are not at their defaults, so that a new field changes no digest of what does not use it."""
+    told = {one.name: getattr(thing, one.name) for one in fields(thing) if one.name not in besides}
+    return {one.name: told[one.name] for one in fields(thing) if told.get(one.name, one.default) != one.default}
+
+
 def _replicas(target: SuiteTarget, settings: SimulationSettings, seed: int) -> list[Simulation]:
     start = target.start
     if start in _STARTS:
@@ -135,13 +160,13 @@ def _replicas(target: SuiteTarget, settings: SimulationSettings, seed: int) -> l
 
 def _read(path: Path) -> Suite:
     try:
-        suite = TypeAdapter(Suite).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+        suite = TypeAdapter(Suite).validate_python(read_toml(path))
     except OSError as error:
         raise InputError(f"cannot read the suite {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
-        raise InputError(f"{path}: {first_fault(error)}") from error
+        raise InputError(f"{path}: {first_fault(error)}", code="suite.field", file=path) from error
+    except ValueError as error:
+        raise InputError(f"{path} is not TOML: {error}", code="suite.toml", file=path) from error
     if suite.id != path.stem:
         raise InputError(f"{path}: id: is {suite.id!r}, but the file is {path.name}")
     return suite
@@ -152,6 +177,7 @@ SUITES: Registry[Suite] = Registry(
     "ebabench.datasets.suites",
     lambda: toml_files("ebabench.datasets.suites"),
     lambda name, package: _read(folder(package) / f"{name}.toml"),
+    Suite,
 )
 
 
