@@ -1,4 +1,4 @@
-"""From a card to its code: the generator that it describes."""
+"""Build the generator that a card describes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ebabench.system.registry import cause, resolve
 
 
 def build(card: Card, resources: Resources) -> Generator:
-    """Return the generator that a card describes. What it imports is imported here.
+    """Return the generator that a card describes. Its packages are imported now.
 
     Args:
         card: The model.
@@ -40,9 +40,13 @@ def build(card: Card, resources: Resources) -> Generator:
 
 
 def code(card: Card, location: str) -> Any:
-    """Return the object at ``module:attribute`` of a card. The module of a card outside a package lies beside it.
+    """Return the object at ``module:attribute`` of a card.
 
-    Two cards may have modules of the same name: each gets its own.
+    The module of a card outside a package lies beside the card. Two such modules of one name do not mix.
+
+    Args:
+        card: The model.
+        location: ``module:attribute``.
 
     Raises:
         InputError: The module or the attribute cannot be loaded.
@@ -58,6 +62,7 @@ def code(card: Card, location: str) -> Any:
 
 
 def _module_beside(path: Path) -> ModuleType:
+    """Return the module in a file, under a name that belongs to this file only."""
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.append(folder)  # for what the module itself imports from beside it

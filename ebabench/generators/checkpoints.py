@@ -1,7 +1,7 @@
-"""Checkpoints: where they lie, whether they are those on the card, and how they get there.
+"""Checkpoints of a model: their place, their verification and their download.
 
-Those with a ``url`` are kept in the cache, under ``weights/MODEL/CHECKPOINT/``. A file ``pins.json`` above them has the
-SHA-256 and the size of what was first downloaded: a later download, or a file changed since, must have the same.
+Downloaded checkpoints are in the cache, under ``weights/MODEL/CHECKPOINT/``. The file ``pins.json`` above them holds
+the SHA-256 and size of the first download. A later download must have the same.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
 class Checkpoint(Strict):
-    """Weights: a ``file`` beside the card, or a ``url``. ``size`` in bytes.
+    """Weights on a card: a ``file`` beside the card or a ``url``.
 
-    Of a url, size and SHA-256 may be unknown: they are then pinned when it is first downloaded.
+    Size (in bytes) and SHA-256 of a ``url`` may be unknown. They are then pinned at the first download.
     """
 
     name: Name
@@ -47,7 +47,7 @@ class Checkpoint(Strict):
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of one model: where they are, whether they are the right files, and how they get here.
+    """The checkpoints of one model.
 
     Attributes:
         model: The model's name.
@@ -60,45 +60,66 @@ class Checkpoints:
     checkpoints: tuple[Checkpoint, ...]
 
     def place(self, checkpoint: Checkpoint) -> Path:
-        """Where a checkpoint lies once it is there: beside the card, or in the cache."""
+        """Return the path of a checkpoint, beside the card or in the cache, whether or not the file exists."""
         if checkpoint.file is not None:
             return self.folder / checkpoint.file
         return self._cache() / checkpoint.name / file_name(str(checkpoint.url), checkpoint.name)
 
     def missing(self) -> list[Checkpoint]:
-        """The checkpoints that are not here; nothing is read but folders."""
+        """Return the checkpoints whose files do not exist. No file is read."""
         return [checkpoint for checkpoint in self.checkpoints if not self.place(checkpoint).exists()]
 
     def pinned(self, checkpoint: Checkpoint) -> str | None:
-        """The SHA-256 that a checkpoint must have: the card's, else that of the first download; None before it."""
+        """Return the SHA-256 that a checkpoint must have: the card's, or that of the first download, or None."""
         if checkpoint.sha256 is not None:
             return checkpoint.sha256
         pin = self._pins().read().get(str(checkpoint.url), {})
         return str(pin["sha256"]) if "sha256" in pin else None
 
     def verified(self, checkpoint: Checkpoint) -> Path:
-        """The checkpoint's file, after its size and SHA-256 were checked. Raises InputError; nothing is downloaded."""
+        """Return the file of a checkpoint after its size and SHA-256 were checked. Nothing is downloaded.
+
+        Args:
+            checkpoint: A checkpoint of the card.
+
+        Raises:
+            InputError: The file is missing (``checkpoint.missing``), unreadable (``checkpoint.unreadable``) or another
+                file (``checkpoint.altered``).
+        """
         path = self.place(checkpoint)
         if checkpoint.url is not None and not path.exists():
             raise InputError(
                 f"{self.model} needs weights: the checkpoint {checkpoint.name!r} is not shipped, it is at "
                 f"{checkpoint.url}; "
-                f"`ebabench models install {self.model}` fetches it"
+                f"`ebabench models install {self.model}` fetches it",
+                code="checkpoint.missing",
+                model=self.model,
+                checkpoint=checkpoint.name,
             )
         try:
             self._check(checkpoint, path)
         except OSError as error:
-            raise InputError(f"{self.model}: cannot read the checkpoint {path}: {error.strerror}") from error
+            raise InputError(
+                f"{self.model}: cannot read the checkpoint {path}: {error.strerror}",
+                code="checkpoint.unreadable",
+                file=path,
+            ) from error
         return path
 
     def fetch(self, checkpoint: Checkpoint, progress: Progress | None = None) -> Path:
-        """Downloads a checkpoint unless it is here, checks it, and pins it if nothing did before.
+        """Return the verified file of a checkpoint, downloaded if it is not there.
 
-        Of a file whose SHA-256 is on the card, another model's download will do.
+        The first download pins size and SHA-256. If another model has a file with the SHA-256 on the card, that file
+        is linked and not downloaded.
+
+        Args:
+            checkpoint: A checkpoint of the card.
+            progress: Called with the bytes that are here and the total.
 
         Raises:
-            RunError: it cannot be downloaded.
-            InputError: it is another file than the one on the card, or than the one that was first downloaded.
+            RunError: The file cannot be downloaded.
+            InputError: The file is not the one on the card or not the one of the first download
+                (``checkpoint.altered``), or a web page (``checkpoint.web_page``).
         """
         path = self.place(checkpoint)
         if checkpoint.url is None or path.exists():
@@ -110,7 +131,7 @@ class Checkpoints:
             return self._arrive(checkpoint, path, progress)
 
     def _linked(self, checkpoint: Checkpoint, path: Path) -> bool:
-        """Whether another model had the same file, which is then here, too: a second name for it, not a copy."""
+        """Link the file of another model with the same SHA-256. Return whether there is one."""
         for other in self._cache().parent.glob(f"*/*/{glob.escape(path.name)}"):
             if checkpoint.sha256 is not None and other.is_file() and sha256(other) == checkpoint.sha256:
                 with suppress(OSError):  # not every file system has such links
@@ -124,7 +145,11 @@ class Checkpoints:
         size = arrived.stat().st_size
         if _is_page(arrived):
             arrived.unlink()
-            raise InputError(f"{self.model}: {checkpoint.url} gives a web page, not the checkpoint {checkpoint.name!r}")
+            raise InputError(
+                f"{self.model}: {checkpoint.url} gives a web page, not the checkpoint {checkpoint.name!r}",
+                code="checkpoint.web_page",
+                url=str(checkpoint.url),
+            )
         if self.pinned(checkpoint) is None and checkpoint.size in (size, None):
             self._pins().pin(str(checkpoint.url), {"sha256": sha256(arrived), "size": size})
         try:
@@ -140,7 +165,9 @@ class Checkpoints:
         if found != expected or checkpoint.size not in (size, None):
             raise InputError(
                 f"{self.model}: the checkpoint {path} is not the one on the card: {size} bytes with SHA-256 {found}, "
-                f"expected {checkpoint.size or 'any number of'} bytes with {expected or 'one that was pinned'}"
+                f"expected {checkpoint.size or 'any number of'} bytes with {expected or 'one that was pinned'}",
+                code="checkpoint.altered",
+                file=path,
             )
 
     def _cache(self) -> Path:
@@ -151,7 +178,7 @@ class Checkpoints:
 
 
 def _is_page(path: Path) -> bool:
-    """Whether a file is HTML: what a hub shows in place of a file, for a browser or for want of a login."""
+    """Return whether a file is HTML, which a server sends in place of a file if a login is missing."""
     with path.open("rb") as file:
         start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype html", b"<html"))

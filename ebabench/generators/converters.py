@@ -1,4 +1,4 @@
-"""What a model's own code left, read by the converter that its card names."""
+"""Convert the output of a model's own code with the converter that its card names."""
 
 from __future__ import annotations
 
@@ -17,13 +17,20 @@ _AS_FETCHED = "ebabench.models.converters:files"
 
 
 def converter(card: Card) -> Converter:
-    """The function ``(folder, target) -> Ensemble`` that a card names.
+    """Return the function ``(folder, target) -> Ensemble`` that a card names.
 
-    A card without one, but with published ensembles, has those read as ``ebabench fetch ensembles`` leaves them. Raises
-    InputError if it has neither.
+    For a card without a converter that has published ensembles, the function reads the files of
+    ``ebabench fetch ensembles``.
+
+    Raises:
+        InputError: The card has neither (``model.no_converter``), or the code cannot be loaded.
     """
     if card.converter is None and not card.ensembles:
-        raise InputError(f"{card.name}: has no converter; ensembles of such models are scored with --name")
+        raise InputError(
+            f"{card.name}: has no converter; ensembles of such models are scored with --name",
+            code="model.no_converter",
+            model=card.name,
+        )
     found: Converter = code(card, card.converter or _AS_FETCHED)
     return found
 
@@ -35,9 +42,16 @@ def convert(
     load: Callable[[str], Ensemble | None],
     save: Callable[[Ensemble], None],
 ) -> Iterator[Outcome]:
-    """Converts target after target; ``load`` and ``save`` are as for ``sampling.sample``.
+    """Yield the outcome of each target, in order.
 
-    What the converter raises, or gives that is not finite or of other atoms, is the failure of that one target.
+    An exception of the converter, coordinates that are not finite and wrong atoms fail this target only.
+
+    Args:
+        card: The model.
+        folder: The output of the model's code.
+        targets: The targets to read.
+        load: Returns a stored ensemble or None, as for ``sampling.sample``.
+        save: Stores an ensemble.
     """
     read = converter(card)
 

@@ -1,4 +1,4 @@
-"""What a generator is, for those who write one. Nothing here runs anything."""
+"""The interface of a generator."""
 
 from __future__ import annotations
 
@@ -13,19 +13,29 @@ Provides = Literal["heavy", "backbone", "ca"]
 
 
 class Generator(Protocol):
-    """Samples conformations. Must be a pure function of its arguments and the card: same seed, same ensemble."""
+    """Samples conformations. The result depends on the arguments and the card only: same seed, same ensemble."""
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
-        """Exactly ``samples`` conformations of ``target``, in angstrom."""
+        """Return an ensemble of exactly ``samples`` conformations.
+
+        Args:
+            target: The molecule: name, sequence, atoms, native structure [N, 3] in angstrom.
+            samples: Number of conformations.
+            seed: Seed of all random numbers.
+
+        Returns:
+            Conformations [samples, atoms, 3] in angstrom, of all heavy atoms of the target (or of those that the card
+            declares), in any order.
+        """
         ...
 
 
 @runtime_checkable
 class Stoppable(Protocol):
-    """A generator whose work may be ended from another thread, for good."""
+    """A generator that another thread can stop."""
 
     def stop(self) -> None:
-        """Ends it; ``sample`` raises."""
+        """Stop for good: ``sample`` raises."""
         ...
 
 
@@ -33,9 +43,12 @@ class Stoppable(Protocol):
 class Resources:
     """What a generator may use.
 
-    ``device``: "cpu", "cuda", "cuda:1". ``reference`` reads a target's molecular dynamics: for the baselines that are
-    MD. ``batch_size``: conformations computed at once, in place of the card's. ``logs``: where a worker's output is
-    kept. ``random_weights``: do without the checkpoints, to test the plumbing.
+    Attributes:
+        device: "cpu", "cuda" or "cuda:1".
+        reference: Reads the MD of a target by its name. Only baselines that are MD may call it.
+        batch_size: Conformations to compute at once, in place of the card's.
+        logs: The folder for a worker's output.
+        random_weights: Whether to build the network without checkpoints, to test the plumbing.
     """
 
     device: str

@@ -1,4 +1,4 @@
-"""The shared sampler: a generator and targets in, one checked ensemble or one kept reason a target out."""
+"""Sample targets with a generator: one checked ensemble, or the reason of the failure, per target."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ _DEMANDED: dict[Provides, Callable[[str], bool]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one target: its ensemble, or why there is none. ``resumed``: it was there before."""
+    """The result of one target.
+
+    Attributes:
+        target: The name.
+        ensemble: The ensemble, or None if the target failed.
+        error: Why it failed.
+        resumed: Whether an earlier run had stored the ensemble.
+    """
 
     target: str
     ensemble: Ensemble | None
@@ -34,7 +41,16 @@ class Outcome:
 
 
 def target_seed(seed: int, name: str) -> int:
-    """The seed of one target, from the run's; it does not depend on the other targets or their order."""
+    """Return the seed of a target, from 0 to 2^31 - 1. It does not depend on the other targets or their order.
+
+    Args:
+        seed: Seed of the run.
+        name: Name of the target.
+
+    Example:
+        >>> target_seed(5000, "KLED") == target_seed(5000, "KLED") != target_seed(5001, "KLED")
+        True
+    """
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:4], "big") >> 1
 
 
@@ -47,20 +63,20 @@ def sample(
     save: Callable[[Ensemble], None],
     provides: Provides = "heavy",
 ) -> Iterator[Outcome]:
-    """Samples all targets, and gives each outcome as soon as it is kept.
+    """Yield the outcome of each target as soon as its ensemble is stored.
 
-    Whatever a generator raises, or returns in breach of its contract, is the failure of that one target; what ``load``
-    and ``save`` raise is not caught.
+    An exception of a generator, and an ensemble that breaks the contract, fail this target only. Exceptions of ``load``
+    and ``save`` are not caught.
 
     Args:
-        generators: the same model, once for each device. Several work at the same time, each on the next target that
-            is left, and outcomes come as they are ready; one works in this thread, in the order of ``targets``.
-        targets: what is sampled.
-        samples: how many conformations of each.
-        seed: the run's; every target has its own, which depends on this and its name only.
-        load: gives an ensemble that an earlier run of the same settings kept; such a target is not sampled again.
-        save: keeps one.
-        provides: the atoms that the model says it gives.
+        generators: The same model, once per device. Several generators work in parallel, each on the next target, and
+            outcomes come as they are ready. A single one works in this thread, in the order of ``targets``.
+        targets: The targets to sample.
+        samples: Number of conformations per target.
+        seed: Seed of the run. The seed of a target depends on it and on the target's name only.
+        load: Returns the ensemble that an earlier run of the same settings stored, or None.
+        save: Stores an ensemble.
+        provides: The atoms that the card declares.
     """
 
     def one(generator: Generator, target: Target) -> Outcome:
@@ -80,7 +96,7 @@ def sample(
 def outcome(
     target: str, make: Callable[[], Ensemble], load: Callable[[str], Ensemble | None], save: Callable[[Ensemble], None]
 ) -> Outcome:
-    """What was kept of a target, else what ``make`` gives, which is kept, else why it raised."""
+    """Return the stored ensemble of a target, or make and store it, or the reason why ``make`` failed."""
     kept = load(target)
     if kept is not None:
         return Outcome(target, kept, resumed=True)
@@ -95,7 +111,7 @@ def outcome(
 def _side_by_side(
     generators: Sequence[Generator], work: Callable[[Generator, Target], Outcome], targets: Iterable[Target]
 ) -> Iterator[Outcome]:
-    """A thread a generator; an exception, an interruption as well, stops those that can be stopped."""
+    """Yield outcomes of one thread per generator. An exception or interruption stops every Stoppable generator."""
     free: SimpleQueue[Generator] = SimpleQueue()
     for generator in generators:
         free.put(generator)
@@ -122,14 +138,26 @@ def _side_by_side(
 
 
 def check(ensemble: Ensemble, target: Target, samples: int | None, provides: Provides = "heavy") -> None:
-    """Raises RunError unless the ensemble is what was asked for: target, count, finite numbers, the target's atoms.
+    """Check that an ensemble has the right target, number of conformations, atoms, and finite coordinates.
 
-    ``samples`` is None where any number will do.
+    Args:
+        ensemble: What a generator returned.
+        target: What it was asked for.
+        samples: The number of conformations; None if any number is right.
+        provides: The atoms that the card declares.
+
+    Raises:
+        RunError: One of these is wrong (``sample.type``, ``sample.target``, ``sample.count``, ``sample.finite``,
+            ``sample.atoms``).
     """
     if not isinstance(ensemble, Ensemble):
-        raise RunError(f"the generator returned {type(ensemble).__name__}, not an Ensemble")
+        raise RunError(f"the generator returned {type(ensemble).__name__}, not an Ensemble", code="sample.type")
     if ensemble.target != target.name:
-        raise RunError(f"the generator returned an ensemble of {ensemble.target}, not of {target.name}")
+        raise RunError(
+            f"the generator returned an ensemble of {ensemble.target}, not of {target.name}",
+            code="sample.target",
+            target=ensemble.target,
+        )
     if samples is not None:
         check_count(ensemble, samples)
     check_finite(ensemble)
@@ -137,44 +165,56 @@ def check(ensemble: Ensemble, target: Target, samples: int | None, provides: Pro
 
 
 def check_count(ensemble: Ensemble, samples: int) -> None:
-    """Raises RunError unless there are as many conformations as were asked for."""
+    """Check the number of conformations. Raises RunError (``sample.count``)."""
     if len(ensemble) != samples:
-        raise RunError(f"the generator returned {len(ensemble)} conformations, {samples} were asked for")
+        raise RunError(
+            f"the generator returned {len(ensemble)} conformations, {samples} were asked for",
+            code="sample.count",
+            count=len(ensemble),
+        )
 
 
 def check_finite(ensemble: Ensemble) -> None:
-    """Raises RunError for NaN and infinite positions."""
+    """Check that all positions are finite. Raises RunError (``sample.finite``)."""
     bad = np.flatnonzero(~np.isfinite(ensemble.positions).all(axis=(1, 2)))
     if len(bad):
         count = f"{len(bad)} of {len(ensemble)} conformations"
-        raise RunError(f"{count} have positions that are not finite, first {bad[0]}")
+        raise RunError(
+            f"{count} have positions that are not finite, first {bad[0]}", code="sample.finite", frame=int(bad[0])
+        )
 
 
 def check_atoms(ensemble: Ensemble, target: Target, provides: Provides) -> None:
-    """Raises RunError unless the atoms are the target's.
+    """Check that the atoms are the target's. Raises RunError (``sample.atoms``).
 
-    Of a model that ``provides`` less than all heavy atoms, the backbone (N, CA, C) or the C-alpha of every residue is
-    demanded. The terminal oxygen OXT, which many models leave out, never is.
+    A model that declares less than all heavy atoms must have N, CA and C, or the C-alpha, of every residue. The
+    terminal oxygen OXT is never required.
     """
     expected, found = _labels(target.atoms), _labels(ensemble.atoms)
     if len(set(found)) < len(found):
-        raise RunError(f"the generator returned atoms twice: {_some(a for a in set(found) if found.count(a) > 1)}")
+        twice = _some(a for a in set(found) if found.count(a) > 1)
+        raise RunError(f"the generator returned atoms twice: {twice}", code="sample.atoms", atoms=twice)
     demanded = set(_labels(target.atoms, _DEMANDED[provides]))
     missing, extra = demanded - set(found), set(found) - set(expected)
     if missing or extra:
         faults = [f"lacks {_some(missing)}"] * bool(missing) + [f"has in excess {_some(extra)}"] * bool(extra)
-        raise RunError(f"the generator returned other atoms than the target's: it {' and '.join(faults)}")
+        raise RunError(
+            f"the generator returned other atoms than the target's: it {' and '.join(faults)}", code="sample.atoms"
+        )
 
 
 def matched(ensemble: Ensemble, target: Target) -> Ensemble:
-    """The target's heavy atoms that an ensemble has, in the target's order and under its names; the others left out.
+    """Return an ensemble with those heavy atoms of the target that it has, in the target's order and with its names.
 
-    Raises RunError for another sequence.
+    Raises:
+        RunError: The ensemble is of another sequence (``sample.sequence``).
     """
     try:
         pairs = match(ensemble.atoms, target.atoms)
     except InputError as error:
-        raise RunError(f"the generator returned other atoms than the target's: {error}") from error
+        raise RunError(
+            f"the generator returned other atoms than the target's: {error}", code="sample.sequence", target=target.name
+        ) from error
     residue = np.unique(target.atoms.residue[pairs.reference], return_inverse=True)[1].astype(np.int64)
     names = target.atoms.name[pairs.reference], target.atoms.residue_name[pairs.reference]
     return replace(ensemble, atoms=Atoms(*names, residue), positions=ensemble.positions[:, pairs.model])

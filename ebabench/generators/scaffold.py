@@ -1,4 +1,4 @@
-"""The first files of a new model: a card, a module and a test that pass as they stand."""
+"""Write the first files of a new model: a card, a module and a test, which pass without a change."""
 
 from __future__ import annotations
 
@@ -14,12 +14,22 @@ _MODULE = {"in-process": "{module}_model.py", "worker": "{module}_worker.py", "e
 
 
 def scaffold(name: str, kind: Kind, where: Path) -> list[Path]:
-    """Writes ``NAME.toml``, its module and ``test_NAME.py`` into a folder, which is made if need be.
+    """Write a card, its module and a test into a folder, and return their paths, the card first.
 
-    Raises InputError for a name that a card cannot have, and rather than replace a file.
+    Args:
+        name: Name of the model.
+        kind: Kind of its environment.
+        where: The folder. It is made if it does not exist.
+
+    Raises:
+        InputError: A card cannot have this name (``model.name``), or one of the files exists (``file.exists``).
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name):
-        raise InputError(f"{name!r} is no name for a model: small letters, digits, and _ . - after the first")
+        raise InputError(
+            f"{name!r} is no name for a model: use small letters and digits, and _ . - after the first character",
+            code="model.name",
+            name=name,
+        )
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     module = re.sub(r"\W", "_", name)
@@ -30,7 +40,9 @@ def scaffold(name: str, kind: Kind, where: Path) -> list[Path]:
     }
     there = [file for file in files.values() if (where / file).exists()]
     if there:
-        raise InputError(f"{where / there[0]} is there already; nothing was written")
+        raise InputError(
+            f"{where / there[0]} exists already; nothing was written", code="file.exists", file=where / there[0]
+        )
     templates = Environment(
         loader=FileSystemLoader(folder("ebabench.generators") / "templates" / "model"),
         undefined=StrictUndefined,

@@ -1,4 +1,4 @@
-"""Whether a model can be run here and now, and what it lacks."""
+"""Whether a model can run on this machine, and what it lacks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from ebabench.generators.checkpoints import Checkpoint
 
 @dataclass(frozen=True)
 class Readiness:
-    """What a model lacks. ``by_hand``: its code is run by its user, and ebabench only converts and scores.
+    """What a model has and lacks on this machine.
 
-    ``on_disk``: bytes of its environment and checkpoints that are here. ``to_fetch``: bytes of the checkpoints that are
-    not; None if some card does not say.
+    Attributes:
+        installed: Whether its environment exists.
+        lacking: The checkpoints that are not downloaded.
+        by_hand: Whether its user runs its code, and ebabench only converts and scores.
+        on_disk: Size of its environment and checkpoints on this machine, in bytes.
     """
 
     installed: bool
@@ -24,13 +27,13 @@ class Readiness:
 
     @property
     def to_fetch(self) -> int | None:
-        """Bytes of the checkpoints that are lacking; None where the card does not say."""
+        """Size of the lacking checkpoints in bytes; None if the card does not say."""
         sizes = [checkpoint.size for checkpoint in self.lacking]
         return None if None in sizes else sum(size for size in sizes if size)
 
     @property
     def ready(self) -> bool:
-        """Whether ``ebabench run`` can start it."""
+        """Whether ``ebabench run`` can start the model."""
         return self.installed and not self.lacking and not self.by_hand
 
     def __str__(self) -> str:
@@ -41,14 +44,14 @@ class Readiness:
 
     @property
     def size(self) -> str:
-        """What is here, and what is to be fetched."""
+        """The size on disk and the size to download, for readers."""
         here = f"{readable(self.on_disk)} here" if self.on_disk else ""
         fetch = f"{readable(self.to_fetch)} to fetch" if self.to_fetch is not None else "to fetch: size unknown"
         return ", ".join(text for text in (here, fetch if self.lacking and not self.by_hand else "") if text)
 
 
 def readiness(card: Card) -> Readiness:
-    """Looks at the disk, and loads nothing."""
+    """Return what a model has and lacks. No code is loaded."""
     kind = card.environment.kind
     environment = environments.size(card)
     lacking = tuple(card.files.missing())
@@ -58,7 +61,12 @@ def readiness(card: Card) -> Readiness:
 
 
 def readable(size: int | None) -> str:
-    """Bytes for a reader: ``1.5 GB``."""
+    """Return a size in bytes as text.
+
+    Example:
+        >>> readable(1_500_000_000)
+        '1.5 GB'
+    """
     if size is None:
         return "size unknown"
     value = float(size)

@@ -1,6 +1,6 @@
-"""Generators that run in an environment of their own: a script, a request, an answer that is not trusted.
+"""Generators that run as a script in an environment of their own.
 
-docs/reference/workers.md is the contract. The script answers in files; its exit code and its output decide nothing.
+docs/reference/workers.md is the contract. The script answers in files. Its exit code and output decide nothing.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ class Answer(BaseModel):
 
 
 class OutOfMemoryError(MemoryError):
-    """The worker says that memory ran out, of the processor or of the GPU."""
+    """The worker reports that memory ran out, of the processor or of the GPU."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One start of a worker: what runs it, on what, and where its output is kept."""
+    """One start of a worker: the interpreter, the device, and the file for its output."""
 
     card: Card
     python: Path
@@ -80,11 +80,16 @@ class Call:
     stop: threading.Event
 
     def __call__(self, request: Mapping[str, Any], target: Target | None, folder: Path) -> Answer:
-        """Writes the request into ``folder``, runs the script there and reads its answer.
+        """Write the request into ``folder``, run the script there, and return its answer.
+
+        Args:
+            request: Its content, without target and device.
+            target: The target, if the verb has one.
+            folder: An empty folder.
 
         Raises:
-            OutOfMemoryError: the worker says so.
-            RunError: it gave no answer, a broken one, or says that it failed.
+            OutOfMemoryError: The worker reports that memory ran out.
+            RunError: The worker gave no valid answer (``worker.answer``), or reports a failure (``worker.failed``).
             StoppedError: ``stop`` was set.
         """
         whole = {"device": "cuda:0" if self.device.startswith("cuda") else self.device, **request}
@@ -100,7 +105,7 @@ class Call:
             error = answer.error or answer.reason or "it does not say why"
             if answer.reason == "out_of_memory":
                 raise OutOfMemoryError(f"the worker ran out of memory: {error}")
-            raise RunError(f"the worker failed: {error} ({self._see()})")
+            raise RunError(f"the worker failed: {error} ({self._see()})", code="worker.failed", log=self.log)
         return answer
 
     def _environment(self) -> dict[str, str]:
@@ -113,11 +118,17 @@ class Call:
         try:
             return Answer.model_validate(parse_json(read_text(path, _MOST_ANSWER)))
         except FileNotFoundError:
-            raise RunError(f"the worker {end} and left no result.json ({self._see()})") from None
+            raise RunError(
+                f"the worker {end} and left no result.json ({self._see()})", code="worker.answer", log=self.log
+            ) from None
         except ValidationError as error:
-            raise RunError(f"the worker's result.json: {first_fault(error)} ({self._see()})") from error
+            raise RunError(
+                f"the worker's result.json: {first_fault(error)} ({self._see()})", code="worker.answer", log=self.log
+            ) from error
         except (OSError, ValueError) as error:
-            raise RunError(f"the worker's result.json cannot be read: {error} ({self._see()})") from error
+            raise RunError(
+                f"the worker's result.json cannot be read: {error} ({self._see()})", code="worker.answer", log=self.log
+            ) from error
 
     def _see(self) -> str:
         said = last_line(self.log)
@@ -125,7 +136,7 @@ class Call:
 
 
 class Worker:
-    """A generator in an environment of its own. Every target is one start of the script."""
+    """A generator in an environment of its own. The script is started once per target."""
 
     def __init__(self, card: Card, resources: Resources) -> None:
         self.card = card
@@ -138,18 +149,23 @@ class Worker:
         self._stop = threading.Event()
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
-        """Conformations over those of the target's atoms that the model gives, in the target's order.
+        """Return conformations of those heavy atoms of the target that the model has, in the target's order.
+
+        Args:
+            target: The molecule.
+            samples: Number of conformations.
+            seed: Seed of all random numbers.
 
         Raises:
-            RunError: no answer, a broken one, one that is not what was asked for, or one that says it failed.
-            MemoryError: not even a batch of one fits.
-            StoppedError: ``stop`` was called meanwhile.
+            RunError: The worker gave no valid answer, other samples than requested, or reports a failure.
+            MemoryError: Not even a batch of one fits into memory.
+            StoppedError: ``stop`` was called.
         """
         batch = self.resources.batch_size or int(self.card.sampling.get("batch_size", _BATCH))
         return retry_with_smaller_batch(min(batch, samples), lambda size: self._sample(target, samples, seed, size))
 
     def stop(self) -> None:
-        """Ends whatever is running, from another thread, for good."""
+        """Stop for good whatever is running, from another thread."""
         self._stop.set()
 
     def _sample(self, target: Target, samples: int, seed: int, batch_size: int) -> Ensemble:
@@ -166,7 +182,7 @@ class Worker:
             call = Call(self.card, self.python, self.resources.device, logs / f"{target.name}.log", self._stop)
             answer = call(request, target, folder)
             if answer.random_weights and not self.resources.random_weights:
-                raise RunError("the worker used random weights, which were not asked for")
+                raise RunError("the worker used random weights, which were not asked for", code="worker.random_weights")
             ensemble = read_samples(folder / "samples.npz", target, samples)
             kept = answer.model_dump() | {"batch_size": batch_size}
             replace_file(logs / f"{target.name}.json", json.dumps(kept, indent=1, sort_keys=True) + "\n")
@@ -174,14 +190,17 @@ class Worker:
 
 
 def probe(card: Card, device: str, log: Path) -> Answer:
-    """What a worker's environment holds: versions, in its answer to the verb ``probe``. Raises as ``Call`` does."""
+    """Return a worker's answer to ``probe``, with the versions of its packages. Raises as ``Call`` does."""
     with tempfile.TemporaryDirectory(prefix="ebabench-", ignore_cleanup_errors=True) as name:
         call = Call(card, environments.python(card), device, log, threading.Event())
         return call(_request(card, "probe"), None, Path(name))
 
 
 def _visible(device: str) -> dict[str, str]:
-    """What makes ``device`` the only GPU that a worker sees, counted among those that this process may see."""
+    """Return the environment variable that makes ``device`` the only GPU of a worker.
+
+    The number of the device counts the GPUs that this process may use.
+    """
     if device == "cpu":
         return {"CUDA_VISIBLE_DEVICES": ""}
     _, _, number = device.partition(":")
@@ -189,12 +208,16 @@ def _visible(device: str) -> dict[str, str]:
         return {}
     visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
     if visible and int(number) >= len(visible):
-        raise InputError(f"there is no {device}: CUDA_VISIBLE_DEVICES shows {len(visible)}, counted from cuda:0")
+        raise InputError(
+            f"there is no {device}: CUDA_VISIBLE_DEVICES shows {len(visible)}, counted from cuda:0",
+            code="device.missing",
+            device=device,
+        )
     return {"CUDA_VISIBLE_DEVICES": visible[int(number)] if visible else number}
 
 
 def _request(card: Card, verb: str) -> dict[str, Any]:
-    """What every request holds, whatever the verb."""
+    """Return the part of a request that all verbs share."""
     _cache(card).mkdir(parents=True, exist_ok=True)
     return {
         "verb": verb,
@@ -213,36 +236,52 @@ def _cache(card: Card) -> Path:
 
 
 def script(card: Card) -> Path:
-    """The worker's script. Raises InputError if it is not there."""
+    """Return the path of a worker's script. Raises InputError (``worker.script``) if there is none."""
     path = (card.path.parent / str(card.script)).resolve()
     if not path.is_file():
-        raise InputError(f"{card.path}: script: there is no file {path}")
+        raise InputError(f"{card.path}: script: there is no file {path}", code="worker.script", file=path)
     return path
 
 
 def read_samples(path: Path, target: Target, samples: int) -> Ensemble:
-    """``samples.npz``, matched to the target: its heavy atoms that the model gave, in the target's order.
+    """Return the ensemble in a worker's ``samples.npz``, matched to the target.
 
-    Raises RunError for a file that is missing, broken, of other shapes or much larger than so many samples are, and for
-    another sequence.
+    Args:
+        path: The file.
+        target: The target that was requested.
+        samples: How many conformations were requested; a file that is much larger than these is refused.
+
+    Returns:
+        The heavy atoms of the target that the worker gave, in the target's order.
+
+    Raises:
+        RunError: The file is missing, broken or has wrong shapes (``worker.samples``), or is of another sequence.
     """
     try:
         arrays = read_npz(path, _SLACK + samples * _ATOM_BYTES * _MOST_ATOMS * len(target.sequence))
     except FileNotFoundError:
-        raise RunError("the worker says ok, but left no samples.npz") from None
+        raise RunError("the worker says ok, but left no samples.npz", code="worker.samples", file=path) from None
     except (OSError, ValueError) as error:
-        raise RunError(f"the worker's samples.npz cannot be read: {error}") from error
+        raise RunError(f"the worker's samples.npz cannot be read: {error}", code="worker.samples", file=path) from error
     if missing := [name for name in ("positions", *_TABLE) if name not in arrays]:
-        raise RunError(f"the worker's samples.npz lacks {', '.join(missing)}")
+        raise RunError(
+            f"the worker's samples.npz lacks {', '.join(missing)}", code="worker.samples", file=path, missing=missing
+        )
     positions = arrays["positions"]
     columns = [arrays[name] for name in _TABLE]
     if positions.ndim != 3 or positions.shape[2] != 3 or any(c.shape != (positions.shape[1],) for c in columns):
         raise RunError(
             f"the worker's samples.npz: positions have shape {positions.shape}, expected [samples, atoms, 3], "
-            f"and {', '.join(f'{n} {c.shape}' for n, c in zip(_TABLE, columns, strict=True))}"
+            f"and {', '.join(f'{n} {c.shape}' for n, c in zip(_TABLE, columns, strict=True))}",
+            code="worker.samples",
+            file=path,
         )
     if not np.issubdtype(positions.dtype, np.floating) or not positions.shape[1]:
-        raise RunError(f"the worker's samples.npz: positions are {positions.shape[1]} atoms of {positions.dtype}")
+        raise RunError(
+            f"the worker's samples.npz: positions are {positions.shape[1]} atoms of {positions.dtype}",
+            code="worker.samples",
+            file=path,
+        )
     name, residue_name, number, chain = (column.astype(np.str_) for column in columns)
     change = np.zeros(len(name), np.int64)
     for column in (residue_name, number, chain):
@@ -252,7 +291,9 @@ def read_samples(path: Path, target: Target, samples: int) -> Ensemble:
     rows = list(zip(residue.tolist(), name[heavy].tolist(), strict=True))
     if len(set(rows)) < len(rows):
         row, atom = next(row for row in rows if rows.count(row) > 1)
-        raise RunError(f"the worker returned an atom twice: {atom} of residue {row + 1}")
+        raise RunError(
+            f"the worker returned an atom twice: {atom} of residue {row + 1}", code="worker.samples", file=path
+        )
     given = Ensemble(
         target.name,
         Atoms(name[heavy], residue_name[heavy], residue),
@@ -262,5 +303,9 @@ def read_samples(path: Path, target: Target, samples: int) -> Ensemble:
 
 
 def build(card: Card, resources: Resources) -> Generator:
-    """The generator of a card of the kind ``worker``. Raises InputError if it is not installed or lacks weights."""
+    """Return the generator of a card of the kind ``worker``.
+
+    Raises:
+        InputError: The model is not installed, or a checkpoint is missing or altered.
+    """
     return Worker(card, resources)

@@ -393,7 +393,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _frame(text: str) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.read_csv(io.StringIO(text), float_precision="round_trip", keep_default_na=True)
+    return pd.read_csv(io.StringIO(text), float_precision="round_trip")
 
 
 def _now() -> str:

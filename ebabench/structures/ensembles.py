@@ -168,19 +168,20 @@ class Ensemble:
         target: str = "protein",
         weights: FloatArray | None = None,
     ) -> Ensemble:
-        """Return an ensemble of plain arrays, less hydrogens, waters, ions, ligands and caps.
+        """Return the protein of plain arrays: one chain, less hydrogens, waters, ions, ligands and caps.
 
         Args:
             positions: [S, M, 3] in angstrom, over all M atoms.
             names: [M], atom names as in PDB files.
             residue_names: [M], the three-letter residue name of every atom.
-            residues: [M], a number per atom that differs between neighbouring residues.
+            residues: [M], the residue number of every atom.
             target: Name of the target.
             weights: [S], statistical weights of the conformations; None for equal weights.
 
         Raises:
-            InputError: Shapes differ (``ensemble.shape``), there is no C-alpha (``atoms.none``), a residue has an atom
-                twice (``atoms.twice``), or the weights are no weights (``ensemble.weights``).
+            InputError: Shapes differ (``ensemble.shape``), there is no protein (``structure.no-protein``), there are
+                several chains (``structure.several-chains``), a residue has an atom twice
+                (``structure.duplicate-atom``), or the weights are no weights (``ensemble.weights``).
 
         Example:
             >>> frames = np.arange(18.0).reshape(2, 3, 3)
@@ -188,66 +189,68 @@ class Ensemble:
             >>> ensemble.positions.shape, ensemble.atoms.name.tolist()
             ((2, 2, 3), ['N', 'CA'])
         """
-        from ebabench.structures.interop import heavy_atoms
+        from ebabench.io.objects import from_arrays
 
-        atoms, heavy = heavy_atoms(names, residue_names, residues, target)
-        given = np.asarray(positions, np.float32)
-        if given.ndim != 3 or given.shape[1:] != (len(names), 3) or not len(given):
-            raise InputError(
-                f"{target}: positions have shape {list(given.shape)}, expected [samples, {len(names)}, 3]",
-                code="ensemble.shape",
-                target=target,
-            )
-        return Ensemble(target, atoms, given[:, heavy], weights=weights)
+        return from_arrays(positions, names, residue_names, residues, target, weights=weights)
 
     @staticmethod
     def from_mdtraj(
-        trajectory: mdtraj.Trajectory, *, target: str = "protein", weights: FloatArray | None = None
+        trajectory: mdtraj.Trajectory,
+        *,
+        target: str = "protein",
+        weights: FloatArray | None = None,
+        chain: str | None = None,
     ) -> Ensemble:
-        """Return an ensemble of an mdtraj trajectory, less hydrogens, waters, ions, ligands and caps.
+        """Return the protein of an mdtraj trajectory: one chain, less hydrogens, waters, ions, ligands and caps.
+
+        A molecule that the periodic box cuts is made whole.
 
         Args:
             trajectory: All frames count. mdtraj's nanometres become angstrom.
             target: Name of the target.
             weights: [S], statistical weights of the frames; None for equal weights.
+            chain: Identifier of the chain that is meant, where there are several.
 
         Raises:
-            InputError: There are no frames (``ensemble.empty``), there is no C-alpha (``atoms.none``), a residue has an
-                atom twice (``atoms.twice``), or the weights are no weights (``ensemble.weights``).
+            InputError: There are no frames (``ensemble.empty``); or as ``from_arrays``.
 
         Example:
             >>> one = Ensemble.from_arrays(np.ones((2, 1, 3)), ["CA"], ["GLY"], [1])
             >>> Ensemble.from_mdtraj(one.to_mdtraj()).positions[0].tolist()
             [[1.0, 1.0, 1.0]]
         """
-        from ebabench.structures.interop import from_mdtraj
+        from ebabench.io.objects import from_mdtraj
 
-        return Ensemble(target, *from_mdtraj(trajectory, target), weights=weights)
+        return from_mdtraj(trajectory, target, weights=weights, chain=chain)
 
     @staticmethod
-    def from_mdanalysis(group: Any, *, target: str = "protein", weights: FloatArray | None = None) -> Ensemble:
-        """Return an ensemble of all frames of an MDAnalysis Universe or AtomGroup, less hydrogens, waters and so on.
+    def from_mdanalysis(
+        group: Any, *, target: str = "protein", weights: FloatArray | None = None, chain: str | None = None
+    ) -> Ensemble:
+        """Return the protein of an MDAnalysis Universe or AtomGroup: as ``from_mdtraj``, in angstrom.
 
         Args:
-            group: A Universe, or an AtomGroup of one. Its trajectory stands at the same frame afterwards.
+            group: A Universe, or an AtomGroup of one. All frames count. The trajectory stands at the same frame
+                afterwards.
             target: Name of the target.
             weights: [S], statistical weights of the frames; None for equal weights.
+            chain: Identifier of the chain that is meant, where there are several.
 
         Raises:
             InputError: As ``from_mdtraj``.
         """
-        from ebabench.structures.interop import from_mdanalysis
+        from ebabench.io.objects import from_mdanalysis
 
-        return Ensemble(target, *from_mdanalysis(group, target), weights=weights)
+        return from_mdanalysis(group, target, weights=weights, chain=chain)
 
     def to_mdtraj(self) -> mdtraj.Trajectory:
         """Return the conformations as an mdtraj trajectory (in nm) of one chain, with residues numbered from 1.
 
         Statistical weights have no place in a trajectory: read them from ``weights``.
         """
-        from ebabench.structures.interop import to_mdtraj
+        from ebabench.io.objects import to_mdtraj
 
-        return to_mdtraj(self.atoms, self.positions)
+        return to_mdtraj(self)
 
 
 def _normalised(target: str, weights: FloatArray | None, samples: int) -> FloatArray | None:

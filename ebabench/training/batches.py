@@ -1,4 +1,4 @@
-"""Training batches: K conformations of each of B targets, drawn from a generator's state alone."""
+"""Draw training batches: K conformations of each of B targets. A batch depends on the generator's state only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ Crop = Callable[[Tensor, Condition, Tensor], tuple[Tensor, Condition]]
 
 @dataclass(frozen=True)
 class Example:
-    """Conformations of one target with their energies [F], and those of residues [F, L], in kJ/mol, where needed."""
+    """Conformations of one target for training.
+
+    Attributes:
+        prepared: F conformations in the denoiser's coordinates.
+        energies: [F] in kJ/mol, if the objective needs them.
+        residue_energies: [F, L] in kJ/mol, if the objective needs them.
+    """
 
     prepared: Prepared
     energies: Tensor | None = None
@@ -25,7 +31,16 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """coordinates [B, K, L, C], energies [B, K] and [B, K, L], condition tensors [B, ...], residues [B], targets."""
+    """K conformations of each of B targets.
+
+    Attributes:
+        coordinates: [B, K, L, C].
+        energies: [B, K] in kJ/mol, or None.
+        residue_energies: [B, K, L] in kJ/mol, or None.
+        condition: Tensors [B, ...].
+        residues: [B], numbers of residues.
+        targets: B names.
+    """
 
     coordinates: Tensor
     energies: Tensor | None
@@ -35,7 +50,7 @@ class Batch:
     targets: tuple[str, ...]
 
     def to(self, device: str) -> Batch:
-        """The same on a device."""
+        """Return the batch on a device."""
         return Batch(
             self.coordinates.to(device),
             None if self.energies is None else self.energies.to(device),
@@ -47,11 +62,17 @@ class Batch:
 
 
 class Batches:
-    """Draws batches of equal length, so that every residue of the training set is seen equally often.
+    """Draws batches of targets of equal length. Every residue of the training set is equally probable.
 
-    ``targets_for(L)`` says how many targets of L residues make a batch. Targets longer than ``crop`` residues (0: none
-    is too long) are cut to that by ``cut``, which is `Denoiser.crop`. Raises InputError if no target has enough
-    conformations.
+    Args:
+        data: The training set.
+        conformations: K, the number of conformations per target.
+        targets_for: Returns the number of targets of L residues in a batch.
+        crop: Longer targets are cropped to so many residues; 0 crops none.
+        cut: Crops coordinates and condition to given residues (``Denoiser.crop``).
+
+    Raises:
+        InputError: No target has K conformations (``training.few_conformations``).
     """
 
     def __init__(
@@ -72,7 +93,11 @@ class Batches:
                 whole = prepared.residues, prepared.coordinates.shape[1]
                 buckets.setdefault((crop, 0) if self._cropped(prepared) else whole, []).append(example)
         if not buckets:
-            raise InputError(f"no target has the {conformations} conformations that the objective compares")
+            raise InputError(
+                f"no target has the {conformations} conformations that the objective compares",
+                code="training.few_conformations",
+                conformations=conformations,
+            )
         self.buckets = [buckets[key] for key in sorted(buckets)]
         lengths = [length for length, _ in sorted(buckets)]
         self.sizes = [max(1, targets_for(length)) for length in lengths]
@@ -82,7 +107,7 @@ class Batches:
         return 0 < self.crop < prepared.residues
 
     def draw(self, generator: torch.Generator) -> Batch:
-        """One batch, from the generator's state alone."""
+        """Return one batch, which depends on the generator's state only."""
         which = int(torch.multinomial(self.weights, 1, generator=generator))
         bucket, count = self.buckets[which], self.sizes[which]
         chosen = [bucket[k] for k in torch.randint(len(bucket), (count,), generator=generator).tolist()]
@@ -101,22 +126,31 @@ class Batches:
     def _row(
         self, prepared: Prepared, picks: Tensor, uniform: float, generator: torch.Generator
     ) -> tuple[Tensor, Condition]:
-        """Coordinates [K, L, C] and the condition of one alternative, cut where they are too long."""
+        """Return coordinates [K, L, C] and the condition of one alternative, cropped if they are too long."""
         alternatives = len(next(iter(prepared.condition.values())))
         coordinates = prepared.coordinates[picks]
         condition = {name: value[int(uniform * alternatives)] for name, value in prepared.condition.items()}
         if not self._cropped(prepared):
             return coordinates, condition
         if prepared.places is None or self.cut is None:
-            raise InputError(f"{prepared.target}: this denoiser gives no places to crop by")
+            raise InputError(
+                f"{prepared.target}: this denoiser gives no places to crop by",
+                code="training.no_crop",
+                target=prepared.target,
+            )
         return self.cut(coordinates, condition, residues_of_crop(prepared.places, self.crop, generator))
 
 
 def residues_of_crop(places: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Ascending indices [size] of residues at ``places`` [L, 3].
+    """Return the ascending indices [size] of the residues of a random crop.
 
-    With even odds they are consecutive, or those nearest to a residue in space (the two crops of AlphaFold-Multimer,
-    Evans et al. 2021, section 7.2, for a single chain).
+    With equal probability the residues are consecutive, or nearest to one residue in space: the two crops of
+    AlphaFold-Multimer (Evans et al. 2021, section 7.2) for a single chain.
+
+    Args:
+        places: Positions [L, 3] of the residues.
+        size: Number of residues of the crop, at most L.
+        generator: Source of random numbers.
     """
     spatial = bool(torch.rand(1, generator=generator) < 0.5)
     if not spatial:
@@ -129,7 +163,7 @@ def residues_of_crop(places: Tensor, size: int, generator: torch.Generator) -> T
 
 
 def _distinct(frames: Tensor, conformations: int, generator: torch.Generator) -> Tensor:
-    """Indices [B, conformations] that differ within a row, below ``frames`` [B]."""
+    """Return indices [B, conformations] below ``frames`` [B] that differ within a row."""
     picks = torch.empty(len(frames), conformations, dtype=torch.long)
     again = torch.arange(len(frames))
     while len(again):
@@ -141,6 +175,6 @@ def _distinct(frames: Tensor, conformations: int, generator: torch.Generator) ->
 
 
 def _stacked(values: Sequence[Tensor | None], picks: Tensor) -> Tensor | None:
-    """The picked rows of every target, or none if any target has none."""
+    """Return the picked rows of every target, or None if a target has no values."""
     given = [value[rows] for value, rows in zip(values, picks, strict=True) if value is not None]
     return torch.stack(given) if len(given) == len(values) else None

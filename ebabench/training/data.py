@@ -1,4 +1,4 @@
-"""Training conformations: molecular dynamics of one or more suites, merged by target, with energies where needed."""
+"""Read training conformations: the MD of one or more suites, merged by target, with energies if needed."""
 
 from __future__ import annotations
 
@@ -21,13 +21,20 @@ from ebabench.structures import Reference, Target
 from ebabench.structures.arrays import FloatArray, Positions
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
+"""Called with the name of the task, how much of it is done, and how much there is."""
 _Found = tuple[FloatArray, Mapping[int, str]]
 
 
 @dataclass(frozen=True)
 class Conformations:
-    """positions [F, N, 3] in angstrom over target.atoms; energies [F] and of residues [F, L] in kJ/mol, or none."""
+    """Conformations of one target.
+
+    Attributes:
+        target: The target.
+        positions: [F, N, 3] in angstrom, over ``target.atoms``.
+        energies: [F] in kJ/mol, or None.
+        residue_energies: [F, L] in kJ/mol, or None.
+    """
 
     target: Target
     positions: Positions
@@ -35,7 +42,7 @@ class Conformations:
     residue_energies: FloatArray | None = None
 
     def digest(self) -> str:
-        """SHA-256 of all of it."""
+        """Return the SHA-256 of atoms, native structure, positions and energies."""
         digest = hashlib.sha256(self.target.atoms.digest().encode() + self.target.native.tobytes())
         for values in (self.positions, self.energies, self.residue_energies):
             if values is not None:
@@ -45,9 +52,15 @@ class Conformations:
 
 @dataclass(frozen=True)
 class Trajectories:
-    """One target's training frames. They stay on disk until they are asked for, so that there may be any number.
+    """The training frames of one target. They stay on disk until they are read.
 
-    ``energies`` [F] are NaN, as are ``residue_energies`` [F, L], where ``reasons`` (by frame) says why there is none.
+    Attributes:
+        name: Name of the target.
+        readers: One reader per suite that has the target.
+        stride: Every ``stride``-th frame is used.
+        energies: [F] in kJ/mol, NaN for a frame without an energy.
+        residue_energies: [F, L] in kJ/mol, NaN likewise.
+        reasons: For a frame without an energy, the reason.
     """
 
     name: str
@@ -58,14 +71,18 @@ class Trajectories:
     reasons: Mapping[int, str] = field(default_factory=dict)
 
     def read(self) -> Conformations:
-        """Every ``stride``-th frame of every replica, but those known to have no energy; the first suite's native.
+        """Return every ``stride``-th frame of every replica that has an energy, with the first suite's native.
 
-        Raises InputError where two suites have a target of this name with different atoms, and what reading raises.
+        Raises:
+            InputError: Two suites have a target of this name with different atoms (``suite.conflict``), or a file
+                cannot be read.
         """
         references = [reader(self.name) for reader in self.readers]
         target = references[0].target
         if any(other.target.atoms.digest() != target.atoms.digest() for other in references):
-            raise InputError(f"{self.name} has other atoms in one suite than in another")
+            raise InputError(
+                f"{self.name} has other atoms in one suite than in another", code="suite.conflict", target=self.name
+            )
         replicas = [replica[:: self.stride] for reference in references for replica in reference.replicas]
         positions = np.concatenate(replicas)
         if self.energies is not None:
@@ -73,23 +90,33 @@ class Trajectories:
         return Conformations(target, positions, self.kept(self.energies), self.kept(self.residue_energies))
 
     def kept(self, values: FloatArray | None) -> FloatArray | None:
-        """What belongs to frames that have an energy."""
+        """Return the values [F, ...] of those frames that have an energy."""
         return values if values is None or self.energies is None else values[np.isfinite(self.energies)]
 
 
 def load(suite_ids: Sequence[str], data: Path | None, stride: int, samples: Path | None = None) -> list[Trajectories]:
-    """The targets of the suites; one that several share (at two temperatures, say) becomes one.
+    """Return the training frames of all targets. A target of several suites (at two temperatures) is merged.
 
-    ``data`` is in the ATLAS layout, or holds ``data/SUITE`` that is, as it must where there are several suites;
-    without it the embedded references are read. ``samples`` is a folder of ensembles of the targets (of a model, by
-    ``ebabench sample``): these are trained on in place of the MD, and targets that it lacks are left out. Raises
-    InputError for a suite that is not for training, and if there are no samples.
+    Args:
+        suite_ids: Training suites, by id or path.
+        data: References in the ATLAS layout, or a folder that holds them as ``SUITE`` (required for several suites).
+            None reads the embedded references.
+        stride: Every ``stride``-th frame is used.
+        samples: A folder of ensembles that replace the MD. Targets that it lacks are excluded.
+
+    Raises:
+        InputError: A suite is not a training suite (``suite.split``), or ``samples`` has no target
+            (``samples.none``).
     """
     readers: dict[str, list[Callable[[str], Reference]]] = {}
     found = None if samples is None else find_ensembles(samples)
     for suite in map(load_suite, suite_ids):
         if suite.split != "train":
-            raise InputError(f"{suite.id} is a {suite.split} suite: a model must not be trained on it")
+            raise InputError(
+                f"{suite.id} is a {suite.split} suite: a model must not be trained on it",
+                code="suite.split",
+                suite=suite.id,
+            )
         # Two suites with targets of the same names must not be read from one folder.
         read = reference_reader(suite, data / suite.id if data and len(suite_ids) > 1 else data)
         for target in suite.targets:
@@ -98,16 +125,22 @@ def load(suite_ids: Sequence[str], data: Path | None, stride: int, samples: Path
             elif target.name in found:
                 readers[target.name] = [partial(_samples, read, found[target.name])]
     if not readers:
-        raise InputError(f"{samples}: no ensembles of the targets of {', '.join(suite_ids)}")
+        raise InputError(
+            f"{samples}: no ensembles of the targets of {', '.join(suite_ids)}", code="samples.none", folder=samples
+        )
     return [Trajectories(name, tuple(of_target), stride) for name, of_target in readers.items()]
 
 
 def _samples(read: Callable[[str], Reference], path: Path, name: str) -> Reference:
-    """An ensemble in the place of a target's replicas. Raises InputError unless it has all the target's atoms."""
+    """Return a target's reference with an ensemble in place of its replicas. Raises InputError if atoms are missing."""
     reference = read(name)
     ensemble = matched(read_ensemble(path, name), reference.target)
     if len(ensemble.atoms) != len(reference.target.atoms):
-        raise InputError(f"{path}: has {len(ensemble.atoms)} of the {len(reference.target.atoms)} atoms of {name}")
+        raise InputError(
+            f"{path}: has {len(ensemble.atoms)} of the {len(reference.target.atoms)} atoms of {name}",
+            code="samples.atoms",
+            file=path,
+        )
     return replace(reference, replicas=(ensemble.positions,), numbers=(1,))
 
 
@@ -119,11 +152,18 @@ def with_energies(
     residues: bool = False,
     minimise: bool | None = None,
 ) -> list[Trajectories]:
-    """The same with energies under a named protocol; NaN, and the reason, for conformations that have none.
+    """Return the training frames with energies; NaN, with the reason, for a frame without an energy.
 
-    What is in the store is taken from there; the rest is shared out frame by frame, so that a long chain keeps all
-    processes busy, and is kept as soon as a portion (`store.portions`) of it is done. ``residues``: with the residues'
-    shares in them as well. ``minimise``: None does what the protocol does by itself.
+    Stored energies are looked up. The others are distributed over the processes frame by frame, so that one long chain
+    uses all of them, and are stored in portions.
+
+    Args:
+        data: Training frames.
+        protocol: Name of the energy protocol.
+        pool: The processes.
+        on_progress: Called as the work goes on.
+        residues: Whether to compute the shares of residues, too.
+        minimise: Whether to minimise first; None follows the protocol.
     """
     known: list[FloatArray] = []
     portions: dict[Future[_Found], tuple[int, npt.NDArray[np.int64]]] = {}
@@ -155,7 +195,7 @@ def with_energies(
 
 
 def _known(protocol: str, residues: bool, minimise: bool | None, one: Trajectories) -> tuple[FloatArray, int]:
-    """What the store has of a target's energies, and how many atoms they are of."""
+    """Return a target's stored energies, NaN where there is none, and its number of atoms."""
     from ebabench.physics.decomposition import known_residue_energies
     from ebabench.physics.energy import known_energies
 
@@ -169,7 +209,7 @@ def _known(protocol: str, residues: bool, minimise: bool | None, one: Trajectori
 def _computed(
     protocol: str, residues: bool, minimise: bool | None, one: Trajectories, rows: npt.NDArray[np.int64]
 ) -> _Found:
-    """Energies of some of a target's frames, and by their place among these why there is none."""
+    """Return the energies of some frames of a target, and the reasons by their index among these frames."""
     from ebabench.physics.decomposition import residue_energies
     from ebabench.physics.energy import prepare_energies
 

@@ -1,4 +1,4 @@
-"""What the alignment loop asks of a diffusion model."""
+"""The interface of a diffusion or flow model to the training loop."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ Condition = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Prepared:
-    """Conformations of one target in the denoiser's own coordinates.
+    """Conformations of one target in the denoiser's coordinates.
 
-    coordinates [F, L, C], where L counts residues, or atoms of a denoiser that works on atoms. Each tensor of
-    ``condition`` has a leading axis of alternatives, of which the first is what sampling uses; the others (conditioned
-    on another frame as the native, say) are drawn in training. ``places`` [residues, 3]: C-alphas of the native in
-    angstrom; whoever wants crops, or has not one row of coordinates a residue, must give them.
+    Attributes:
+        target: Name of the target.
+        coordinates: [F, L, C]. L counts residues, or atoms if the denoiser works on atoms.
+        condition: Tensors with a leading axis of alternatives. Sampling uses the first. Training draws one of them
+            (another frame in place of the native, for instance).
+        places: [residues, 3], C-alphas of the native in angstrom. They are required for crops, and if L does not count
+            residues.
     """
 
     target: str
@@ -38,45 +41,53 @@ class Prepared:
 
 
 class Denoiser(Protocol):
-    """A diffusion or flow model of conformations, as training and alignment see it."""
+    """A diffusion or flow model of conformations."""
 
     process: Process
     network: nn.Module
 
     def prepare(self, target: Target, positions: Positions) -> Prepared:
-        """Encodes positions [F, N, 3] (angstrom, over target.atoms)."""
+        """Return positions [F, N, 3] (angstrom, over ``target.atoms``) in the denoiser's coordinates."""
         ...
 
-    def loss(self, coordinates: Tensor, condition: Condition, sigma: Tensor, noise: Tensor) -> Tensor:
-        """Residues' shares [B, residues] in the denoising loss; a model that cannot tell them apart gives [B, 1].
+    def loss(self, coordinates: Tensor, condition: Condition, level: Tensor, noise: Tensor) -> Tensor:
+        """Return the shares [B, residues] of residues in the weighted denoising loss; [B, 1] if they are not separate.
 
-        Summed over residues they are the weighted loss of coordinates [B, L, C] under noise levels [B] and unit noise
-        [B, L, C].
-        ``condition`` has B / R rows, each for R consecutive coordinates: what is computed from it is computed once for
-        all conformations and noise draws of a target. `spread` repeats them for those who have nothing to save.
+        Args:
+            coordinates: Clean coordinates [B, L, C].
+            condition: Tensors with B / R rows. Each row serves R consecutive coordinates, so that what depends on it
+                is computed once per target. ``spread`` repeats the rows.
+            level: Noise levels [B] of the process (sigma for EDM, t for a flow).
+            noise: Unit noise [B, L, C].
         """
         ...
 
     def crop(self, coordinates: Tensor, condition: Condition, residues: Tensor) -> tuple[Tensor, Condition]:
-        """Coordinates [K, L, C] and condition (of one alternative, without the leading axis) of some residues.
+        """Return coordinates [K, L, C] and condition (one alternative, no leading axis) cropped to ``residues``.
 
-        Crops of equally many residues must have equal shapes: they share a batch.
+        Sequence positions do not change. Crops of equally many residues have equal shapes, because they share a batch.
         """
         ...
 
     def freeze(self) -> None:
-        """Fixes the trunk (``requires_grad``); from now on `prepare` gives its embeddings as the condition."""
+        """Freeze the trunk (``requires_grad``). ``prepare`` then returns its embeddings as the condition."""
         ...
 
     def adopt_geometry(self, data: Iterable[tuple[Target, Positions]]) -> None:
-        """Measures whatever ideal geometry the model builds its atoms with from the training conformations."""
+        """Measure the ideal bond lengths and angles of the model on the training conformations, if it has any."""
         ...
 
     def save(self, path: Path, provenance: Mapping[str, Any]) -> None:
-        """Writes weights and provenance as one safetensors file."""
+        """Write weights and provenance as one safetensors file."""
         ...
 
 
 def spread(condition: Condition, count: int) -> Condition:
-    """The condition with each row repeated so that there are ``count``."""
+    """Return the condition with each row repeated, so that it has ``count`` rows.
+
+    Example:
+        >>> import torch
+        >>> spread({"x": torch.tensor([1, 2])}, 4)["x"].tolist()
+        [1, 1, 2, 2]
+    """
     return {name: value.repeat_interleave(count // len(value), 0) for name, value in condition.items()}

@@ -1,4 +1,4 @@
-"""What is not trained on, and why: told on the console, and kept as ``left_out.csv`` beside the checkpoint."""
+"""Frames and targets that are excluded from training, with the reason: ``left_out.csv`` beside the checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE = "left_out.csv"
 
 
 class Exclusion(NamedTuple):
-    """A frame, by its place among those that were read, counted from 0; or, where that is none, a whole target."""
+    """An excluded frame (its index among the frames that were read, from 0), or a whole target if ``frame`` is None."""
 
     target: str
     frame: int | None
@@ -27,10 +27,17 @@ class Exclusion(NamedTuple):
 def sifted(
     wanted: Iterable[str], data: Sequence[Trajectories], compared: int
 ) -> tuple[list[Trajectories], list[Exclusion]]:
-    """The targets that have as many conformations as are ``compared``, and what of the ``wanted`` ones is left out.
+    """Return the targets that have enough conformations, and what is excluded.
 
-    Without energies every conformation counts, and a target is read when it is trained on, not here. Raises
-    InputError where no target is left.
+    Without energies every conformation counts, and no target is read.
+
+    Args:
+        wanted: Names of the targets that were asked for.
+        data: The targets that were found.
+        compared: Number of conformations that the objective compares.
+
+    Raises:
+        InputError: No target remains (``training.no_target``).
     """
     given = {one.name for one in data}
     rows = [Exclusion(name, None, "there are no samples of it") for name in dict.fromkeys(wanted) if name not in given]
@@ -45,14 +52,16 @@ def sifted(
             few = f"{left} of its {count} frames have an energy, fewer than the {compared} that are compared"
             rows.append(Exclusion(one.name, None, few))
     if not kept:
-        raise InputError("; ".join(["no target is left to train on", *told(rows, most=3)]))
+        raise InputError("; ".join(["no target is left to train on", *told(rows, most=3)]), code="training.no_target")
     return kept, rows
 
 
 def told(rows: Sequence[Exclusion], most: int = 10) -> list[str]:
-    """A line a target, whose rows are together: how much of it is left out, and why (of several reasons the first).
+    """Return one line per target: how much of it is excluded, and the first reason.
 
-    Of more than ``most`` targets the number of the others.
+    Args:
+        rows: Exclusions, those of one target next to each other.
+        most: Number of lines; the last line counts the other targets.
     """
     lines = []
     for target, of_target in groupby(rows, lambda row: row.target):
@@ -70,7 +79,7 @@ def told(rows: Sequence[Exclusion], most: int = 10) -> list[str]:
 
 
 def keep(rows: Sequence[Exclusion], folder: Path) -> None:
-    """Writes all of it to the folder: target, frame, reason. Where nothing is left out there is no file."""
+    """Write ``left_out.csv`` (target, frame, reason) to a folder, or remove it if nothing is excluded."""
     if not rows:
         (folder / FILE).unlink(missing_ok=True)
         return

@@ -1,12 +1,10 @@
-"""The training loop: any objective over any Denoiser, resumable to the bit on a CPU."""
+"""The training loop for any objective and any Denoiser. On a CPU a resumed run ends with bitwise equal weights."""
 
 from __future__ import annotations
 
 import copy
-import csv
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -25,6 +23,7 @@ from ebabench.training.denoiser import Denoiser
 from ebabench.training.distributed import Alone, ProcessGroup
 from ebabench.training.objectives import Comparison
 from ebabench.training.process import stratified
+from ebabench.training.state import State
 
 _LOWEST_SIGMA = 1e-3
 _PRECISIONS = ("float32", "bfloat16")
@@ -32,16 +31,34 @@ _PRECISIONS = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides the trained weights, but the data and the starting weights.
+    """All settings that decide the trained weights, apart from the data and the initial weights.
 
-    ``batch_residues``: residues a batch, over targets, conformations K and draws of the noise. ``accumulate``: batches
-    a step; where several processes train, they share them, and their number changes nothing else. ``crop``: longer
-    targets are cut to so many residues (0: none is). ``freeze``: the trunk stays as it is and is evaluated once.
-    ``alpha_t`` is b for DPO and its relatives; energies are divided by residues^``exponent``. ``anchor``: weight of a
-    plain denoising loss on noise levels below ``anchor_sigma``: it keeps the width of each basin, while the objective
-    moves populations between basins, which are decided at higher noise. ``anchor_sigma`` 0: it is on all levels that
-    the objective sees, at no further cost: right for frames that are Boltzmann-distributed already. ``crossed``: see
-    `ebabench.training.objectives.Comparison.crossed`.
+    Attributes:
+        objective: Name of the objective (``ebabench.training.objectives.NAMES``).
+        steps: Number of optimiser steps.
+        batch_residues: Residues per batch, over targets, conformations K and draws of noise.
+        accumulate: Batches per step. Several processes share them; the number of processes changes nothing else.
+        conformations: K, the number of conformations that an objective compares.
+        draws: Draws of noise per comparison.
+        crop: Longer targets are cropped to so many residues; 0 crops none.
+        freeze: Whether the trunk is frozen and evaluated once.
+        learning_rate: Highest learning rate.
+        warmup: Steps of linear increase of the learning rate.
+        weight_decay: Of AdamW.
+        clip: Largest norm of the gradient.
+        ema: Decay per step of the moving average of the weights, which is what the checkpoint holds.
+        alpha_t: alpha T of EBA and AliDiff, b of DPO, ABDPO and DecompDPO.
+        beta: Inverse temperature in mol/kJ.
+        exponent: Energies are divided by residues^exponent.
+        reference: Whether EBA subtracts the losses of the initial network.
+        crossed: Whether values and gradients come from different draws (``Comparison.crossed``).
+        anchor: Weight of a plain denoising loss. It keeps the width of each basin while the objective moves
+            populations between basins.
+        anchor_sigma: The anchor uses noise levels below this one. 0 puts it on all levels of the objective, at no
+            extra cost, which is right for Boltzmann-distributed frames.
+        precision: ``bfloat16`` (autocast) or ``float32``.
+        seed: Seed of initial weights, batches and noise.
+        checkpoint_every: Steps between two states on disk.
     """
 
     objective: str = "sft"
@@ -70,35 +87,35 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.precision not in _PRECISIONS:
-            raise InputError(f"precision {self.precision!r}: one of {', '.join(_PRECISIONS)}")
+            raise _wrong("precision", f"precision {self.precision!r}: one of {', '.join(_PRECISIONS)}")
         for name in ("steps", "batch_residues", "accumulate", "conformations", "draws", "checkpoint_every"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1")
+                raise _wrong(name, f"{name} must be at least 1")
         for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
-                raise InputError(f"{name} must be above 0")
+                raise _wrong(name, f"{name} must be above 0")
         for name in ("crop", "warmup", "weight_decay", "ema", "beta", "anchor", "anchor_sigma"):
             if not getattr(self, name) >= 0:
-                raise InputError(f"{name} must not be below 0")
+                raise _wrong(name, f"{name} must not be below 0")
         if self.ema > 1:
-            raise InputError("ema must be at most 1")
+            raise _wrong("ema", "ema must be at most 1")
         if self.build().needs_energies and self.conformations < 2:
-            raise InputError(f"objective {self.objective} compares conformations: at least 2")
+            raise _wrong("conformations", f"objective {self.objective} compares conformations: at least 2")
         if self.build().needs_energies and self.crossed and self.draws % 2:
-            raise InputError(f"crossed draws come in pairs; draws = {self.draws} is odd")
+            raise _wrong("draws", f"crossed draws come in pairs; draws = {self.draws} is odd")
 
     @property
     def compared(self) -> int:
-        """Conformations of a target that are seen together: one where no energies are compared."""
+        """Number of conformations of a target that are compared; 1 if the objective compares no energies."""
         return self.conformations if self.build().needs_energies else 1
 
     def rate(self, step: int) -> float:
-        """Learning rate: linear warm-up, then a cosine to a hundredth."""
+        """Return the learning rate of a step: a linear warm-up, then a cosine to a hundredth."""
         warm = min(1.0, (step + 1) / max(self.warmup, 1))
         return self.learning_rate * warm * (0.5 * (1 + math.cos(math.pi * step / self.steps)) + 0.01)
 
     def build(self) -> objectives.Objective:
-        """The objective. Raises InputError for one that does not exist."""
+        """Return the objective. Raises InputError (``unknown.objective``)."""
         return objectives.build(
             self.objective,
             alpha_t=self.alpha_t,
@@ -109,65 +126,32 @@ class TrainConfig:
         )
 
 
-class _State:
-    """Everything that changes while training, and its file."""
-
-    def __init__(self, network: nn.Module, config: TrainConfig, folder: Path) -> None:
-        self.network = network
-        self.average = copy.deepcopy(network).requires_grad_(False)
-        self.trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self.optimiser = torch.optim.AdamW(self.trained, lr=0.0, weight_decay=config.weight_decay)
-        self.step = 0
-        self.log = [["step", "loss", "grad_norm", "learning_rate"]]
-        self.path, self.log_path = folder / "state.pt", folder / "log.csv"
-        if self.path.exists():
-            self._read()
-
-    def _read(self) -> None:
-        state = torch.load(self.path, weights_only=True, map_location="cpu")
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.log = state["step"], state["log"]
-
-    def write(self) -> None:
-        """One file, renamed into place; the log is a copy for people."""
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
-            "log": self.log,
-        }
-        temporary = self.path.with_name(f".{self.path.name}.part")
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
-        with self.log_path.open("w", newline="") as file:
-            csv.writer(file).writerows(self.log)
-
-    @torch.no_grad()
-    def follow(self, decay: float) -> None:
-        """Moves the exponential moving average of the weights."""
-        for mean, live in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(live, 1 - decay)
+def _wrong(setting: str, message: str) -> InputError:
+    return InputError(message, code="setting.value", setting=setting)
 
 
 class _Loss:
-    """What is minimised, batch by batch. A batch is drawn, and its noise, from a generator's state alone."""
+    """The value that training minimises. A batch and its noise depend on seed, step and part only."""
 
     def __init__(self, denoiser: Denoiser, data: Sequence[Example], config: TrainConfig, device: str) -> None:
         self.denoiser, self.config, self.device = denoiser, config, device
         self.objective = config.build()
         if self.objective.needs_energies and any(example.energies is None for example in data):
-            raise InputError(f"objective {config.objective} needs energies for every conformation")
+            raise InputError(
+                f"objective {config.objective} needs energies for every conformation", code="training.no_energies"
+            )
         if self.objective.needs_residue_energies and any(example.residue_energies is None for example in data):
-            raise InputError(f"objective {config.objective} needs the energies of the residues of every conformation")
+            raise InputError(
+                f"objective {config.objective} needs the energies of the residues of every conformation",
+                code="training.no_residue_energies",
+            )
         longest = max((example.prepared.residues for example in data), default=0)
         if self.objective.needs_energies and 0 < config.crop < longest:
-            raise InputError(f"crop {config.crop}: energies are of whole structures, the longest of {longest} residues")
+            raise InputError(
+                f"crop {config.crop}: energies are of whole structures, the longest of {longest} residues",
+                code="training.crop_energies",
+                crop=config.crop,
+            )
         self.draws = config.draws if self.objective.needs_energies else 1
         structures = config.compared * self.draws
         self.batches = Batches(
@@ -182,13 +166,13 @@ class _Loss:
             self.frozen = copy.deepcopy(denoiser.network).requires_grad_(False).to(device)
 
     def draw(self, step: int, part: int) -> tuple[Batch, torch.Generator]:
-        """The batch that is part of a step, and the generator for its noise."""
+        """Return one of the batches of a step, and the generator of its noise."""
         seed = np.random.SeedSequence([self.config.seed, step, part]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(seed))
         return self.batches.draw(generator), generator
 
     def __call__(self, step: int, part: int) -> Tensor:
-        """The objective of that batch."""
+        """Return the objective of one of the batches of a step."""
         batch, generator = self.draw(step, part)
         batch = batch.to(self.device)
         shape = len(batch.coordinates), self.draws
@@ -211,7 +195,7 @@ class _Loss:
         return value
 
     def _losses(self, batch: Batch, level: Tensor, noise: Tensor) -> Tensor:
-        """Denoising losses [B, K, draws, L] under levels [B, draws] and unit noise [B, draws, L, C].
+        """Return denoising losses [B, K, draws, L] under levels [B, draws] and unit noise [B, draws, L, C].
 
         The K conformations share the draws.
         """
@@ -226,7 +210,7 @@ class _Loss:
 
     @torch.no_grad()
     def _reference(self, frozen: nn.Module, batch: Batch, level: Tensor, noise: Tensor) -> Tensor:
-        """The same under the weights that training began with."""
+        """Return the same losses under the initial weights."""
         live = self.denoiser.network
         self.denoiser.network = frozen
         try:
@@ -245,19 +229,36 @@ def train(
     team: ProcessGroup | None = None,
     tensorboard: bool = False,
 ) -> Path:
-    """Trains ``denoiser`` in place; leaves out/model.safetensors (the moving average), config.json and log.csv.
+    """Train a denoiser in place, and return the path of its checkpoint, the moving average of the weights.
 
-    A folder with the state of the same config goes on from there. ``team``: the processes that train, this one alone
-    by default. ``tensorboard``: whether a log of that kind is written, too. Raises InputError for a folder of another
-    config, for data without energies, or if the processes cannot share a step's batches evenly; RunError when a loss or
-    gradient is not finite: the state before that step is kept.
+    ``out`` holds ``model.safetensors``, ``config.json``, ``log.csv`` and ``state.pt``. The same call continues a
+    stopped training.
+
+    Args:
+        denoiser: The model with its initial weights.
+        data: The training set.
+        config: All settings.
+        out: The folder of the training run.
+        provenance: Facts to store in the checkpoint and ``config.json``.
+        on_step: Called with step and loss after each step.
+        team: The processes that train; None trains in this process.
+        tensorboard: Whether to write a TensorBoard log, too.
+
+    Raises:
+        InputError: ``out`` holds another training run (``training.other_run``), the objective needs energies that are
+            missing (``training.no_energies``), or the processes cannot share the batches of a step evenly
+            (``training.uneven``).
+        RunError: A loss or gradient is not finite (``training.not_finite``). The state before that step is kept.
     """
     team = team or Alone()
     if config.accumulate % team.size:
-        raise InputError(f"{team.size} processes cannot share accumulate = {config.accumulate} batches a step evenly")
+        raise InputError(
+            f"{team.size} processes cannot share accumulate = {config.accumulate} batches a step evenly",
+            code="training.uneven",
+        )
     loss = _Loss(denoiser, data, config, team.device)
     settings = claim(out, config, provenance)
-    state = _State(denoiser.network.to(team.device).train(), config, out)
+    state = State(denoiser.network.to(team.device).train(), config.weight_decay, out)
     with _board(out, state.step) if tensorboard and team.rank == 0 else nullcontext() as board:
         _go_on(loss, state, team, board, on_step)
     denoiser.network = state.average.cpu()
@@ -268,9 +269,9 @@ def train(
 
 
 def _go_on(
-    loss: _Loss, state: _State, team: ProcessGroup, board: Any, on_step: Callable[[int, float], None] | None
+    loss: _Loss, state: State, team: ProcessGroup, board: Any, on_step: Callable[[int, float], None] | None
 ) -> None:
-    """Steps until all are done."""
+    """Do all remaining steps."""
     config = loss.config
     while state.step < config.steps:
         for group in state.optimiser.param_groups:
@@ -281,9 +282,9 @@ def _go_on(
         if bad or not torch.isfinite(norm):
             if team.rank == 0:
                 state.write()
-            raise RunError(_not_finite(loss, state, bad or range(config.accumulate)))
+            raise _not_finite(loss, state, bad or range(config.accumulate))
         state.optimiser.step()
-        # A fresh model's average must forget its random start; an aligned one starts from good weights.
+        # The average of a new model must forget its random initial weights. An aligned model starts from good ones.
         state.follow(min(config.ema, (1 + state.step) / (10 + state.step)) if config.objective == "sft" else config.ema)
         value, rate = float(values.mean()), config.rate(state.step)
         state.log.append([str(state.step), f"{value:.6g}", f"{float(norm):.4g}", f"{rate:.4g}"])
@@ -297,8 +298,8 @@ def _go_on(
             on_step(state.step - 1, value)
 
 
-def _accumulate(loss: _Loss, state: _State, team: ProcessGroup) -> Tensor:
-    """Leaves the gradient of the mean over a step's batches; gives their losses [accumulate]."""
+def _accumulate(loss: _Loss, state: State, team: ProcessGroup) -> Tensor:
+    """Compute the gradient of the mean over the batches of a step, and return their losses [accumulate]."""
     count = loss.config.accumulate
     values = torch.zeros(count, device=team.device)
     state.optimiser.zero_grad()
@@ -316,27 +317,42 @@ def _accumulate(loss: _Loss, state: _State, team: ProcessGroup) -> Tensor:
     return summed[:count]
 
 
-def _not_finite(loss: _Loss, state: _State, parts: Iterable[int]) -> str:
+def _not_finite(loss: _Loss, state: State, parts: Iterable[int]) -> RunError:
     targets = sorted({name for part in parts for name in loss.draw(state.step, part)[0].targets})
-    return (
+    return RunError(
         f"the loss or its gradient is not finite at step {state.step} (targets {', '.join(targets)}); "
-        f"the last good state is kept in {state.path}"
+        f"the last good state is kept in {state.path}",
+        code="training.not_finite",
+        step=state.step,
+        targets=targets,
     )
 
 
 def _board(out: Path, step: int) -> Any:
-    """A TensorBoard log that goes on at ``step``. Raises InputError where tensorboard is not installed."""
+    """Return a TensorBoard log that continues at ``step``. Raises InputError (``package.missing``)."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise InputError("a TensorBoard log needs tensorboard: pip install ebabench[train]") from error
+        raise InputError(
+            "a TensorBoard log needs tensorboard: pip install ebabench[train]",
+            code="package.missing",
+            package="tensorboard",
+        ) from error
     return SummaryWriter(str(out / "tensorboard"), purge_step=step)
 
 
 def claim(out: Path, config: TrainConfig, provenance: dict[str, Any]) -> dict[str, Any]:
-    """Makes the folder this run's own; gives what its config.json says. Raises InputError if it is another's.
+    """Write ``config.json`` for a training run, or check that it belongs to the same run, and return its content.
 
-    A run goes on under another command, with more processes, say, as long as it trains the same.
+    The command may differ (another number of processes, for instance).
+
+    Args:
+        out: The folder of the training run.
+        config: All settings.
+        provenance: Facts to store.
+
+    Raises:
+        InputError: The folder holds another training run (``training.other_run``).
     """
     settings = {"train": asdict(config), **provenance}
     out.mkdir(parents=True, exist_ok=True)
@@ -348,7 +364,11 @@ def claim(out: Path, config: TrainConfig, provenance: dict[str, Any]) -> dict[st
         except (ValueError, TypeError):
             same = False
         if not same:
-            raise InputError(f"{out} holds a training run with other settings or data; choose another --out")
+            raise InputError(
+                f"{out} holds a training run with other settings or data; choose another --out",
+                code="training.other_run",
+                folder=out,
+            )
         return dict(begun)
     replace_file(path, json.dumps(settings, indent=1, sort_keys=True) + "\n")
     return settings

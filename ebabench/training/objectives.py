@@ -1,10 +1,9 @@
-"""Alignment objectives over the denoising losses of K conformations of each of B targets, K any number from 2.
+"""Alignment objectives over the denoising losses of K >= 2 conformations of each of B targets.
 
-The model's own energy of a conformation is taken as alpha T times its denoising loss l_i, a mean over D draws of noise
-that the K conformations share, so that the noise cancels from their differences. That mean is inside softmax or
-sigmoid; the papers move it outside by Jensen's inequality, so that D = 1 is their form and more draws a lower bound of
-it, nearer to what they bound. ``docs/explanation/objectives.md`` compares the objectives with each other and with
-their sources.
+alpha T times the denoising loss l_i stands for the model's energy of conformation i. The loss is a mean over D draws of
+noise that the K conformations share, so that the noise cancels from their differences. This mean is inside softmax or
+sigmoid. The papers move it outside by Jensen's inequality: D = 1 is their form, and more draws are a lower bound of it.
+``docs/explanation/objectives.md`` compares the objectives with each other and with their sources.
 """
 
 from __future__ import annotations
@@ -21,12 +20,16 @@ from ebabench.errors import InputError, unknown
 
 @dataclass(frozen=True)
 class Comparison:
-    """What an objective sees.
+    """The input of an objective.
 
-    ``losses`` [B, K, D, L]: shares of L residues in the denoising loss under D draws; summed over residues they are the
-    loss of a conformation. ``reference``: the same under the reference network. ``energies`` [B, K] and
-    ``residue_energies`` [B, K, L] in kJ/mol; the latter add up to the former. ``progress`` [B, D]: how much of the
-    process a draw's noise has gone through, 0 for data and 1 for noise alone. ``residues`` [B]: numbers of residues.
+    Attributes:
+        losses: [B, K, D, L], shares of L residues in the denoising loss under D draws. Their sum over residues is the
+            loss of a conformation.
+        residues: [B], numbers of residues.
+        progress: [B, D], fraction of the process that a draw's noise has passed: 0 for data, 1 for pure noise.
+        energies: [B, K] in kJ/mol, or None.
+        residue_energies: [B, K, L] in kJ/mol, which add up to ``energies``, or None.
+        reference: The losses under the reference network, or None.
     """
 
     losses: Tensor
@@ -37,14 +40,18 @@ class Comparison:
     reference: Tensor | None = None
 
     def crossed(self) -> tuple[Comparison, Comparison]:
-        """Two comparisons that have their values from one half of the draws and their gradients from the other.
+        """Return two comparisons with values from one half of the draws and gradients from the other half.
 
-        A loss known from few draws is noisy, and an objective that is curved in it has a gradient for lowering the
-        noise, which flattens the model. Where the slope and what it multiplies have independent noise, there is none.
-        Raises InputError for an odd number of draws.
+        A loss from few draws is noisy. An objective that is curved in the loss then has a gradient that lowers the
+        noise and flattens the model. This gradient vanishes if the slope and the gradient have independent noise.
+
+        Raises:
+            InputError: The number of draws is odd (``setting.value``).
         """
         if self.losses.shape[2] % 2:
-            raise InputError(f"crossed draws come in pairs; {self.losses.shape[2]} is odd")
+            raise InputError(
+                f"crossed draws come in pairs; {self.losses.shape[2]} is odd", code="setting.value", setting="draws"
+            )
         first, second = (self._draws(half) for half in (slice(0, None, 2), slice(1, None, 2)))
         return first._sloped(second), second._sloped(first)
 
@@ -53,40 +60,46 @@ class Comparison:
         return replace(self, losses=self.losses[:, :, chosen], progress=self.progress[:, chosen], reference=reference)
 
     def _sloped(self, other: Comparison) -> Comparison:
-        """The same values with the gradient of another's losses."""
+        """Return the same values with the gradient of another comparison's losses."""
         return replace(self, losses=self.losses.detach() + other.losses - other.losses.detach())
 
     @property
     def margins(self) -> Tensor:
-        """Losses [B, K, D, L] less the reference network's, where there is one."""
+        """Losses [B, K, D, L] minus those of the reference network, if there is one."""
         return self.losses if self.reference is None else self.losses - self.reference
 
     @property
     def given_energies(self) -> Tensor:
-        """Energies [B, K]. Raises InputError without."""
+        """Energies [B, K]. Raises InputError (``training.no_energies``) if there are none."""
         if self.energies is None:
-            raise InputError("this objective needs energies for every conformation")
+            raise InputError("this objective needs energies for every conformation", code="training.no_energies")
         return self.energies
 
     @property
     def given_residue_energies(self) -> Tensor:
-        """Energies [B, K, L] of the residues whose losses are told apart. Raises InputError without."""
+        """Energies [B, K, L] of residues. Raises InputError (``training.no_residue_energies``) if they do not fit."""
         if self.residue_energies is None:
-            raise InputError("this objective needs the energies of the residues of every conformation")
+            raise InputError(
+                "this objective needs the energies of the residues of every conformation",
+                code="training.no_residue_energies",
+            )
         if self.residue_energies.shape[-1] != self.losses.shape[-1]:
             raise InputError(
                 f"energies of {self.residue_energies.shape[-1]} residues beside losses of {self.losses.shape[-1]}: "
-                "this objective needs a denoiser that tells the residues' losses apart"
+                "this objective needs a denoiser that tells the residues' losses apart",
+                code="training.no_residue_energies",
             )
         return self.residue_energies
 
 
 @dataclass(frozen=True)
 class Temperature:
-    """How strongly losses and energies count.
+    """The scales of losses and energies.
 
-    ``alpha_t``: what makes an energy of a loss (b of DPO and its relatives). ``beta`` in mol/kJ; energies are divided
-    by residues^exponent.
+    Attributes:
+        alpha_t: Factor from a loss to an energy (b of DPO, ABDPO and DecompDPO).
+        beta: Inverse temperature in mol/kJ.
+        exponent: Energies are divided by residues^exponent.
     """
 
     alpha_t: float
@@ -95,20 +108,43 @@ class Temperature:
 
 
 def boltzmann_weights(energies: Tensor, residues: Tensor, beta: float, exponent: float = 0.5) -> Tensor:
-    """Softmax over K of -beta E_i / L^exponent (Lu et al., arXiv:2505.24203, equation 9)."""
+    """Return the softmax over K of -beta E_i / L^exponent (Lu et al., arXiv:2505.24203, equation 9).
+
+    Args:
+        energies: [B, K] in kJ/mol.
+        residues: [B], numbers of residues L.
+        beta: Inverse temperature in mol/kJ.
+        exponent: Exponent of L.
+
+    Example:
+        >>> boltzmann_weights(torch.tensor([[0.0, 0.0]]), torch.tensor([4]), beta=0.4)
+        tensor([[0.5000, 0.5000]])
+    """
     return F.softmax(-beta * energies / residues[:, None] ** exponent, -1)
 
 
 def sft(seen: Comparison, _scale: Temperature) -> Tensor:
-    """Supervised fine-tuning: the mean denoising loss."""
+    """Return the mean denoising loss (supervised fine-tuning).
+
+    Args:
+        seen: The losses.
+        _scale: Unused.
+    """
     return _of_conformations(seen.losses).mean()
 
 
 def eba(seen: Comparison, scale: Temperature) -> Tensor:
-    """Energy-based alignment (Lu et al., arXiv:2505.24203): cross-entropy, Boltzmann weights to softmax(-alpha T l).
+    """Return the cross-entropy from Boltzmann weights to softmax(-alpha T l): energy-based alignment.
 
-    With a reference network its losses are subtracted, so that weights are relative to what the reference samples: not
-    in the paper, but an option of its code. Raises InputError for K below 2.
+    Lu et al., arXiv:2505.24203. With a reference network its losses are subtracted, so that the weights are relative to
+    the reference's distribution. This is an option of the paper's code.
+
+    Args:
+        seen: Losses and energies of K >= 2 conformations.
+        scale: alpha T, beta and exponent.
+
+    Raises:
+        InputError: K is below 2, or there are no energies.
     """
     _require_two(seen.losses)
     weights = boltzmann_weights(seen.given_energies, seen.residues, scale.beta, scale.exponent)
@@ -116,22 +152,30 @@ def eba(seen: Comparison, scale: Temperature) -> Tensor:
 
 
 def eba_dpo(seen: Comparison, scale: Temperature) -> Tensor:
-    """Diffusion-DPO (Wallace et al., arXiv:2311.12908, equation 14): the lower energy of a pair wins.
+    """Return the Diffusion-DPO loss (Wallace et al., arXiv:2311.12908, equation 14). The lower energy of a pair wins.
 
-    -log sigmoid(-(b/2) [(l_w - l_l) - (l_w,ref - l_l,ref)]), mean over the pairs of K. As in the authors' code, the
-    pair shares its noise, and b/2 stands for beta T omega of the equation. Equal energies are a draw, half a win each.
+    -log sigmoid(-(b/2) [(l_w - l_l) - (l_w,ref - l_l,ref)]), mean over the pairs of K. As in the authors' code, a pair
+    shares its noise, and b/2 stands for beta T omega of the equation. Equal energies count as half a win each.
+
+    Args:
+        seen: Losses, reference losses and energies of K >= 2 conformations.
+        scale: b as ``alpha_t``.
     """
     winner = _wins(_gaps(seen.given_energies))
     return _preference(scale.alpha_t / 2 * _gaps(_of_conformations(seen.margins)), winner).mean()
 
 
 def alidiff(seen: Comparison, scale: Temperature) -> Tensor:
-    """AliDiff's exact energy preference optimisation (Gu et al., arXiv:2407.01648): each of a pair wins by its share.
+    """Return AliDiff's exact energy preference loss (Gu et al., arXiv:2407.01648).
 
-    Its rewards are energies here: cross-entropy from softmax(-beta E / L^exponent) of a pair to sigmoid of the margins,
-    mean over the pairs of K. For K = 2 it is `eba` with a reference, for beta -> infinity `eba_dpo` with b = 2 alpha T.
-    The form is that of the authors' code, where the two of a pair have noise of their own and positions and atom types
-    a cross-entropy each; dividing by L^exponent is EBA's.
+    Cross-entropy from softmax(-beta E / L^exponent) of a pair to the sigmoid of the margins, mean over the pairs of K.
+    For K = 2 it equals ``eba`` with a reference; for beta -> infinity ``eba_dpo`` with b = 2 alpha T. In the authors'
+    code the two of a pair have separate noise, and positions and atom types a cross-entropy each. The division by
+    L^exponent is EBA's.
+
+    Args:
+        seen: Losses, reference losses and energies of K >= 2 conformations.
+        scale: alpha T, beta and exponent.
     """
     normal = seen.given_energies / seen.residues[:, None] ** scale.exponent
     share = torch.sigmoid(-scale.beta * _gaps(normal))
@@ -139,12 +183,16 @@ def alidiff(seen: Comparison, scale: Temperature) -> Tensor:
 
 
 def abdpo(seen: Comparison, scale: Temperature) -> Tensor:
-    """ABDPO's residue-level preference (Zhou et al., arXiv:2403.16576, equation 8): every residue has its own winner.
+    """Return ABDPO's residue-level preference loss (Zhou et al., arXiv:2403.16576, equation 8).
 
-    Mean over residues (the paper: sum) of the DPO loss of their own energies and L times their share in the loss. As
-    -log sigmoid is convex, it bounds `eba_dpo` from above where the residues agree on the winner (Jensen). A residue
-    whose energies are equal has no gradient. The paper's gradient surgery between kinds of energy (equation 9) is not
-    here: there is one energy.
+    Mean over residues (the paper: sum) of the DPO loss of the residue's own energies and L times its share in the loss.
+    -log sigmoid is convex, so that it bounds ``eba_dpo`` from above if all residues agree on the winner (Jensen). A
+    residue with equal energies has no gradient. The paper's gradient surgery between kinds of energy (equation 9) is
+    not needed for one energy.
+
+    Args:
+        seen: Losses, reference losses and residue energies of K >= 2 conformations.
+        scale: b as ``alpha_t``.
     """
     energies = seen.given_residue_energies
     gaps = _gaps(seen.margins.mean(2)) * energies.shape[-1]
@@ -152,12 +200,15 @@ def abdpo(seen: Comparison, scale: Temperature) -> Tensor:
 
 
 def decompdpo(seen: Comparison, scale: Temperature) -> Tensor:
-    """DecompDPO's local preference (Cheng et al., arXiv:2407.13981, equation 9), residues its sub-structures.
+    """Return DecompDPO's local preference loss (Cheng et al., arXiv:2407.13981, equation 9), with residues as parts.
 
-    Every residue's share in the margin counts with the sign of its own preference, all inside one sigmoid, and b grows
-    linearly with the noise (section 3.4): b_t = b t / T. The paper averages over several rewards, of which those that
-    do not decompose take the whole molecule's preference, and takes a penalty for strain off them: there is one energy
-    here, it decomposes, and strain is part of it.
+    The share of each residue in the margin has the sign of the residue's own preference, all inside one sigmoid. b
+    grows linearly with the noise (section 3.4): b_t = b t / T. The paper averages over several rewards and subtracts a
+    penalty for strain. Here one energy decomposes and contains the strain.
+
+    Args:
+        seen: Losses, reference losses, progress and residue energies of K >= 2 conformations.
+        scale: b as ``alpha_t``.
     """
     noisier = (seen.progress[:, None, :, None] * seen.margins).mean(2)
     signed = (_signs(_gaps(seen.given_residue_energies)) * _gaps(noisier)).sum(-1)
@@ -165,12 +216,12 @@ def decompdpo(seen: Comparison, scale: Temperature) -> Tensor:
 
 
 def _of_conformations(losses: Tensor) -> Tensor:
-    """Losses [B, K] from residues' shares under draws [B, K, D, L]."""
+    """Return losses [B, K] from shares of residues under draws [B, K, D, L]."""
     return losses.sum(-1).mean(-1)
 
 
 def _gaps(values: Tensor) -> Tensor:
-    """First less second of every pair of the K: [B, pairs, ...] from [B, K, ...]. Raises InputError for K below 2."""
+    """Return the first minus the second of every pair: [B, pairs, ...] from [B, K, ...]."""
     _require_two(values)
     first, second = torch.triu_indices(values.shape[1], values.shape[1], 1, device=values.device)
     return values[:, first] - values[:, second]
@@ -178,27 +229,27 @@ def _gaps(values: Tensor) -> Tensor:
 
 def _require_two(values: Tensor) -> None:
     if values.shape[1] < 2:
-        raise InputError("a preference needs two conformations or more")
+        raise InputError("a preference needs two conformations or more", code="setting.value", setting="conformations")
 
 
 def _signs(gaps: Tensor) -> Tensor:
-    """1 where the first has the lower energy, -1 where it has the higher, 0 where they are equal."""
+    """Return 1 where the first has the lower energy, -1 where it has the higher, 0 where they are equal."""
     return -gaps.sign()
 
 
 def _wins(gaps: Tensor) -> Tensor:
-    """One where the first has the lower energy, a half where they are equal."""
+    """Return 1 where the first has the lower energy, 1/2 where they are equal, 0 elsewhere."""
     return torch.heaviside(-gaps, gaps.new_tensor(0.5))
 
 
 def _preference(gaps: Tensor, share: Tensor) -> Tensor:
-    """Cross-entropy from the ``share`` in which the first of a pair wins to sigmoid(-gap)."""
+    """Return the cross-entropy from the probability ``share`` that the first wins to sigmoid(-gap)."""
     return -(share * F.logsigmoid(-gaps) + (1 - share) * F.logsigmoid(gaps))
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A named objective: what it needs, and its value."""
+    """A named objective: its needs and its value."""
 
     name: str
     needs_energies: bool
@@ -228,10 +279,18 @@ def build(
     reference: bool = False,
     crossed: bool = False,
 ) -> Objective:
-    """The objective of that name (one of NAMES) at a `Temperature`.
+    """Return an objective.
 
-    ``reference`` gives `eba` a reference network; ``crossed`` evaluates `Comparison.crossed`. Raises InputError for
-    another name.
+    Args:
+        name: One of ``NAMES``.
+        alpha_t: Factor from a loss to an energy; b of DPO, ABDPO and DecompDPO.
+        beta: Inverse temperature in mol/kJ.
+        exponent: Energies are divided by residues^exponent.
+        reference: Whether EBA subtracts the losses of a reference network.
+        crossed: Whether values and gradients come from different draws (``Comparison.crossed``).
+
+    Raises:
+        InputError: There is no such objective (``unknown.objective``).
     """
     if name not in _TABLE:
         raise unknown("objective", name, NAMES)

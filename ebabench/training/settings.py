@@ -1,4 +1,4 @@
-"""Settings by name, from a command line or a file, checked against the dataclass that holds them."""
+"""Read settings by name, from a command line or a file, into a dataclass."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ T = TypeVar("T")
 
 
 def configured(kind: type[T], given: Mapping[str, Any]) -> T:
-    """The dataclass with some of its defaults replaced; text is read as what the default is.
+    """Return a dataclass with some of its defaults replaced. Text is converted to the type of the default.
 
-    Raises InputError for a setting that there is not, or a value of another type.
+    Args:
+        kind: The dataclass.
+        given: Values by name.
+
+    Raises:
+        InputError: There is no such setting (``unknown.setting``), or a value has another type (``setting.type``).
     """
     defaults = kind()
     kinds = {field.name: type(getattr(defaults, field.name)) for field in fields(kind)}  # type: ignore[arg-type]
@@ -34,4 +39,4 @@ def _read(name: str, kind: type, value: Any) -> Any:
             return kind(value)
     except (KeyError, ValueError):
         pass
-    raise InputError(f"{name} is a {kind.__name__}, not {value!r}")
+    raise InputError(f"{name} is a {kind.__name__}, not {value!r}", code="setting.type", setting=name)

@@ -13,8 +13,8 @@ import numpy as np
 from ebabench.datasets.layout import folder_tier
 from ebabench.datasets.references import read_reference
 from ebabench.errors import InputError
+from ebabench.io.objects import is_mdanalysis, is_mdtraj
 from ebabench.structures import Atoms, Ensemble, Reference, Target
-from ebabench.structures.interop import is_mdanalysis, is_mdtraj
 from ebabench.structures.matching import match
 
 Conformations: TypeAlias = Ensemble | str | os.PathLike[str] | Any

