@@ -102,6 +102,27 @@ def rebuild(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec], fold
     return board
 
 
+def board_of(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec], table: Path | None = None) -> Board:
+    """Return the board of runs, beside the rows of a published table, without writing anything.
+
+    Args:
+        suite: The suite.
+        runs: Finished runs of that suite.
+        specs: The metrics of today.
+        table: A leaderboard's CSV, if there is one.
+
+    Raises:
+        InputError: A run may not stand there, rows were scored against different references, or the CSV is not a
+            leaderboard.
+    """
+    for run in runs:
+        if why := refusal(run, suite):
+            raise InputError(f"{run.folder}: {why}", code="board.refused", run=run.folder)
+    board = _merged(_read(table) if table is not None else {}, suite, runs, specs)
+    _check_references(table or Path(suite.id), board.lines)
+    return board
+
+
 def _merged(
     lines: dict[tuple[str, bool], Line], suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec]
 ) -> Board:
