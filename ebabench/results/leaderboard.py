@@ -136,6 +136,11 @@ def _merged(
     return Board(suite.id, tuple(spec for spec in specs if spec.aggregate), tuple(ordered), _quoted(suite))
 
 
+def board_of(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec]) -> Board:
+    """Return the leaderboard of these runs alone, which is not written."""
+    return _merged({}, suite, runs, specs)
+
+
 def _check_references(path: Path, lines: Iterable[Line]) -> None:
     """Raises InputError unless all rows were scored against the same references, as far as they say which."""
     measured = [line for line in lines if line["model"] != FLOOR]
