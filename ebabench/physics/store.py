@@ -1,8 +1,8 @@
-"""Energies already computed, by content: one file for a molecule under a protocol, frame hashes against energies.
+"""Energies already computed: one file per molecule and protocol, with the energy of every known frame.
 
-A store is looked up in the package (energies of the embedded suites, shipped) and in the user's cache. Files are
-replaced whole, so that a reader never sees half of one, and writers wait for each other. A file ends with the SHA-256
-of what precedes it: one that was damaged or edited counts as empty.
+Energies are looked up in the package (those of the embedded suites) and in the user's cache. Files are replaced whole,
+so that a reader never sees half of one; writers wait for each other. A file ends with the SHA-256 of what precedes it:
+a file that was damaged or edited counts as empty.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.structures.arrays import Positions
+from ebabench.structures.arrays import FloatArray, Positions
 from ebabench.system.cache import cache_dir, sealed, unsealed
 from ebabench.system.files import exclusive, replace_file
 
@@ -29,20 +29,32 @@ def _row(width: int | None) -> np.dtype[np.void]:
 
 
 def frame_keys(positions: Positions) -> npt.NDArray[np.uint64]:
-    """The first eight bytes of the SHA-256 of every frame's float32 coordinates [S]."""
+    """Return the first eight bytes of the SHA-256 of every frame's float32 coordinates.
+
+    Args:
+        positions: [S, N, 3] in angstrom.
+
+    Returns:
+        [S].
+    """
     frames = np.ascontiguousarray(positions, dtype="<f4")
     digests = b"".join(hashlib.sha256(frame.tobytes()).digest()[:8] for frame in frames)
     return np.frombuffer(digests, dtype="<u8")
 
 
 def portions(missing: npt.NDArray[np.int64], atoms: int) -> list[npt.NDArray[np.int64]]:
-    """The frames to compute between two writes, so that an interrupted run has kept most of its work."""
+    """Return the frames to compute between two writes, so that most of an interrupted run's work is stored.
+
+    Args:
+        missing: [M], indices of the frames to compute.
+        atoms: number of atoms per frame.
+    """
     size = max(1, _PORTION // atoms)
     return [missing[k : k + size] for k in range(0, len(missing), size)]
 
 
 def shipped_folder() -> Path:
-    """Where the package holds the energies of its own data."""
+    """Return the folder of the package that holds the energies of its own data."""
     return Path(str(resources.files("ebabench.datasets"))) / "peptides" / "energies"
 
 
@@ -64,7 +76,7 @@ def _write(path: Path, rows: npt.NDArray[np.void]) -> None:
     replace_file(path, sealed(stream.getvalue()))
 
 
-def _merged(keys: npt.NDArray[np.uint64], energies: npt.NDArray[np.float64]) -> npt.NDArray[np.void]:
+def _merged(keys: npt.NDArray[np.uint64], energies: FloatArray) -> npt.NDArray[np.void]:
     known = np.isfinite(energies).reshape(len(keys), -1).all(1)
     unique, first = np.unique(keys[known], return_index=True)
     rows = np.empty(len(unique), _row(None if energies.ndim == 1 else energies.shape[1]))
@@ -72,12 +84,17 @@ def _merged(keys: npt.NDArray[np.uint64], energies: npt.NDArray[np.float64]) -> 
     return rows
 
 
-def recall(
-    protocol_key: str, molecule: str, keys: npt.NDArray[np.uint64], residues: int | None = None
-) -> npt.NDArray[np.float64]:
-    """Known energies of frames [S], kJ/mol, or of their residues [S, residues]; NaN where a frame is not known.
+def recall(protocol_key: str, molecule: str, keys: npt.NDArray[np.uint64], residues: int | None = None) -> FloatArray:
+    """Return the known energies of frames.
 
-    ``molecule``: digest of the atom table. Residues' energies have a protocol key of their own.
+    Args:
+        protocol_key: `Protocol.key`; energies of residues have a key of their own.
+        molecule: `Molecule.digest`.
+        keys: [S], `frame_keys`.
+        residues: the number of residues, for the energies of residues; None for those of frames.
+
+    Returns:
+        [S] or [S, residues] in kJ/mol; NaN where a frame is not known.
     """
     energies = np.full((len(keys),) if residues is None else (len(keys), residues), np.nan)
     for folder in (shipped_folder(), cache_dir() / "energies"):
@@ -93,13 +110,21 @@ def remember(
     protocol_key: str,
     molecule: str,
     keys: npt.NDArray[np.uint64],
-    energies: npt.NDArray[np.float64],
+    energies: FloatArray,
     folder: Path | None = None,
 ) -> None:
-    """Adds finite energies [S] or [S, residues] to the store in ``folder``.
+    """Store the finite energies.
 
-    By default that is the user's cache; one that cannot be written costs time, not the energies. Raises OSError where
-    another folder cannot be written.
+    Args:
+        protocol_key: as of `recall`.
+        molecule: as of `recall`.
+        keys: [S], `frame_keys`.
+        energies: [S] or [S, residues] in kJ/mol.
+        folder: the store; the user's cache by default. A cache that cannot be written costs time in later runs, but
+            does not fail this one.
+
+    Raises:
+        OSError: ``folder`` cannot be written.
     """
     name = _name(protocol_key, molecule)
     if folder is not None:
@@ -109,7 +134,7 @@ def remember(
         _add(cache_dir() / "energies" / name, keys, energies)
 
 
-def _add(path: Path, keys: npt.NDArray[np.uint64], energies: npt.NDArray[np.float64]) -> None:
+def _add(path: Path, keys: npt.NDArray[np.uint64], energies: FloatArray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(path.parent):
         before = _read(path, None if energies.ndim == 1 else energies.shape[1])

@@ -11,8 +11,9 @@ from proteins import STRAND, build, turned
 
 from ebabench.errors import InputError
 from ebabench.physics import evaluation, store
-from ebabench.physics.energy import energy_table, export_energies, potential_energies, prepare_energies
+from ebabench.physics.energy import export_energies, potential_energies, prepare_energies
 from ebabench.physics.evaluation import constrain_hydrogens
+from ebabench.physics.files import energy_table
 from ebabench.physics.hydrogens import plan_placement
 from ebabench.physics.preparation import build_template, disulfides
 from ebabench.physics.protocols import PROTOCOLS
@@ -273,7 +274,8 @@ def test_a_table_has_a_row_a_structure_and_keeps_given_hydrogens(peptide, tmp_pa
     turned_hydroxyl[0, hydroxyl] = whole[0, oxygen] + 0.096 * np.array([0.0, 0.0, 1.0])
     write_pdb(tmp_path / "turned.pdb", template, turned_hydroxyl)
     table = energy_table([tmp_path / "turned.pdb", tmp_path / "whole.pdb"], OBC)
-    assert table.columns.tolist() == ["file", "energy_kj_per_mol", "reason"]
+    assert table["frame"].tolist() == [1, 1, 2, 3]
+    assert set(table["hydrogens"]) == {"given"}
     assert table["file"].tolist() == [str(tmp_path / "turned.pdb")] + [str(tmp_path / "whole.pdb")] * 3
     values = table["energy_kj_per_mol"].to_numpy()
     # Three decimals of an angstrom in the file.
