@@ -26,7 +26,7 @@ def write_pages(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name, text in {
         "cli": _command_line(),
-        "api": _public_names(),
+        **({"api": _public_names()} if hasattr(ebabench, "__all__") else {}),
         "metrics": _metrics(),
         "models": _models(),
         "suites": _suites(),
@@ -41,8 +41,7 @@ def _command_line() -> str:
 
 
 def _public_names() -> str:
-    names = sorted((name for name in ebabench.__all__ if not name.startswith("_")), key=str.swapcase)
-    kinds = {name: "class" if isinstance(getattr(ebabench, name), type) else "function" for name in names}
+    kinds = {name: "class" if isinstance(getattr(ebabench, name), type) else "function" for name in ebabench.__all__}
     return _directives(f"auto{kind}:: ebabench.{name}" for name, kind in kinds.items())
 
 

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
 import numpy as np
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from ebabench.scoring.spec import Approximation, NotAvailable, Value
-from ebabench.system.schema import first_fault, parse_json
-
-
-def _number(value: Any) -> Any:
-    return math.nan if value is None else value
-
-
-Number = Annotated[float, BeforeValidator(_number)]
-"""A number; NaN is null in JSON."""
-_STRICT = ConfigDict(extra="forbid")
-_DIGEST = "sha256"
 
 
 @dataclass(frozen=True)
@@ -37,11 +24,10 @@ class MetricValues:
         standard_errors: Standard error of the values that are estimated from sub-samples.
     """
 
-    values: Mapping[str, Number] = field(default_factory=dict)
-    profiles: Mapping[str, tuple[Number, ...]] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
+    profiles: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
-    standard_errors: Mapping[str, Number] = field(default_factory=dict)
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    standard_errors: Mapping[str, float] = field(default_factory=dict)
 
     @staticmethod
     def of(computed: Mapping[str, Value]) -> MetricValues:
@@ -99,8 +85,7 @@ class Record:
         error: Why the target failed; it then has no values.
         effective_samples: Kish's effective number of samples; NaN in records of earlier versions.
         duplicates: How many conformations are copies of another one.
-        inputs: SHA-256 of what was scored: ``ensemble`` (``Ensemble.digest``) and ``reference``
-            (``reference_digest``). Empty in records of earlier versions, which cannot be traced.
+        reference: Digest of the reference (``reference_cache.reference_digest``); empty in records of earlier versions.
     """
 
     target: str
@@ -108,20 +93,15 @@ class Record:
     tier: str
     n_samples: int
     n_reference_frames: int
-    coverage: Number
+    coverage: float
     metric_versions: Mapping[str, int]
     figures: MetricValues = field(default_factory=MetricValues)
     floor: tuple[MetricValues, ...] = ()
     random_weights: bool = False
     error: str | None = None
-    effective_samples: Number = math.nan
+    effective_samples: float = math.nan
     duplicates: int = 0
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
-
-    def digest(self) -> str:
-        """Return the SHA-256 of all that the record says, its inputs among it, in hex."""
-        return _sealed(self._plain())
+    reference: str = ""
 
     def has(self, versions: Mapping[str, int]) -> bool:
         """Whether the target was scored with these metrics, in these versions."""
@@ -138,38 +118,28 @@ class Record:
         )
 
     def to_json(self) -> str:
-        """Return JSON text with sorted keys, exact short numbers, null for NaN, and ``digest()``."""
-        plain = self._plain()
-        return json.dumps(plain | {_DIGEST: _sealed(plain)}, sort_keys=True, allow_nan=False) + "\n"
-
-    def _plain(self) -> dict[str, Any]:
+        """Return JSON text with sorted keys, the shortest exact form of every number, and null for NaN."""
         plain = asdict(self)
         plain["figures"] = figures_to(self.figures)
         plain["floor"] = [figures_to(replica) for replica in self.floor]
-        return {name: _null(value) for name, value in plain.items()}
+        return json.dumps(_null(plain), sort_keys=True, allow_nan=False) + "\n"
 
     @staticmethod
     def from_json(text: str) -> Record:
         """Return the record that was written, by this or an earlier version.
 
         Raises:
-            ValueError: It is no record, or it was changed since it was written.
+            ValueError: The text is not a record. The message is that of json, or names a field.
         """
-        data = parse_json(text)
-        if not isinstance(data, dict):
-            raise ValueError("not a record")
-        digest = data.pop(_DIGEST, None)
-        if digest is None and data.get("inputs"):
-            raise ValueError(f"it has no {_DIGEST}")
-        if digest is not None and digest != _sealed(data):
-            raise ValueError(f"its {_DIGEST} is another: it was changed since it was written")
+        data = json.loads(text)
         try:
-            return _RECORD.validate_python(data)
-        except ValidationError as error:
-            raise ValueError(f"not a record: {first_fault(error)}") from error
-
-
-_RECORD = TypeAdapter(Record)
+            figures = figures_from(data.pop("figures"))
+            floor = tuple(figures_from(item) for item in data.pop("floor"))
+            numbers = {"coverage": data["coverage"], "effective_samples": data.get("effective_samples")}
+            known = {**data, **{name: _number(value) for name, value in numbers.items()}}
+            return Record(**known, figures=figures, floor=floor)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"not a record: {error}") from error
 
 
 def figures_to(figures: MetricValues) -> dict[str, Any]:
@@ -182,15 +152,17 @@ def figures_to(figures: MetricValues) -> dict[str, Any]:
 
 
 def figures_from(data: Mapping[str, Any]) -> MetricValues:
-    """Figures from plain data. Raises ValueError for what is none."""
-    return _FIGURES.validate_python(data)
+    """Return the values from plain data."""
+    return MetricValues(
+        {key: _number(value) for key, value in data["values"].items()},
+        {key: tuple(_number(value) for value in profile) for key, profile in data["profiles"].items()},
+        dict(data["reasons"]),
+        {key: _number(value) for key, value in data.get("standard_errors", {}).items()},
+    )
 
 
-_FIGURES = TypeAdapter(MetricValues)
-
-
-def _sealed(plain: Any) -> str:
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _null(data: Any) -> Any:
