@@ -26,7 +26,7 @@ def write_pages(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name, text in {
         "cli": _command_line(),
-        **({"api": _public_names()} if hasattr(ebabench, "__all__") else {}),
+        "api": _public_names(),
         "metrics": _metrics(),
         "models": _models(),
         "suites": _suites(),
@@ -41,7 +41,8 @@ def _command_line() -> str:
 
 
 def _public_names() -> str:
-    kinds = {name: "class" if isinstance(getattr(ebabench, name), type) else "function" for name in ebabench.__all__}
+    names = sorted((name for name in ebabench.__all__ if not name.startswith("_")), key=str.swapcase)
+    kinds = {name: "class" if isinstance(getattr(ebabench, name), type) else "function" for name in names}
     return _directives(f"auto{kind}:: ebabench.{name}" for name, kind in kinds.items())
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ebabench.workflows.run import run, sample
     from ebabench.workflows.score import score
     from ebabench.workflows.score_ensembles import score_ensembles
+    from ebabench.workflows.site import site
 
 __version__ = "0.1.0"
 
@@ -42,12 +43,14 @@ _MODULES = {
     "workflows.run": ("run", "sample"),
     "workflows.score": ("score",),
     "workflows.score_ensembles": ("score_ensembles",),
+    "workflows.site": ("site",),
 }
 _HOME = {name: f"ebabench.{module}" for module, names in _MODULES.items() for name in names}
 __all__ = [
     "Atoms", "EbabenchError", "Ensemble", "InputError", "Metric", "MetricSpec", "NotAvailable", "Pair", "Reference",
     "Result", "Run", "RunError", "Suite", "Target", "__version__", "compare", "leaderboard", "list_metrics",
     "list_models", "list_suites", "load_model", "load_suite", "run", "sample", "score", "score_ensembles",
+    "site",
 ]  # fmt: skip
 
 # In a clone, models/, metrics/ and leaderboards/ lie beside this folder. An installation has them inside it.

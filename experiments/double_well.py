@@ -21,7 +21,7 @@ from ebabench.training import objectives
 from ebabench.training.diffusion import Edm
 from ebabench.training.flow import Flow
 from ebabench.training.objectives import Comparison
-from ebabench.training.process import LogUniform, Process, stratified
+from ebabench.training.process import LogUniform, Process, stratified, unit_noise
 
 POPULATION = 0.8  # of the right well, by the energies
 WIDTH = 0.1  # of each well, at -1 and +1
@@ -152,7 +152,7 @@ class Model:
         def denoise(x: Tensor, level: Tensor) -> Tensor:
             return self.denoise(x, level[:, None].expand_as(x))
 
-        return self.process.sample(denoise, (replicas, count), generator, steps=steps)
+        return self.process.sample(denoise, unit_noise((replicas, count), generator), steps=steps)
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,14 @@ def compute(pair: Pair) -> Mapping[str, Value]:
     from scipy.stats import wasserstein_distance
 
     from ebabench.physics.energy import potential_energies
+    from ebabench.physics.molecules import Molecule
 
+    target = pair.reference.target
+    (gap,) = Molecule.of(canonical(target.atoms)).gaps(target.native[None])
+    if gap:
+        return dict.fromkeys(keys, NotAvailable(f"no energy: the reference has a {gap}"))
     once, draws = np.unique(pair.md_draw, return_inverse=True)
-    of_md = potential_energies(canonical(pair.reference.target.atoms), pair.md_as_read(once), pair.energy_protocol)
+    of_md = potential_energies(canonical(target.atoms), pair.md_as_read(once), pair.energy_protocol)
     md = of_md[draws]
     if np.isnan(md).any():
         return dict.fromkeys(keys, NotAvailable(f"{int(np.isnan(md).sum())} of MD's frames have no energy"))

@@ -31,6 +31,7 @@ class MolecularDynamics:
         import openmm
 
         from ebabench.datasets.simulation import Simulation, langevin_context, positions_of
+        from ebabench.physics.molecules import Molecule
         from ebabench.physics.preparation import CannotPrepare, build_template, disulfides
         from ebabench.physics.protocols import get_protocol
 
@@ -46,6 +47,9 @@ class MolecularDynamics:
         )
         (bonded,) = disulfides(target.atoms, target.native[None])
         try:
+            (gap,) = Molecule.of(target.atoms).gaps(target.native[None])
+            if gap:
+                raise CannotPrepare(gap)
             molecule = build_template(target.atoms, get_protocol("amber99sbildn-obc"), bonded)
         except CannotPrepare as error:
             raise InputError(f"{target.name}: cannot be simulated: {error}") from error

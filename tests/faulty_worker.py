@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,36 @@ def answer(**changes):
     Path("part").rename("result.json")
 
 
+def daemon():
+    """A process of another session that nobody waits for; its number stands in ``pids``."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            with (cache / "pids").open("a") as file:
+                file.write(f"{os.getpid()} ")
+            os.closerange(0, 3)
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+    while not (cache / "pids").exists():
+        time.sleep(0.01)
+
+
+if fault == "pipe":
+    os.mkfifo("result.json")
+    sys.exit(0)
+if fault == "endless answer":
+    Path("result.json").symlink_to("/dev/zero")
+    sys.exit(0)
+if fault == "deletes its folder":
+    shutil.rmtree(Path.cwd())
+    sys.exit(0)
+if fault == "starts a daemon":
+    daemon()
+if fault == "bomb":
+    for _ in range(5):
+        os.fork()
+    time.sleep(600)
 if fault == "silent":
     sys.exit(0)
 if fault == "garbage":
@@ -42,6 +73,7 @@ if fault == "garbage":
     Path("result.json").write_bytes(bytes(range(256)))
     sys.exit(0)
 if fault == "hang":
+    daemon()
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     with (cache / "pids").open("a") as file:
         file.write(f"{os.getpid()} {child.pid}\n")
@@ -109,6 +141,11 @@ if fault == "pickled":
 if fault == "lacks a column":
     del arrays["chains"]
 np.savez("samples.npz", **arrays)
+if fault == "piped samples":
+    Path("samples.npz").unlink()
+    os.mkfifo("samples.npz")
+if fault == "packed zeros":
+    np.savez_compressed("samples.npz", positions=np.zeros((500, 40_000, 3)))
 if fault == "half a file":
     data = Path("samples.npz").read_bytes()
     Path("samples.npz").write_bytes(data[: len(data) // 2])

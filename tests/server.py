@@ -24,9 +24,11 @@ from ebabench.structures import Ensemble, Target
 class Server:
     """``files`` by path; ``faults``: what to do instead, once each, in order; ``asked``: path and Range of requests.
 
-    A fault is a status; ``("cut", n)``: break off after n bytes; ``("silent", s)``: wait before the answer; ``("slow",
-    s)``: wait after every 8 kB; ``("elsewhere", n)``: go on n bytes further than asked. ``ranges`` and ``tags`` say
-    whether the server knows Range and sends an ETag.
+    A fault is a status, or one of these: ``("cut", n)``: break off after n bytes; ``("silent", s)``: wait before the
+    answer; ``("slow", s)``: wait after every 8 kB; ``("drip", s)``: wait after every byte; ``("elsewhere", n)``: go on
+    n bytes further than asked; ``("headers", {...})``: say these, None for not at all; ``("status", n)``: send the file
+    under another status; ``("redirect", url)``; ``("endless", n)``: go on beyond the file's end without a length, for n
+    bytes. ``ranges`` and ``tags`` say whether the server knows Range and sends an ETag.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -43,7 +45,7 @@ def serving() -> Iterator[Server]:
     state = Server()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+        def do_GET(self) -> None:  # noqa: PLR0912
             wanted = self.headers.get("Range")
             state.asked.append((self.path, wanted))
             fault = state.faults[self.path].pop(0) if state.faults[self.path] else None
@@ -56,20 +58,34 @@ def serving() -> Iterator[Server]:
             body = state.files[self.path]
             tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
             start = 0
+            if kind == "redirect":
+                self.send_response(302)
+                self.send_header("Location", str(amount))
+                self.end_headers()
+                return
             if wanted and state.ranges and self.headers.get("If-Range") == tag:
                 start = int(wanted.removeprefix("bytes=").removesuffix("-")) + (amount if kind == "elsewhere" else 0)
-            self.send_response(416 if start >= len(body) > 0 else 206 if start else 200)
-            self.send_header("Content-Length", str(len(body) - start))
+            self.send_response(amount if kind == "status" else 416 if start >= len(body) > 0 else 206 if start else 200)
+            headers = {"Content-Length": str(len(body) - start)}
             if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+                headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
             if state.tags:
-                self.send_header("ETag", tag)
+                headers["ETag"] = tag
+            if kind == "headers":
+                headers |= amount
+            if kind == "endless":
+                headers["Content-Length"] = None
+                body = body * (amount // len(body) + 1)
+            for name, value in headers.items():
+                if value is not None:
+                    self.send_header(name, value)
             self.end_headers()
+            block = 1 if kind == "drip" else 1 << 13
             stop = start + amount if kind == "cut" else len(body)
             try:
-                for at in range(start, min(stop, len(body)), 1 << 13):
-                    self.wfile.write(body[at : min(at + (1 << 13), stop)])
-                    time.sleep(amount if kind == "slow" else 0)
+                for at in range(start, min(stop, len(body)), block):
+                    self.wfile.write(body[at : min(at + block, stop)])
+                    time.sleep(amount if kind in ("slow", "drip") else 0)
             except OSError:
                 return
             if kind == "cut":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -32,13 +33,16 @@ def simulate(
 @app.command()
 def energy(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="PDB or mmCIF, plain or gzipped, one or more structures each.")
+        list[Path] | None, typer.Argument(help="Structure files, or trajectories with their topology beside them.")
     ] = None,
     forcefield: Annotated[
         str | None, typer.Option(help="The energy protocol, for instance amber99sbildn-obc; a suite's own by default.")
     ] = None,
     minimise: Annotated[
         bool | None, typer.Option(help="Minimise first. By default files are taken as given, and suites as trained on.")
+    ] = None,
+    cutoff_nm: Annotated[
+        float | None, typer.Option(help="Cutoff of nonbonded terms in nm, without a periodic box; none by default.")
     ] = None,
     decompose: Annotated[bool, typer.Option("--decompose", help="One row per residue, one column per force term.")] = (
         False
@@ -53,8 +57,9 @@ def energy(
     jobs: Annotated[int | None, typer.Option(min=1, help="With --suite: processes; one per core by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="The CSV file; to the screen by default.")] = None,
 ) -> None:
-    """Print potential energies as CSV, one row per structure. Energies computed before come from the cache."""
-    from ebabench.workflows.energy import energies, suite_energies
+    """Print potential energies as CSV, one row per conformation. Energies computed before come from the cache."""
+    from ebabench.physics.protocols import with_cutoff
+    from ebabench.workflows.energy import energies, energy_notes, suite_energies
 
     if out is not None and not out.parent.is_dir():
         raise InputError(f"--out: there is no folder {out.parent}", code="usage.out", folder=out.parent)
@@ -67,6 +72,7 @@ def energy(
             table = suite_energies(
                 suite,
                 forcefield=forcefield,
+                cutoff_nm=cutoff_nm,
                 minimise=minimise,
                 data=data,
                 targets=target or (),
@@ -77,7 +83,7 @@ def energy(
     elif forcefield is None:
         raise InputError("--forcefield: name the energy protocol", code="usage.forcefield")
     else:
-        table = energies(files or [], forcefield, minimise=minimise, decompose=decompose)
+        table = energies(files or [], with_cutoff(forcefield, cutoff_nm), minimise=minimise, decompose=decompose)
     text = table.to_csv(index=False)
     if out is None:
         print(text, end="")
@@ -85,6 +91,8 @@ def energy(
         from ebabench.system.files import replace_file
 
         replace_file(out, text)
+    for note in energy_notes(table):
+        print(note, file=sys.stderr)
     without = table[table["reason"] != ""]
     for row in without.itertuples():
         raise RunError(

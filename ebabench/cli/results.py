@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ebabench.cli.app import app, progress, show_table, width
+from ebabench.cli.app import app, progress, show, show_table, width
 from ebabench.errors import InputError
 
 _Metric = Annotated[list[str] | None, typer.Option(help="Only this metric or family; may be given more than once.")]
@@ -47,18 +47,29 @@ def plot(
 
 @app.command()
 def leaderboard(
-    suite: Annotated[str, typer.Option(help="The suite whose leaderboard is rebuilt.")] = "peptides-v1",
+    suite: Annotated[
+        str | None, typer.Option(help="The suite; peptides-v1 by default, with --verify that of the run or CSV.")
+    ] = None,
     runs: Annotated[Path, typer.Option(help="Where run folders lie.")] = Path("runs"),
     leaderboards: Annotated[Path, typer.Option(help="Where leaderboards are kept.")] = Path("leaderboards"),
     metric: _Metric = None,
+    verify: Annotated[
+        Path | None, typer.Option(help="Do not rebuild: verify this run folder, or this CSV by the runs of --runs.")
+    ] = None,
+    ensembles: Annotated[Path | None, typer.Option(help="With --verify RUN: the ensembles that were scored.")] = None,
+    data: Annotated[Path | None, typer.Option(help="With --verify RUN: references, if not embedded.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="With --verify RUN: processes that score.")] = None,
 ) -> None:
-    """Rebuild a leaderboard from the run folders under a folder, and show it."""
+    """Rebuild a leaderboard from the run folders under a folder, and show it; or verify a run or a leaderboard."""
+    if verify is not None:
+        _verify(verify, suite, runs, ensembles, data, jobs)
+        return
     from ebabench.results.leaderboard import board_tables
     from ebabench.scoring.selection import select_metrics
     from ebabench.workflows.publish import leaderboard as rebuild
 
     shown = select_metrics(metric).specs
-    made = rebuild(suite, runs, leaderboards)
+    made = rebuild(suite or "peptides-v1", runs, leaderboards)
     for folder, why in made.left_out.items():
         print(f"left out: {folder}: {why}")
     if made.board.lines:
@@ -67,3 +78,15 @@ def leaderboard(
     if made.board.quoted:
         print(f"{len(made.board.quoted)} rows quoted from others stand in these files too, and are not ranked")
     print(f"{len(made.runs)} runs; the leaderboard is {made.table}, also as {', '.join(map(str, made.pages))}")
+
+
+def _verify(
+    subject: Path, suite: str | None, runs: Path, ensembles: Path | None, data: Path | None, jobs: int | None
+) -> None:
+    from ebabench.workflows.verify import verify
+
+    with progress() as tell:
+        found = verify(subject, suite=suite, runs=runs, ensembles=ensembles, data=data, jobs=jobs, progress=tell)
+    rows = [(check.name, "ok" if check.passed else "refused", check.detail) for check in found.checks]
+    show(f"verification of {subject}", ("check", "outcome", "found"), rows)
+    found.require()

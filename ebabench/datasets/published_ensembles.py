@@ -7,15 +7,15 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from ebabench.errors import InputError, RunError
 from ebabench.generators.cards import Card, PublishedEnsemble
 from ebabench.io.structure_files import find_ensembles, read_structure
 from ebabench.structures.matching import align
 from ebabench.system.archives import unpack
-from ebabench.system.download import Pins, Progress, download, sha256
+from ebabench.system.download import MOST, Pins, Progress, download, sha256
 from ebabench.system.files import exclusive
+from ebabench.system.names import file_name
 
 LOCK = "ensembles.lock.json"
 _STRUCTURE = re.compile(r"\.(pdb|cif)(\.gz)?$")
@@ -82,9 +82,9 @@ def _obtain(
     sequences: Mapping[str, str],
     progress: Progress | None,
 ) -> None:
-    archive = work / (PurePosixPath(unquote(urlsplit(source.url).path)).name or "archive")
+    archive = work / file_name(source.url, "archive")
     if not archive.exists():
-        download(source.url, archive, progress)
+        download(source.url, archive, progress, most=source.size or MOST)
     try:
         facts = {"url": source.url, "size": archive.stat().st_size, "sha256": sha256(archive)}
         _same(facts, {"size": source.size, "sha256": source.sha256}, "the card")

@@ -13,7 +13,7 @@ from ebabench.errors import InputError
 from ebabench.generators import workers
 from ebabench.generators.cards import CARDS, Card
 from ebabench.generators.protocol import Generator, Resources
-from ebabench.system.registry import resolve
+from ebabench.system.registry import cause, resolve
 
 
 def build(card: Card, resources: Resources) -> Generator:
@@ -57,8 +57,8 @@ def code(card: Card, location: str) -> Any:
         return resolve(location)
     try:
         return getattr(_module_beside(path), attribute)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"cannot load {location!r}: {error}", code="model.code", file=path) from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"cannot load {location!r}: {cause(error)}", code="model.code", file=path) from error
 
 
 def _module_beside(path: Path) -> ModuleType:

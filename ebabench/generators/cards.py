@@ -10,7 +10,6 @@ card says itself takes the place of what the file says, field by field in tables
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,8 +19,9 @@ from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, mod
 from ebabench.errors import InputError, unknown
 from ebabench.generators.checkpoints import Checkpoint, Checkpoints, Sha256
 from ebabench.generators.protocol import Provides
+from ebabench.system.names import Name, RelativePath, check_inside
 from ebabench.system.registry import Registry, folder, toml_files
-from ebabench.system.schema import Strict, Text, Url, first_fault
+from ebabench.system.schema import Strict, Text, Url, first_fault, read_toml
 
 _Location = Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")]
 Overlap = Literal["held_out", "weak_holdout", "uncertain", "not_trained"]
@@ -97,14 +97,14 @@ class Card(Strict):
     settings that the code reads, ``batch_size`` among them where it has one; a published row is made with these.
     """
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    name: Annotated[Name, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
     title: Text
     family: Text
     paper: Text
     licence: Text
     training: Training
     entry: _Location | None = None
-    script: Text | None = None
+    script: RelativePath | None = None
     converter: _Location | None = None
     provides: Provides = "heavy"
     environment: Environment = Environment()
@@ -192,7 +192,7 @@ def read_card(path: Path) -> Card:
     data = _toml(path)
     shared = data.pop("extends", None)
     if shared is not None:
-        family = _toml(path.parent / str(shared))
+        family = _toml(path.parent / check_inside(str(shared), f"{path}: extends"))
         if "extends" in family:
             raise InputError(f"{path}: extends: {shared} itself extends a file", code="card.extends", file=path)
         data = _overlaid(family, data)
@@ -208,10 +208,10 @@ def read_card(path: Path) -> Card:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path)
     except OSError as error:
         raise InputError(f"cannot read the card {path}: {error.strerror}", code="card.file", file=path) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is not TOML: {error}", code="card.toml", file=path) from error
 
 
@@ -230,6 +230,7 @@ CARDS: Registry[Card] = Registry(
     "ebabench.generators",
     lambda: toml_files("ebabench.models"),
     lambda name, package: read_card(folder(package) / f"{name}.toml"),
+    Card,
 )
 
 
@@ -239,9 +240,17 @@ def load_card(name: str) -> Card:
     A registered model takes precedence over a file in the current folder.
 
     Raises:
-        InputError: There is no such model (``unknown.model``), or what ``read_card`` raises.
+        InputError: There is no such model (``unknown.model``), what ``read_card`` raises, or the card at the path is
+            another one with the name of a registered model, whose row it would take (``model.name_taken``).
     """
-    if name.endswith(".toml"):
-        return read_card(Path(name))
-    here = Path(f"{name}.toml")
-    return read_card(here) if name not in CARDS and here.is_file() else CARDS.load(name)
+    if not name.endswith(".toml"):
+        here = Path(f"{name}.toml")
+        return read_card(here) if name not in CARDS and here.is_file() else CARDS.load(name)
+    card = read_card(Path(name))
+    if card.name in CARDS and not card.path.samefile(folder(CARDS.locations()[card.name]) / f"{card.name}.toml"):
+        raise InputError(
+            f"{card.path}: name: {card.name!r} is a model of `ebabench list models`: call yours otherwise",
+            code="model.name_taken",
+            name=card.name,
+        )
+    return card

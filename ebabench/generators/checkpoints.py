@@ -7,17 +7,18 @@ the SHA-256 and size of the first download. A later download must have the same.
 from __future__ import annotations
 
 import glob
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated
-from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, StringConstraints, model_validator
 
 from ebabench.errors import InputError
 from ebabench.system.cache import cache_dir
-from ebabench.system.download import Pins, Progress, download, sha256
+from ebabench.system.download import MOST, Pins, Progress, download, sha256
 from ebabench.system.files import exclusive
+from ebabench.system.names import Name, RelativePath, file_name
 from ebabench.system.schema import Strict, Url
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -29,8 +30,8 @@ class Checkpoint(Strict):
     Size (in bytes) and SHA-256 of a ``url`` may be unknown. They are then pinned at the first download.
     """
 
-    name: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
-    file: str | None = None
+    name: Name
+    file: RelativePath | None = None
     url: Url | None = None
     size: int | None = Field(default=None, gt=0)
     sha256: Sha256 | None = None
@@ -62,8 +63,7 @@ class Checkpoints:
         """Return the path of a checkpoint, beside the card or in the cache, whether or not the file exists."""
         if checkpoint.file is not None:
             return self.folder / checkpoint.file
-        name = PurePosixPath(unquote(urlsplit(str(checkpoint.url)).path)).name or checkpoint.name
-        return self._cache() / checkpoint.name / name
+        return self._cache() / checkpoint.name / file_name(str(checkpoint.url), checkpoint.name)
 
     def missing(self) -> list[Checkpoint]:
         """Return the checkpoints whose files do not exist. No file is read."""
@@ -73,8 +73,8 @@ class Checkpoints:
         """Return the SHA-256 that a checkpoint must have: the card's, or that of the first download, or None."""
         if checkpoint.sha256 is not None:
             return checkpoint.sha256
-        pin = self._pins().read().get(str(checkpoint.url))
-        return str(pin["sha256"]) if pin else None
+        pin = self._pins().read().get(str(checkpoint.url), {})
+        return str(pin["sha256"]) if "sha256" in pin else None
 
     def verified(self, checkpoint: Checkpoint) -> Path:
         """Return the file of a checkpoint after its size and SHA-256 were checked. Nothing is downloaded.
@@ -122,7 +122,7 @@ class Checkpoints:
                 (``checkpoint.altered``), or a web page (``checkpoint.web_page``).
         """
         path = self.place(checkpoint)
-        if checkpoint.url is None:
+        if checkpoint.url is None or path.exists():
             return self.verified(checkpoint)
         path.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(path.parent):
@@ -133,14 +133,15 @@ class Checkpoints:
     def _linked(self, checkpoint: Checkpoint, path: Path) -> bool:
         """Link the file of another model with the same SHA-256. Return whether there is one."""
         for other in self._cache().parent.glob(f"*/*/{glob.escape(path.name)}"):
-            if checkpoint.sha256 is not None and sha256(other) == checkpoint.sha256:
-                path.hardlink_to(other)
-                return True
+            if checkpoint.sha256 is not None and other.is_file() and sha256(other) == checkpoint.sha256:
+                with suppress(OSError):  # not every file system has such links
+                    path.hardlink_to(other)
+                    return True
         return False
 
     def _arrive(self, checkpoint: Checkpoint, path: Path, progress: Progress | None) -> Path:
         arrived = path.with_name(f".{path.name}.unverified")
-        download(str(checkpoint.url), arrived, progress)
+        download(str(checkpoint.url), arrived, progress, most=checkpoint.size or MOST)
         size = arrived.stat().st_size
         if _is_page(arrived):
             arrived.unlink()

@@ -14,6 +14,7 @@ from ebabench.errors import InputError, RunError
 from ebabench.generators.protocol import Generator, Provides, Stoppable
 from ebabench.structures import Atoms, Ensemble, Target
 from ebabench.structures.matching import match
+from ebabench.system.registry import cause
 
 _DEMANDED: dict[Provides, Callable[[str], bool]] = {
     "heavy": lambda name: name != "OXT",
@@ -101,9 +102,8 @@ def outcome(
         return Outcome(target, kept, resumed=True)
     try:
         ensemble = make()
-    except Exception as error:
-        reason = str(error) if isinstance(error, RunError | InputError) else f"{type(error).__name__}: {error}"
-        return Outcome(target, None, reason)
+    except (Exception, SystemExit) as error:  # code from outside may also call sys.exit
+        return Outcome(target, None, str(error) if isinstance(error, RunError | InputError) else cause(error))
     save(ensemble)
     return Outcome(target, ensemble)
 

@@ -28,10 +28,14 @@ from ebabench.structures.nomenclature import is_hydrogen
 from ebabench.system.batching import retry_with_smaller_batch
 from ebabench.system.cache import cache_dir
 from ebabench.system.files import replace_file
-from ebabench.system.schema import first_fault
+from ebabench.system.npz import read_npz
+from ebabench.system.schema import first_fault, parse_json, read_text
 from ebabench.system.subprocesses import End, last_line, run
 
 _BATCH = 32  # conformations at once, where neither card nor user says
+_MOST_ANSWER = 1 << 24  # bytes of result.json
+_MOST_ATOMS, _ATOM_BYTES = 40, 24  # a residue with its hydrogens, and then some; three numbers in double precision
+_SLACK = 1 << 26  # bytes for all else in samples.npz
 _TABLE = ("atom_names", "residue_names", "residue_numbers", "chains")
 # No package of a worker may reach the network: these it asks, and the proxy is one that no one answers at.
 _OFFLINE = {
@@ -112,8 +116,7 @@ class Call:
 
     def _answer(self, path: Path, end: End) -> Answer:
         try:
-            text = path.read_text(encoding="utf-8")
-            return Answer.model_validate(json.loads(text))
+            return Answer.model_validate(parse_json(read_text(path, _MOST_ANSWER)))
         except FileNotFoundError:
             raise RunError(
                 f"the worker {end} and left no result.json ({self._see()})", code="worker.answer", log=self.log
@@ -180,7 +183,7 @@ class Worker:
             answer = call(request, target, folder)
             if answer.random_weights and not self.resources.random_weights:
                 raise RunError("the worker used random weights, which were not asked for", code="worker.random_weights")
-            ensemble = read_samples(folder / "samples.npz", target)
+            ensemble = read_samples(folder / "samples.npz", target, samples)
             kept = answer.model_dump() | {"batch_size": batch_size}
             replace_file(logs / f"{target.name}.json", json.dumps(kept, indent=1, sort_keys=True) + "\n")
         return Ensemble(target.name, ensemble.atoms, ensemble.positions, random_weights=self.resources.random_weights)
@@ -240,12 +243,13 @@ def script(card: Card) -> Path:
     return path
 
 
-def read_samples(path: Path, target: Target) -> Ensemble:
+def read_samples(path: Path, target: Target, samples: int) -> Ensemble:
     """Return the ensemble in a worker's ``samples.npz``, matched to the target.
 
     Args:
         path: The file.
         target: The target that was requested.
+        samples: How many conformations were requested; a file that is much larger than these is refused.
 
     Returns:
         The heavy atoms of the target that the worker gave, in the target's order.
@@ -254,11 +258,10 @@ def read_samples(path: Path, target: Target) -> Ensemble:
         RunError: The file is missing, broken or has wrong shapes (``worker.samples``), or is of another sequence.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
-            arrays = dict(data)
+        arrays = read_npz(path, _SLACK + samples * _ATOM_BYTES * _MOST_ATOMS * len(target.sequence))
     except FileNotFoundError:
         raise RunError("the worker says ok, but left no samples.npz", code="worker.samples", file=path) from None
-    except Exception as error:  # numpy and zipfile raise many kinds for half a file
+    except (OSError, ValueError) as error:
         raise RunError(f"the worker's samples.npz cannot be read: {error}", code="worker.samples", file=path) from error
     if missing := [name for name in ("positions", *_TABLE) if name not in arrays]:
         raise RunError(

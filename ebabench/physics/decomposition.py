@@ -14,10 +14,12 @@ import numpy.typing as npt
 import openmm
 from numba import njit
 
+from ebabench.errors import InputError
 from ebabench.physics import store
 from ebabench.physics.accelerate import Terms, numbers, read_terms
 from ebabench.physics.evaluation import Evaluator
 from ebabench.physics.kernel import COULOMB, BornTerms, NeckTerms, PairTerms, born_radius, descreening, surface_energy
+from ebabench.physics.molecules import Molecule
 from ebabench.physics.preparation import CannotPrepare
 from ebabench.physics.protocols import get_protocol
 from ebabench.structures import Atoms
@@ -31,50 +33,67 @@ _BOND, _ANGLE, _TORSION, _CMAP, _LENNARD_JONES, _COULOMB = range(6)
 
 @dataclass(frozen=True)
 class Decomposition:
-    """``values`` [S, residues, TERMS] in kJ/mol; NaN for frames that ``reasons`` says have no energy."""
+    """Shares in the energies of frames.
+
+    Attributes:
+        values: [S, residues, TERMS] in kJ/mol; NaN where there is no energy.
+        reasons: by frame, why there is none.
+    """
 
     values: Array
     reasons: dict[int, str]
 
 
-def decompose(atoms: Atoms, positions: Positions, protocol: str, minimise: bool | None = None) -> Decomposition:
-    """Shares of residues and force terms in the energies of positions [S, N, 3] in angstrom.
+def decompose(
+    molecule: Atoms | Molecule, positions: Positions, protocol: str, minimise: bool | None = None
+) -> Decomposition:
+    """Return the shares of residues and force terms in the energies of conformations.
 
-    Summed over residues and terms they are `potential_energies`. Raises InputError for an unknown protocol.
+    Their sum over residues and terms is `potential_energies`, whose arguments these are.
+
+    Raises:
+        InputError: there is no such protocol, or it has a cutoff (code ``energy.cutoff``).
     """
-    chosen = get_protocol(protocol)
-    evaluator = Evaluator(atoms, chosen, chosen.minimised if minimise is None else minimise)
-    values = np.full((len(positions), int(atoms.residue[-1]) + 1, len(TERMS)), np.nan)
+    chosen, one = get_protocol(protocol), Molecule.of(molecule)
+    if chosen.cutoff_nm is not None:
+        raise InputError(f"{protocol}: energies with a cutoff cannot be decomposed", code="energy.cutoff")
+    evaluator = Evaluator(one, chosen, chosen.minimised if minimise is None else minimise)
+    values = np.full((len(positions), len(one.residue_names), len(TERMS)), np.nan)
     reasons, shares = {}, {}
     for k, found in enumerate(evaluator.evaluate(positions)):
         if isinstance(found, CannotPrepare):
             reasons[k] = str(found)
             continue
-        molecule, _, places = found
-        if molecule not in shares:
-            shares[molecule] = _Shares(molecule.system)
-        residue = [atom.residue.index for atom in molecule.template.topology.atoms()]
+        calculator, _, places = found
+        if calculator not in shares:
+            shares[calculator] = _Shares(calculator.system)
+        residue = [atom.residue.index for atom in calculator.template.topology.atoms()]
         values[k] = 0
-        np.add.at(values[k], residue, shares[molecule](places))
+        np.add.at(values[k], residue, shares[calculator](places))
     return Decomposition(values, reasons)
 
 
-def residue_energies(atoms: Atoms, positions: Positions, protocol: str) -> Array:
-    """Shares of residues [S, residues] in the energies of positions [S, N, 3], kJ/mol, from the store where known.
+def residue_energies(molecule: Atoms | Molecule, positions: Positions, protocol: str) -> Array:
+    """Return the shares of residues in the energies of conformations, from the store where they are known.
 
-    Their sums are `potential_energies`; NaN where a structure could not be prepared.
+    Their sums are `potential_energies`, whose arguments these are.
+
+    Returns:
+        [S, residues] in kJ/mol; NaN where a structure could not be prepared.
     """
-    values = known_residue_energies(atoms, positions, protocol)
+    one = Molecule.of(molecule)
+    values = known_residue_energies(one, positions, protocol)
     missing = np.flatnonzero(np.isnan(values[:, 0]))
-    for portion in store.portions(missing, len(atoms)):
-        values[portion] = decompose(atoms, positions[portion], protocol).values.sum(2)
-        store.remember(_key(protocol), atoms.digest(), store.frame_keys(positions[portion]), values[portion])
+    for portion in store.portions(missing, len(one.atoms)):
+        values[portion] = decompose(one, positions[portion], protocol).values.sum(2)
+        store.remember(_key(protocol), one.digest(), store.frame_keys(positions[portion]), values[portion])
     return values
 
 
-def known_residue_energies(atoms: Atoms, positions: Positions, protocol: str) -> Array:
-    """What `residue_energies` finds in the store; NaN where it would compute."""
-    return store.recall(_key(protocol), atoms.digest(), store.frame_keys(positions), int(atoms.residue[-1]) + 1)
+def known_residue_energies(molecule: Atoms | Molecule, positions: Positions, protocol: str) -> Array:
+    """Return what `residue_energies` finds in the store: [S, residues] in kJ/mol, NaN where it would compute."""
+    one = Molecule.of(molecule)
+    return store.recall(_key(protocol), one.digest(), store.frame_keys(positions), len(one.residue_names))
 
 
 def _key(protocol: str) -> str:

@@ -1,33 +1,34 @@
-"""Evaluates and minimises structures with OpenMM: a System and a Context a topology, for all its frames."""
+"""Energies and minimisations of structures with OpenMM: one System and Context per molecule, for all its frames."""
 
 from __future__ import annotations
 
 import copy
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import openmm
 from scipy.spatial import cKDTree
 
 from ebabench.physics.accelerate import accelerate
+from ebabench.physics.molecules import Molecule
 from ebabench.physics.preparation import CannotPrepare, Incomplete, Pairs, Template, build_template, disulfides
 from ebabench.physics.protocols import Minimisation, Protocol
 from ebabench.physics.repair import add_missing_atoms
 from ebabench.structures import Atoms
-from ebabench.structures.arrays import Positions
+from ebabench.structures.arrays import FloatArray, Positions
 
-Array = npt.NDArray[np.float64]
-
-_BROKEN = 400.0  # kJ/mol a heavy atom: a covalent bond each
+_BROKEN = 400.0  # kJ/mol per heavy atom: one covalent bond each
 _FUSED = 0.08  # nm: shorter than any bond
-_WORTH_A_GPU = 1000  # atoms; below, starting its kernels costs more than the sums
+_WORTH_A_GPU = 1000  # atoms; below, starting the kernels of a GPU costs more than the sums
+_PREPARED = 8  # molecules that stay prepared per thread
 
 
 @lru_cache(maxsize=1)
 def gpu_platform() -> str | None:
-    """The first of OpenMM's GPU platforms that is present and works here."""
+    """Return the first of OpenMM's GPU platforms that works here, or None."""
     present = {openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())}
     for name in ("CUDA", "HIP", "OpenCL"):
         if name in present:
@@ -41,18 +42,19 @@ def gpu_platform() -> str | None:
     return None
 
 
-def _context(system: openmm.System) -> openmm.Context:
-    """A Context for ``system``, of which it takes possession: on a GPU that is worth it, else with our kernel."""
+def _context(system: openmm.System, protocol: Protocol) -> openmm.Context:
+    """A Context that owns ``system``: on a GPU that is worth it, else with our kernel, which has no cutoff."""
     gpu = gpu_platform() if system.getNumParticles() >= _WORTH_A_GPU else None
     integrator = openmm.VerletIntegrator(0.001)
     if gpu:
         precise = {"Precision": "mixed"}
         return openmm.Context(system, integrator, openmm.Platform.getPlatformByName(gpu), precise)
-    return openmm.Context(accelerate(system), integrator, openmm.Platform.getPlatformByName("Reference"))
+    system = system if protocol.cutoff_nm is not None else accelerate(system)
+    return openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
 
 
 def constrain_hydrogens(template: Template) -> openmm.System:
-    """A copy of the template's system in which constraints take the place of all springs to hydrogens."""
+    """Return a copy of the template's system in which constraints replace all springs to hydrogens."""
     system = copy.deepcopy(template.system)
     bonded = {
         frozenset((a.index, b.index))
@@ -70,9 +72,13 @@ def constrain_hydrogens(template: Template) -> openmm.System:
 
 
 class _Minimiser:
-    """Relaxes one molecule, with springs to hydrogens whatever the protocol: constraints take L-BFGS thrice as long."""
+    """Minimisation of one molecule, with springs to hydrogens whatever the protocol.
 
-    def __init__(self, template: Template, how: Minimisation) -> None:
+    With constraints in their place L-BFGS takes three to four times as many evaluations.
+    """
+
+    def __init__(self, template: Template, protocol: Protocol) -> None:
+        how: Minimisation = protocol.minimisation
         self._how = how
         self._heavy = template.heavy
         system = copy.deepcopy(template.system)
@@ -83,9 +89,10 @@ class _Minimiser:
             for atom in self._heavy:
                 self._restraint.addParticle(atom, (0.0, 0.0, 0.0))
             system.addForce(self._restraint)
-        self._context = _context(system)
+        self._context = _context(system, protocol)
 
-    def __call__(self, positions: Array) -> Array:
+    def __call__(self, positions: FloatArray) -> FloatArray:
+        """Return the minimised positions [A, 3] of positions [A, 3], nanometre."""
         self._context.setPositions(positions)
         if self._how.restraint:
             for row, atom in enumerate(self._heavy):
@@ -95,19 +102,31 @@ class _Minimiser:
         return np.asarray(self._context.getState(getPositions=True).getPositions(asNumpy=True)._value)
 
 
-class Molecule:
-    """A prepared molecule under a protocol. ``system`` is what its energy is the energy of."""
+class Calculator:
+    """Energies of one molecule with one pattern of disulfides, under one protocol.
+
+    Attributes:
+        template: the molecule with all atoms.
+        system: the terms of the energy.
+    """
 
     def __init__(self, template: Template, protocol: Protocol, minimise: bool) -> None:
         self.template = template
         self.system = constrain_hydrogens(template) if protocol.constrain_hydrogens else template.system
-        self._minimise = _Minimiser(template, protocol.minimisation) if minimise else None
-        self._context = _context(copy.deepcopy(self.system))
+        self._minimise = _Minimiser(template, protocol) if minimise else None
+        self._context = _context(copy.deepcopy(self.system), protocol)
 
-    def evaluate(self, frame: Positions) -> tuple[float, Array]:
-        """Energy (kJ/mol) of the input's atoms [N, 3] in angstrom, and the places [A, 3] in nm of all atoms at it.
+    def evaluate(self, frame: Positions) -> tuple[float, FloatArray]:
+        """Return the energy of one frame, and the positions of all atoms that it belongs to.
 
-        Raises CannotPrepare where there is no energy, or where minimisation could not mend the structure.
+        Args:
+            frame: [N, 3] in angstrom, the atoms of the input.
+
+        Returns:
+            The energy in kJ/mol, and [A, 3] in nanometre.
+
+        Raises:
+            CannotPrepare: there is no energy, or minimisation could not mend the structure.
         """
         positions = self.template.complete(frame[None])[0]
         try:
@@ -126,7 +145,7 @@ class Molecule:
             self._check(energy, positions)
         return energy, positions
 
-    def _check(self, energy: float, positions: Array) -> None:
+    def _check(self, energy: float, positions: FloatArray) -> None:
         if energy > _BROKEN * len(self.template.heavy):
             raise CannotPrepare(f"clashes or broken bonds beyond repair: {energy:.3g} kJ/mol after minimisation")
         # A hydrogen without Lennard-Jones term that starts inside another atom falls into its charge: energy -> -inf.
@@ -139,31 +158,49 @@ class Molecule:
             raise CannotPrepare(f"clash beyond repair: {names} are fused")
 
 
-class Evaluator:
-    """Energies of the frames of one table of atoms; each pattern of disulfides gets a topology of its own."""
+_Prepared = Calculator | CannotPrepare
+_of_thread = threading.local()  # a Context serves one thread at a time
 
-    def __init__(self, atoms: Atoms, protocol: Protocol, minimise: bool) -> None:
-        self._atoms = atoms
+
+def _prepared(molecule: Molecule, bonded: Pairs, protocol: Protocol, minimise: bool) -> _Prepared:
+    """The calculator of a molecule, or why there is none; shared by all that ask for the same one in this thread."""
+    prepared: OrderedDict[tuple[str, Pairs, str], _Prepared] = vars(_of_thread).setdefault("prepared", OrderedDict())
+    key = molecule.digest(), bonded, protocol.key(minimise)
+    if key not in prepared:
+        try:
+            prepared[key] = Calculator(build_template(molecule, protocol, bonded), protocol, minimise)
+        except CannotPrepare as reason:
+            prepared[key] = reason
+        if len(prepared) > _PREPARED:
+            prepared.popitem(last=False)
+    prepared.move_to_end(key)
+    return prepared[key]
+
+
+class Evaluator:
+    """Energies of the frames of one molecule; each pattern of disulfides has a calculator of its own.
+
+    Args:
+        molecule: the molecule; Atoms are one chain.
+        protocol: the energy protocol.
+        minimise: True to minimise every frame first.
+    """
+
+    def __init__(self, molecule: Molecule | Atoms, protocol: Protocol, minimise: bool) -> None:
+        self._given = Molecule.of(molecule)
         self._protocol = protocol
         self._minimise = minimise
-        self._molecules: dict[Pairs, Molecule | CannotPrepare] = {}
-        self._repaired: Evaluator | None = None
 
-    def _molecule(self, bonded: Pairs) -> Molecule:
-        if bonded not in self._molecules:
-            try:
-                template = build_template(self._atoms, self._protocol, bonded)
-                self._molecules[bonded] = Molecule(template, self._protocol, self._minimise)
-            except CannotPrepare as reason:
-                self._molecules[bonded] = reason
-        found = self._molecules[bonded]
-        if isinstance(found, CannotPrepare):
-            raise found
-        return found
+    def evaluate(self, positions: Positions) -> Iterator[tuple[Calculator, float, FloatArray] | CannotPrepare]:
+        """Yield the calculator, the energy and the positions of all atoms of each frame, or why there is no energy.
 
-    def evaluate(self, positions: Positions) -> Iterator[tuple[Molecule, float, Array] | CannotPrepare]:
-        """For each frame of positions [S, N, 3] in angstrom: the molecule, its energy and where that is; or why not."""
-        for frame, bonded in zip(positions, disulfides(self._atoms, positions), strict=True):
+        Args:
+            positions: [S, N, 3] in angstrom.
+
+        Yields:
+            Calculator, kJ/mol, [A, 3] in nanometre; or the reason.
+        """
+        for frame, bonded in zip(positions, disulfides(self._given.atoms, positions), strict=True):
             try:
                 if not np.isfinite(frame).all():
                     raise CannotPrepare("coordinates are not finite")
@@ -171,18 +208,24 @@ class Evaluator:
             except CannotPrepare as reason:
                 yield reason
 
-    def _evaluate(self, frame: Positions, bonded: Pairs) -> tuple[Molecule, float, Array]:
-        try:
-            molecule = self._molecule(bonded)
-        except Incomplete:
-            whole, frame = add_missing_atoms(self._atoms, frame)
-            if self._repaired is None:
-                self._repaired = Evaluator(whole, self._protocol, self._minimise)
-            molecule = self._repaired._molecule(disulfides(whole, frame[None])[0])
-        return molecule, *molecule.evaluate(frame)
+    def _evaluate(self, frame: Positions, bonded: Pairs) -> tuple[Calculator, float, FloatArray]:
+        found = _prepared(self._given, bonded, self._protocol, self._minimise)
+        if isinstance(found, Incomplete):
+            whole, frame = add_missing_atoms(self._given, frame)
+            found = _prepared(whole, disulfides(whole.atoms, frame[None])[0], self._protocol, self._minimise)
+        if isinstance(found, CannotPrepare):
+            raise CannotPrepare(str(found))
+        return found, *found.evaluate(frame)
 
-    def __call__(self, positions: Positions) -> tuple[Array, dict[int, str]]:
-        """Energies [S] (kJ/mol) of positions [S, N, 3] in angstrom; where NaN, the reason by frame."""
+    def __call__(self, positions: Positions) -> tuple[FloatArray, dict[int, str]]:
+        """Return the energies of frames, and by frame the reason where there is none.
+
+        Args:
+            positions: [S, N, 3] in angstrom.
+
+        Returns:
+            [S] in kJ/mol, NaN where there is a reason.
+        """
         energies, reasons = np.full(len(positions), np.nan), {}
         for k, found in enumerate(self.evaluate(positions)):
             if isinstance(found, CannotPrepare):

@@ -1,53 +1,208 @@
-"""Structures in files as energies need them: with the hydrogens that they bring, if they bring any."""
+"""Energies of the conformations in files, as tables with one row per conformation."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.spatial import cKDTree
 
-from ebabench.errors import InputError
-from ebabench.io.structure_files import read_ensemble
-from ebabench.structures import THREE_TO_ONE, Atoms
+from ebabench.io.frames import Frames
+from ebabench.io.structure_files import read_frames
+from ebabench.physics.description import Description, describe
+from ebabench.physics.energy import Energies, prepare_energies
+from ebabench.physics.molecules import CAPS, Molecule, parent_name
+from ebabench.physics.preparation import CannotPrepare, build_template, disulfides
+from ebabench.physics.protocols import Protocol, get_protocol
+from ebabench.structures import Atoms
 from ebabench.structures.arrays import Positions
-from ebabench.structures.nomenclature import canonical, is_hydrogen
+from ebabench.structures.bonds import residue_bonds
+from ebabench.structures.periodic import Bonds, tree
 
-_STRUCTURE = re.compile(r"\.(?:(pdb|ent)|(cif|mmcif))(\.gz)?$")
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SAMPLE = 10  # frames by which the bonds of a file are known
+_BLOCK = 20_000_000  # coordinates that are read at a time
 
 
-def read_structures(path: Path) -> tuple[Atoms, Positions]:
-    """All conformations in a file: the table of atoms, and positions [S, N, 3] in angstrom.
+def energy_table(files: list[Path], protocol: str, *, minimise: bool = False) -> pd.DataFrame:
+    """Return the energies of the conformations in files.
 
-    Hydrogens of a PDB or mmCIF file are kept; they must then be complete, since none are added. Raises InputError for
-    a file that cannot be read.
+    Args:
+        files: structure files and trajectories, of every kind that `read_frames` reads.
+        protocol: name of the energy protocol.
+        minimise: True to minimise first.
+
+    Returns:
+        One row per conformation: ``file``, ``frame`` (from 1), ``chains`` and ``residues`` (counts; caps are no
+        residues), ``energy_kj_per_mol``, ``minimised``, ``hydrogens`` (``given``, ``placed``, or ``placed anew`` and
+        why those of the file cannot be used), ``left_out`` (what of the file is not in the energy) and ``reason``
+        (why there is no energy).
+
+    Raises:
+        InputError: there is no such protocol, or a file cannot be read; then nothing is computed.
     """
-    match = _STRUCTURE.search(path.name)
-    whole = _read_whole(path, is_pdb=match[1] is not None) if match else None
-    if whole is None or not is_hydrogen(whole[0].name).any():
-        ensemble = read_ensemble(path, path.name)
-        return ensemble.atoms, ensemble.positions
-    return whole
+    import pandas as pd
+
+    chosen = get_protocol(protocol)
+    tables = []
+    for file, frames in [(file, read_frames(file)) for file in files]:
+        for start, found, positions in _blocks(frames, chosen):
+            one = _energies(found, positions, protocol, minimise=minimise)
+            columns = {
+                "file": str(file),
+                "frame": np.arange(start + 1, start + 1 + len(positions)),
+                **_facts(found),
+                "energy_kj_per_mol": one.values,
+                "minimised": minimise,
+                "hydrogens": _hydrogens(found),
+                "left_out": "" if isinstance(found, CannotPrepare) else found.left_out,
+                "reason": [one.reasons.get(k, "") for k in range(len(positions))],
+            }
+            tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
 
 
-def _read_whole(path: Path, *, is_pdb: bool) -> tuple[Atoms, Positions] | None:
-    """The amino acids of the file with all their atoms; None where there are none."""
-    from openmm import app
+def decomposition_table(files: list[Path], protocol: str, *, minimise: bool = False) -> pd.DataFrame:
+    """Return the shares of residues and force terms in the energies of the conformations in files.
 
+    Args:
+        files: as of `energy_table`.
+        protocol: name of the energy protocol.
+        minimise: True to minimise first.
+
+    Returns:
+        One row per residue of a conformation: ``file``, ``frame``, ``chain``, ``residue`` (from 1, over all chains),
+        ``residue_name``, one column per force term in kJ/mol, ``left_out`` and ``reason``. A file without a molecule
+        has one row per conformation.
+
+    Raises:
+        InputError: as `energy_table`; or the protocol has a cutoff.
+    """
+    import pandas as pd
+
+    from ebabench.physics.decomposition import TERMS, Decomposition, decompose
+
+    chosen = get_protocol(protocol)
+    tables = []
+    for file, frames in [(file, read_frames(file)) for file in files]:
+        for start, found, positions in _blocks(frames, chosen):
+            numbers = np.arange(start + 1, start + 1 + len(positions))
+            if isinstance(found, CannotPrepare):
+                tables.append(pd.DataFrame({"file": str(file), "frame": numbers, "reason": str(found)}))
+                continue
+            molecule = found.molecule
+            reasons = _gaps(molecule, positions)
+            whole = np.array([k not in reasons for k in range(len(positions))])
+            values = np.full((len(positions), len(molecule.residue_names), len(TERMS)), np.nan)
+            part: Decomposition = decompose(molecule, positions[whole], protocol, minimise)
+            values[whole] = part.values
+            reasons |= {int(np.flatnonzero(whole)[k]): reason for k, reason in part.reasons.items()}
+            length = values.shape[1]
+            of_residue = np.repeat([c.name for c in molecule.chains], [c.last - c.first + 1 for c in molecule.chains])
+            columns: dict[str, Any] = {
+                "file": str(file),
+                "frame": np.repeat(numbers, length),
+                "chain": np.tile(of_residue, len(positions)),
+                "residue": np.tile(np.arange(1, length + 1), len(positions)),
+                "residue_name": np.tile(molecule.residue_names, len(positions)),
+            }
+            columns |= dict(zip(TERMS, values.reshape(-1, len(TERMS)).T, strict=True))
+            columns["left_out"] = found.left_out
+            columns["reason"] = np.repeat([reasons.get(k, "") for k in range(len(positions))], length)
+            tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def described(frames: Frames, protocol: Protocol) -> Description:
+    """Return the molecule in a file, with the file's hydrogens if they fit the force field.
+
+    Args:
+        frames: the content of the file.
+        protocol: names the force field.
+
+    Raises:
+        CannotPrepare: there is no molecule that has an energy.
+    """
+    step = max(1, len(frames) // _SAMPLE)
+    sample = np.concatenate([frames.first()[None], np.asarray(frames.positions[::step])])
+    found = describe(frames.atoms, sample)
+    if found.molecule.hydrogen.any():
+        try:
+            build_template(found.molecule, protocol, disulfides(found.molecule.atoms, sample[:1, found.columns])[0])
+        except CannotPrepare as reason:
+            return found.without_hydrogens(str(reason))
+    return found
+
+
+def _blocks(frames: Frames, protocol: Protocol) -> Iterator[tuple[int, Description | CannotPrepare, Positions]]:
+    """The number of the first frame, the molecule or why there is none, and the positions, of blocks of frames."""
+    found: Description | CannotPrepare
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        text = io.StringIO(data.decode())
-        file = app.PDBFile(text) if is_pdb else app.PDBxFile(text)
-        frames = [file.getPositions(asNumpy=True, frame=k)._value for k in range(file.getNumFrames())]
-        positions = np.array(frames, dtype=float) * 10
-    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
-        raise InputError(f"{path}: broken, truncated or of another format ({error})") from error
-    rows = [(atom.name, atom.residue.name, atom.residue.index) for atom in file.topology.atoms()]
-    name, residue_name, residue = (np.array(column) for column in zip(*rows, strict=True))
-    kept = np.flatnonzero(np.isin(canonical(Atoms(name, residue_name, residue)).residue_name, list(THREE_TO_ONE)))
-    if not len(kept):
-        return None
-    _, counted = np.unique(residue[kept], return_inverse=True)
-    return canonical(Atoms(name[kept], residue_name[kept], counted)), positions[:, kept].astype(np.float32)
+        found = described(frames, protocol)
+    except CannotPrepare as reason:
+        yield 0, reason, np.empty((len(frames), 0, 3), np.float32)
+        return
+    stored = frames.take(found.columns).positions
+    if not isinstance(stored, np.ndarray):
+        stored = stored.whole(_bonds(found.molecule, frames.first()[found.columns]))
+    size = max(1, _BLOCK // (3 * len(frames.atoms)))
+    for start in range(0, len(frames), size):
+        yield start, found, np.asarray(stored[start : start + size], np.float32)
+
+
+def _bonds(molecule: Molecule, frame: Positions) -> Bonds:
+    """A tree along which a periodic image of the molecule is made whole; a chain hangs on the nearest atom of another.
+
+    ``frame`` [N, 3] is a structure in one piece.
+    """
+    atoms = molecule.atoms
+    parents = np.array([parent_name(name) for name in molecule.residue_names])[atoms.residue]
+    pairs = [*residue_bonds(Atoms(atoms.name, parents, atoms.residue)).tolist(), *molecule.peptide_bonds.tolist()]
+    bonded = set(np.unique(pairs).tolist())
+    anchor: dict[int, int] = {}
+    for row, residue in enumerate(atoms.residue.tolist()):
+        if row in bonded:
+            anchor.setdefault(residue, row)
+    pairs += [(anchor[int(atoms.residue[row])], row) for row in range(len(atoms)) if row not in bonded]
+    last = np.array([chain.last for chain in molecule.chains])
+    chain_of = np.searchsorted(last, atoms.residue)
+    for k in range(1, len(molecule.chains)):
+        before, own = np.flatnonzero(chain_of < k), np.flatnonzero(chain_of == k)
+        distance, nearest = map(np.asarray, cKDTree(frame[before]).query(frame[own]))
+        closest = int(np.argmin(distance))
+        pairs.append((int(before[nearest[closest]]), int(own[closest])))
+    return tree(pairs)
+
+
+def _gaps(molecule: Molecule, positions: Positions) -> dict[int, str]:
+    return {k: gap for k, gap in enumerate(molecule.gaps(positions)) if gap}
+
+
+def _energies(found: Description | CannotPrepare, positions: Positions, protocol: str, *, minimise: bool) -> Energies:
+    values = np.full(len(positions), np.nan)
+    if isinstance(found, CannotPrepare):
+        return Energies(values, dict.fromkeys(range(len(positions)), str(found)))
+    reasons = _gaps(found.molecule, positions)
+    whole = np.array([k for k in range(len(positions)) if k not in reasons], np.int64)
+    part = prepare_energies(found.molecule, positions[whole], protocol, minimise)
+    values[whole] = part.values
+    return Energies(values, reasons | {int(whole[k]): reason for k, reason in part.reasons.items()})
+
+
+def _facts(found: Description | CannotPrepare) -> dict[str, Any]:
+    if isinstance(found, CannotPrepare):
+        return {"chains": None, "residues": None}
+    residues = sum(name not in CAPS for name in found.molecule.residue_names)
+    return {"chains": len(found.molecule.chains), "residues": residues}
+
+
+def _hydrogens(found: Description | CannotPrepare) -> str:
+    if isinstance(found, CannotPrepare):
+        return ""
+    if found.misfit:
+        return f"placed anew: {found.misfit}"
+    return "given" if found.molecule.hydrogen.any() else "placed"

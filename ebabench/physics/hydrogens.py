@@ -1,7 +1,7 @@
-"""Hydrogens (and a missing terminal OXT) from the heavy atoms around them, for all frames at once.
+"""Positions of hydrogens (and of a missing terminal OXT) from the heavy atoms around them, for all frames at once.
 
-`openmm.app.Modeller` decides, once a topology, which hydrogens there are; where they lie in each frame is plain local
-geometry: tetrahedral, planar or bent about the parent, staggered or trans where a torsion is free.
+The positions are local geometry: tetrahedral, planar or bent about the parent, staggered or trans where a torsion is
+free.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from ebabench.structures.arrays import FloatArray
 
 _LENGTH = {"CH": 0.109, "NH": 0.101, "OH": 0.096, "SH": 0.134, "CO": 0.125}  # nm
 _HALF_TETRAHEDRAL = np.arccos(-1 / 3) / 2
 # By the number of bonds of a parent that has one known neighbour: the angle there and the torsions of its atoms.
-_ROUND = {
+_AROUND = {
     2: (np.radians(109.5), np.radians([180.0])),
     3: (np.radians(120.0), np.radians([0.0, 180.0])),
     4: (np.radians(109.5), np.radians([60.0, 180.0, 300.0])),
 }
+_TETRAHEDRAL = 4
 # An atom on a parent with two or three known neighbours: away from them, tilted toward the normal of the first two.
-# For want of a third neighbour the first is repeated with weight 0.
+# Where there is no third neighbour the first is repeated with weight 0.
 _AWAY = np.dtype(
     [("atom", int), ("parent", int), ("neighbours", int, 3), ("third", float), ("tilt", float), ("length", float)]
 )
@@ -33,20 +34,25 @@ _ABOUT = np.dtype(
 )
 
 
-def _unit(vector: Array) -> Array:
+def _unit(vector: FloatArray) -> FloatArray:
     length = np.linalg.norm(vector, axis=-1, keepdims=True)
     return np.asarray(vector / np.maximum(length, 1e-9))
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A rule, with indices into the full table of atoms, for every atom to be placed."""
+    """Rules for the atoms to be placed, with indices into all atoms of a molecule.
+
+    Attributes:
+        away: rules of atoms whose parent has two or three known neighbours.
+        about: rules of atoms whose parent has one known neighbour.
+    """
 
     away: npt.NDArray[np.void]
     about: npt.NDArray[np.void]
 
-    def __call__(self, positions: Array) -> None:
-        """Fills in positions [S, N, 3] (nm) at the atoms to be placed, in place."""
+    def __call__(self, positions: FloatArray) -> None:
+        """Place the atoms in ``positions`` [S, N, 3], nanometre, in place."""
         rule = self.away
         parent = positions[:, rule["parent"]]
         arms = _unit(parent[:, :, None] - positions[:, rule["neighbours"]])
@@ -66,9 +72,15 @@ class Placement:
 
 
 def plan_placement(elements: Sequence[str], bonds: Sequence[tuple[int, int]], known: Sequence[bool]) -> Placement:
-    """Rules for every atom that is not ``known``; each must be bonded to exactly one known atom.
+    """Return rules for every atom that is not ``known``.
 
-    Raises ValueError for a parent whose surroundings no rule covers.
+    Args:
+        elements: [A] element symbols.
+        bonds: pairs of indices of bonded atoms. An atom to be placed has one bond, to a known atom.
+        known: [A], True for atoms whose positions are given.
+
+    Raises:
+        ValueError: no rule covers the surroundings of a parent.
     """
     around: list[list[int]] = [[] for _ in elements]
     for i, j in bonds:
@@ -86,7 +98,9 @@ def plan_placement(elements: Sequence[str], bonds: Sequence[tuple[int, int]], kn
             raise ValueError(f"no rule places {len(added)} atoms on a {elements[parent]} with {len(heavy)} neighbours")
         for k, (atom, length) in enumerate(zip(added, lengths, strict=True)):
             if len(heavy) == 1:
-                angle, torsions = _ROUND[sum(shape)]
+                # An amine (neutral lysine) is a pyramid, an amide is flat.
+                amine = elements[parent] == "N" and shape == (1, 2) and len(around[heavy[0]]) == _TETRAHEDRAL
+                angle, torsions = _AROUND[_TETRAHEDRAL if amine else sum(shape)]
                 about.append((atom, parent, (heavy[0], further[0]), angle, torsions[k], length))
             else:
                 tilt = _HALF_TETRAHEDRAL * (1 - 2 * k) * (len(added) - 1)

@@ -1,42 +1,49 @@
-"""From a table of atoms to what a force field needs: all atoms, their bonds, and their places in every frame."""
+"""A molecule with all atoms, bonds and force field parameters, ready for every one of its frames."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import openmm
 from openmm import app, unit
 
+from ebabench.physics.forcefields import forcefield
 from ebabench.physics.hydrogens import Placement, plan_placement
+from ebabench.physics.molecules import C_CAPS, N_CAPS, Molecule, parent_name, standard_residue_name
 from ebabench.physics.protocols import Protocol
-from ebabench.structures import THREE_TO_ONE, Atoms
-from ebabench.structures.arrays import Positions
+from ebabench.physics.protonation import expected_hydrogens
+from ebabench.structures import Atoms
+from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.nomenclature import is_hydrogen
 
-Array = npt.NDArray[np.float64]
 Pairs = tuple[tuple[int, int], ...]
 
-DISULFIDE = 3.0  # angstrom, as openmm.app has it
+DISULFIDE = 3.0  # angstrom, as in openmm.app
 
 
 class CannotPrepare(Exception):  # noqa: N818 - it is a finding about the structure, handed on as a reason
-    """Why a structure has no energy."""
+    """A structure has no energy; the message is the reason."""
 
 
 class Incomplete(CannotPrepare):
-    """The force field knows no residue with these heavy atoms: some may be missing."""
+    """The force field has no template for a residue without hydrogens: heavy atoms may be missing."""
 
 
 @dataclass(frozen=True)
 class Template:
-    """A molecule with all its atoms. ``given`` [N]: where the input's atoms stand in the full table."""
+    """A parametrised molecule with all its atoms.
+
+    Attributes:
+        topology: all A atoms and their bonds.
+        system: the force field's parameters, without constraints.
+        given: [N], index of each atom of the input among all atoms.
+        placement: rules for the atoms that the input lacks.
+    """
 
     topology: app.Topology
     system: openmm.System
-    given: npt.NDArray[np.int64]
+    given: IndexArray
     placement: Placement
 
     @property
@@ -44,8 +51,15 @@ class Template:
         """Indices of all atoms but hydrogens."""
         return [atom.index for atom in self.topology.atoms() if atom.element.symbol != "H"]
 
-    def complete(self, positions: Positions) -> Array:
-        """All atoms [S, A, 3] in nm from the input's [S, N, 3] in angstrom."""
+    def complete(self, positions: Positions) -> FloatArray:
+        """Return the positions of all atoms.
+
+        Args:
+            positions: [S, N, 3] in angstrom, the atoms of the input.
+
+        Returns:
+            [S, A, 3] in nanometre.
+        """
         full = np.zeros((len(positions), self.topology.getNumAtoms(), 3))
         full[:, self.given] = positions / 10.0
         self.placement(full)
@@ -53,8 +67,22 @@ class Template:
 
 
 def disulfides(atoms: Atoms, positions: Positions) -> list[Pairs]:
-    """For each frame, the pairs of SG atoms (indices) that are bonded: the nearest first, each atom once."""
+    """Return the disulfide bonds of each frame.
+
+    Two sulphurs within 3 angstrom are bonded, the nearest first, each at most once. A cysteine with a hydrogen at its
+    sulphur and a deprotonated one (CYM) have no such bond.
+
+    Args:
+        atoms: [N] atoms.
+        positions: [S, N, 3] in angstrom.
+
+    Returns:
+        For each frame the pairs of indices of bonded SG atoms, sorted.
+    """
     sulphur = atoms.select("SG")
+    thiols = is_hydrogen(atoms.name) & np.char.startswith(np.char.lstrip(atoms.name, "0123456789"), "HG")
+    alone = atoms.residue[thiols | (atoms.residue_name == "CYM")]
+    sulphur = sulphur[~np.isin(atoms.residue[sulphur], alone)]
     if len(sulphur) < 2:
         return [()] * len(positions)
     first, second = np.triu_indices(len(sulphur), 1)
@@ -71,68 +99,133 @@ def disulfides(atoms: Atoms, positions: Positions) -> list[Pairs]:
     return found
 
 
-def _topology(atoms: Atoms, bonded: Pairs) -> app.Topology:
-    strange = sorted(set(atoms.residue_name.tolist()) - set(THREE_TO_ONE))
-    if strange:
-        raise CannotPrepare(f"no force field parameters for residue {', '.join(strange)}")
+def build_template(molecule: Molecule | Atoms, protocol: Protocol, bonded: Pairs = ()) -> Template:
+    """Return the parametrised molecule.
+
+    A missing OXT of a free C-terminus is added, and hydrogens are added to a molecule that has none.
+
+    Args:
+        molecule: the molecule; Atoms are one chain.
+        protocol: names the force field.
+        bonded: pairs of indices of SG atoms that form disulfides.
+
+    Raises:
+        Incomplete: a molecule without hydrogens does not fit the force field; heavy atoms may be missing.
+        CannotPrepare: the force field lacks parameters, or the hydrogens of the molecule do not fit it.
+    """
+    molecule = Molecule.of(molecule)
+    unknown = sorted({name for name in molecule.residue_names if standard_residue_name(name) is None})
+    if unknown:
+        raise CannotPrepare(f"no force field parameters for residue {', '.join(unknown)}")
+    paired = {int(molecule.atoms.residue[atom]) for pair in bonded for atom in pair}
+    for residue, name in enumerate(molecule.residue_names):
+        if name == "CYX" and residue not in paired:
+            raise CannotPrepare(f"{molecule.label(residue)} has no other SG within {DISULFIDE:g} angstrom")
+    topology = _topology(molecule, bonded)
+    bare = not molecule.hydrogen.any()
+    if bare:
+        topology = _with_hydrogens(topology, molecule, paired)
+    system = _parametrised(topology, molecule, protocol, bare=bare)
+    index = {(atom.residue.index, atom.name): atom.index for atom in topology.atoms()}
+    given = np.array([index[int(r), str(n)] for r, n in zip(molecule.atoms.residue, molecule.atoms.name, strict=True)])
+    known = np.zeros(topology.getNumAtoms(), dtype=bool)
+    known[given] = True
+    elements = [atom.element.symbol for atom in topology.atoms()]
+    bonds = [(bond.atom1.index, bond.atom2.index) for bond in topology.bonds()]
+    try:
+        placement = plan_placement(elements, bonds, known.tolist())
+    except ValueError as error:
+        raise CannotPrepare(str(error)) from error
+    return Template(topology, system, given, placement)
+
+
+def _topology(molecule: Molecule, bonded: Pairs) -> app.Topology:
+    """The atoms of the molecule, an OXT at every free C-terminus, and their bonds."""
+    atoms = molecule.atoms
     topology = app.Topology()
-    chain = topology.addChain()
     known = []
-    hydrogen = is_hydrogen(atoms.name)
-    for number in range(int(atoms.residue[-1]) + 1):
-        rows = np.flatnonzero(atoms.residue == number)
-        residue = topology.addResidue(str(atoms.residue_name[rows[0]]), chain)
-        for row in rows:
-            name = str(atoms.name[row])
-            element = app.Element.getBySymbol("H" if hydrogen[row] else name[0])
-            known.append(topology.addAtom(name, element, residue))
-    if "OXT" not in {atom.name for atom in residue.atoms()}:
-        topology.addAtom("OXT", app.element.oxygen, residue)
+    starts = np.flatnonzero(np.diff(atoms.residue, prepend=-1, append=atoms.residue[-1] + 1))
+    residues = []
+    for part in molecule.chains:
+        chain = topology.addChain()
+        for number in range(part.first, part.last + 1):
+            residue = topology.addResidue(parent_name(molecule.residue_names[number]), chain)
+            residues.append(residue)
+            for row in range(starts[number], starts[number + 1]):
+                name = str(atoms.name[row])
+                element = app.Element.getBySymbol("H" if molecule.hydrogen[row] else name[0])
+                known.append(topology.addAtom(name, element, residue))
+        if molecule.is_charged_end(part.last) and "OXT" not in {atom.name for atom in residue.atoms()}:
+            topology.addAtom("OXT", app.element.oxygen, residue)
     topology.createStandardBonds()
+    for part in molecule.chains:
+        if part.cyclic:
+            ends = (("C", residues[part.last]), ("N", residues[part.first]))
+            last, first = ([atom for atom in residue.atoms() if atom.name == name] for name, residue in ends)
+            if last and first:
+                topology.addBond(last[0], first[0])
     for i, j in bonded:
         topology.addBond(known[i], known[j])
     return topology
 
 
-def _with_hydrogens(topology: app.Topology) -> app.Topology:
-    # Histidine's tautomer must not depend on a frame, or the frames of one target would have different energies.
-    variants = ["HID" if residue.name == "HIS" else None for residue in topology.residues()]
-    # Only the topology is wanted of Modeller, so that the places may be anything but equal.
-    anywhere = np.random.default_rng(0).random((topology.getNumAtoms(), 3)) * 10.0
-    modeller = app.Modeller(topology, anywhere * unit.nanometer)
-    modeller.addHydrogens(variants=variants, platform=openmm.Platform.getPlatformByName("Reference"))
-    return modeller.topology
+def _with_hydrogens(topology: app.Topology, molecule: Molecule, paired: set[int]) -> app.Topology:
+    """The same topology with the hydrogens of every residue, each after its parent."""
+    full = app.Topology()
+    same, bonds = {}, []
+    for chain in topology.chains():
+        new_chain = full.addChain(chain.id)
+        for residue in chain.residues():
+            new_residue = full.addResidue(residue.name, new_chain, residue.id)
+            expected = expected_hydrogens(molecule, residue.index, disulfide=residue.index in paired)
+            for atom in residue.atoms():
+                same[atom] = full.addAtom(atom.name, atom.element, new_residue)
+                bonds += [
+                    (same[atom], full.addAtom(hydrogen.name, app.element.hydrogen, new_residue))
+                    for hydrogen in expected
+                    if hydrogen.parent == atom.name
+                ]
+    for i, j in [*bonds, *((same[bond[0]], same[bond[1]]) for bond in topology.bonds())]:
+        full.addBond(i, j)
+    return full
 
 
-@lru_cache(maxsize=8)
-def _forcefield(files: tuple[str, ...]) -> app.ForceField:
-    return app.ForceField(*files)
-
-
-def build_template(atoms: Atoms, protocol: Protocol, bonded: Pairs = ()) -> Template:
-    """Adds OXT where it is missing, and hydrogens to a table that has none, and parametrises the molecule.
-
-    ``bonded`` are disulfides. Raises Incomplete or CannotPrepare where an atom is missing or unknown.
-    """
-    full = _topology(atoms, bonded)
-    bare = not is_hydrogen(atoms.name).any()
-    if bare:
-        full = _with_hydrogens(full)
+def _parametrised(topology: app.Topology, molecule: Molecule, protocol: Protocol, *, bare: bool) -> openmm.System:
+    """The force field's System. Raises Incomplete or CannotPrepare where it has no template."""
+    settings = {"nonbondedMethod": app.NoCutoff, "constraints": None, "removeCMMotion": False}
+    if protocol.cutoff_nm is not None:
+        settings |= {"nonbondedMethod": app.CutoffNonPeriodic, "nonbondedCutoff": protocol.cutoff_nm * unit.nanometer}
+    parameters = forcefield(protocol.forcefield)
     try:
-        system = _forcefield(protocol.forcefield).createSystem(
-            full, nonbondedMethod=app.NoCutoff, constraints=None, removeCMMotion=False
-        )
+        if protocol.caps_are_patches:
+            topology = _with_caps_in_their_neighbours(topology, molecule)
+        return parameters.createSystem(topology, **settings)
     except ValueError as error:
         reason = str(error).split("For more information")[0].strip()
         raise (Incomplete if bare else CannotPrepare)(reason) from error
-    place = {(atom.residue.index, atom.name): atom.index for atom in full.atoms()}
-    given = np.array([place[int(r), str(n)] for r, n in zip(atoms.residue, atoms.name, strict=True)])
-    known = np.zeros(full.getNumAtoms(), dtype=bool)
-    known[given] = True
-    elements = [atom.element.symbol for atom in full.atoms()]
-    bonds = [(bond.atom1.index, bond.atom2.index) for bond in full.bonds()]
-    try:
-        placement = plan_placement(elements, bonds, known.tolist())
-    except ValueError as error:
-        raise CannotPrepare(str(error)) from error
-    return Template(full, system, given, placement)
+
+
+def _with_caps_in_their_neighbours(topology: app.Topology, molecule: Molecule) -> app.Topology:
+    """The same atoms and bonds in the same order, with every cap a part of the residue beside it."""
+    merged = app.Topology()
+    same = {}
+    for chain in topology.chains():
+        new_chain = merged.addChain(chain.id)
+        residues = list(chain.residues())
+        names = [molecule.residue_names[residue.index] for residue in residues]
+        new_residue = None
+        for k, residue in enumerate(residues):
+            joined = names[k] in C_CAPS or (k > 0 and names[k - 1] in N_CAPS)
+            if new_residue is None or not joined:
+                own = residues[k + 1] if names[k] in N_CAPS and k + 1 < len(residues) else residue
+                new_residue = merged.addResidue(own.name, new_chain, residue.id)
+            for atom in residue.atoms():
+                name = (
+                    f"{atom.name}{residue.name}"
+                    if molecule.residue_names[residue.index] in N_CAPS | C_CAPS
+                    else atom.name
+                )
+                same[atom] = merged.addAtom(name, atom.element, new_residue)
+    for bond in topology.bonds():
+        merged.addBond(same[bond[0]], same[bond[1]])
+    return merged

@@ -1,22 +1,24 @@
-"""Energies already computed, by content: one file for a molecule under a protocol, frame hashes against energies.
+"""Energies already computed: one file per molecule and protocol, with the energy of every known frame.
 
-A store is looked up in the package (energies of the embedded suites, shipped) and in the user's cache. Files are
-replaced whole, so that a reader never sees half of one, and writers wait for each other.
+Energies are looked up in the package (those of the embedded suites) and in the user's cache. Files are replaced whole,
+so that a reader never sees half of one; writers wait for each other. A file ends with the SHA-256 of what precedes it:
+a file that was damaged or edited counts as empty.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
+import io
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.structures.arrays import Positions
-from ebabench.system.cache import cache_dir
-from ebabench.system.files import exclusive
+from ebabench.structures.arrays import FloatArray, Positions
+from ebabench.system.cache import cache_dir, sealed, unsealed
+from ebabench.system.files import exclusive, replace_file
 
 _PORTION = 15_000
 
@@ -27,20 +29,32 @@ def _row(width: int | None) -> np.dtype[np.void]:
 
 
 def frame_keys(positions: Positions) -> npt.NDArray[np.uint64]:
-    """The first eight bytes of the SHA-256 of every frame's float32 coordinates [S]."""
+    """Return the first eight bytes of the SHA-256 of every frame's float32 coordinates.
+
+    Args:
+        positions: [S, N, 3] in angstrom.
+
+    Returns:
+        [S].
+    """
     frames = np.ascontiguousarray(positions, dtype="<f4")
     digests = b"".join(hashlib.sha256(frame.tobytes()).digest()[:8] for frame in frames)
     return np.frombuffer(digests, dtype="<u8")
 
 
 def portions(missing: npt.NDArray[np.int64], atoms: int) -> list[npt.NDArray[np.int64]]:
-    """The frames to compute between two writes, so that an interrupted run has kept most of its work."""
+    """Return the frames to compute between two writes, so that most of an interrupted run's work is stored.
+
+    Args:
+        missing: [M], indices of the frames to compute.
+        atoms: number of atoms per frame.
+    """
     size = max(1, _PORTION // atoms)
     return [missing[k : k + size] for k in range(0, len(missing), size)]
 
 
 def shipped_folder() -> Path:
-    """Where the package holds the energies of its own data."""
+    """Return the folder of the package that holds the energies of its own data."""
     return Path(str(resources.files("ebabench.datasets"))) / "peptides" / "energies"
 
 
@@ -50,20 +64,19 @@ def _name(protocol_key: str, molecule: str) -> str:
 
 def _read(path: Path, width: int | None) -> npt.NDArray[np.void]:
     try:
-        rows = np.load(path, allow_pickle=False)
+        rows = np.load(io.BytesIO(unsealed(path.read_bytes())), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return np.empty(0, _row(width))
     return rows if rows.dtype == _row(width) and rows.ndim == 1 else np.empty(0, _row(width))
 
 
 def _write(path: Path, rows: npt.NDArray[np.void]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with temporary.open("wb") as stream:
-        np.save(stream, rows)
-    temporary.replace(path)
+    stream = io.BytesIO()
+    np.save(stream, rows)
+    replace_file(path, sealed(stream.getvalue()))
 
 
-def _merged(keys: npt.NDArray[np.uint64], energies: npt.NDArray[np.float64]) -> npt.NDArray[np.void]:
+def _merged(keys: npt.NDArray[np.uint64], energies: FloatArray) -> npt.NDArray[np.void]:
     known = np.isfinite(energies).reshape(len(keys), -1).all(1)
     unique, first = np.unique(keys[known], return_index=True)
     rows = np.empty(len(unique), _row(None if energies.ndim == 1 else energies.shape[1]))
@@ -71,12 +84,17 @@ def _merged(keys: npt.NDArray[np.uint64], energies: npt.NDArray[np.float64]) -> 
     return rows
 
 
-def recall(
-    protocol_key: str, molecule: str, keys: npt.NDArray[np.uint64], residues: int | None = None
-) -> npt.NDArray[np.float64]:
-    """Known energies of frames [S], kJ/mol, or of their residues [S, residues]; NaN where a frame is not known.
+def recall(protocol_key: str, molecule: str, keys: npt.NDArray[np.uint64], residues: int | None = None) -> FloatArray:
+    """Return the known energies of frames.
 
-    ``molecule``: digest of the atom table. Residues' energies have a protocol key of their own.
+    Args:
+        protocol_key: `Protocol.key`; energies of residues have a key of their own.
+        molecule: `Molecule.digest`.
+        keys: [S], `frame_keys`.
+        residues: the number of residues, for the energies of residues; None for those of frames.
+
+    Returns:
+        [S] or [S, residues] in kJ/mol; NaN where a frame is not known.
     """
     energies = np.full((len(keys),) if residues is None else (len(keys), residues), np.nan)
     for folder in (shipped_folder(), cache_dir() / "energies"):
@@ -92,14 +110,31 @@ def remember(
     protocol_key: str,
     molecule: str,
     keys: npt.NDArray[np.uint64],
-    energies: npt.NDArray[np.float64],
+    energies: FloatArray,
     folder: Path | None = None,
 ) -> None:
-    """Adds finite energies [S] or [S, residues] to the store in ``folder`` (the user's cache by default).
+    """Store the finite energies.
 
-    Raises OSError where the folder cannot be written.
+    Args:
+        protocol_key: as of `recall`.
+        molecule: as of `recall`.
+        keys: [S], `frame_keys`.
+        energies: [S] or [S, residues] in kJ/mol.
+        folder: the store; the user's cache by default. A cache that cannot be written costs time in later runs, but
+            does not fail this one.
+
+    Raises:
+        OSError: ``folder`` cannot be written.
     """
-    path = (folder or cache_dir() / "energies") / _name(protocol_key, molecule)
+    name = _name(protocol_key, molecule)
+    if folder is not None:
+        _add(folder / name, keys, energies)
+        return
+    with suppress(OSError):
+        _add(cache_dir() / "energies" / name, keys, energies)
+
+
+def _add(path: Path, keys: npt.NDArray[np.uint64], energies: FloatArray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(path.parent):
         before = _read(path, None if energies.ndim == 1 else energies.shape[1])

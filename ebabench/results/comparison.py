@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +23,7 @@ from ebabench.results.aggregation import (
     sources,
 )
 from ebabench.results.claims import Correction, adjusted, detectable_difference, targets_needed
-from ebabench.results.identity import changed_references
-from ebabench.results.runs import Run
+from ebabench.results.runs import Run, changed_references
 from ebabench.scoring.records import Record
 from ebabench.scoring.spec import MetricSpec
 from ebabench.structures.arrays import FloatArray
@@ -57,8 +57,7 @@ class Difference:
         leader: The model with the better figure, if the interval leaves out 0; else empty.
         margin: The distance of the noise floor from a perfect value; differences below it are called equivalent.
         equivalent: Whether the 90 % interval lies within the margin (two one-sided tests at 5 %).
-        detectable: The difference that so many targets tell with a power of 80 %; NaN for pooled metrics.
-        targets_needed: How many targets tell the observed difference with a power of 80 %; NaN for pooled metrics.
+        own: The differences of the targets; empty for pooled metrics, correlations and percentages.
     """
 
     spec: MetricSpec
@@ -73,8 +72,17 @@ class Difference:
     leader: str
     margin: float = np.nan
     equivalent: bool = False
-    detectable: float = np.nan
-    targets_needed: float = np.nan
+    own: tuple[float, ...] = ()
+
+    @cached_property
+    def detectable(self) -> float:
+        """The difference that so many targets tell with a power of 80 %; NaN for pooled metrics."""
+        return detectable_difference(np.array(self.own), SIGNIFICANCE) if self.own else np.nan
+
+    @cached_property
+    def targets_needed(self) -> float:
+        """How many targets tell the observed difference with a power of 80 %; NaN for pooled metrics."""
+        return targets_needed(np.array(self.own), SIGNIFICANCE) if self.own else np.nan
 
     @property
     def winner(self) -> str:
@@ -201,12 +209,12 @@ def _difference(
     once = np.ones((1, n), dtype=np.int64)
     value_a, value_b = (float(aggregate(spec.aggregate, side, once)[0]) for side in sides)
     counts = resample(n, seed=seed)
-    detectable = needed = np.nan
+    per_target: FloatArray = np.array([])
     if spec.aggregate in ("median", "mean") and all(len(target[0]) == 1 for target in sides[0]):
         own = _own_differences(sides, md)
         found, spread = (aggregate(spec.aggregate, [((x,),) for x in own], c) for c in (once, counts))
         p = _signed_rank_p(own, seed)
-        detectable, needed = detectable_difference(own, SIGNIFICANCE), targets_needed(own, SIGNIFICANCE)
+        per_target = own
     else:
         contrast = _contrast(spec, sides, md)
         found, spread = (contrast(_side(c, 0), _side(c, 1)) for c in (once, counts))
@@ -229,8 +237,7 @@ def _difference(
         leader,
         margin,
         bool(-margin <= inner[0] and inner[1] <= margin),
-        detectable,
-        needed,
+        tuple(per_target.tolist()),
     )
 
 

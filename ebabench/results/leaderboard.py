@@ -25,9 +25,8 @@ from typing import TYPE_CHECKING
 from ebabench.errors import InputError, RunError
 from ebabench.results.aggregation import Row, columns, reasons, sources
 from ebabench.results.flags import marks
-from ebabench.results.identity import changed_references
 from ebabench.results.published import quotes
-from ebabench.results.runs import Run
+from ebabench.results.runs import Run, changed_references
 from ebabench.results.tables import table
 from ebabench.scoring.records import Record
 from ebabench.scoring.spec import MetricSpec
@@ -103,6 +102,27 @@ def rebuild(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec], fold
     return board
 
 
+def board_of(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec], table: Path | None = None) -> Board:
+    """Return the board of runs, beside the rows of a published table, without writing anything.
+
+    Args:
+        suite: The suite.
+        runs: Finished runs of that suite.
+        specs: The metrics of today.
+        table: A leaderboard's CSV, if there is one.
+
+    Raises:
+        InputError: A run may not stand there, rows were scored against different references, or the CSV is not a
+            leaderboard.
+    """
+    for run in runs:
+        if why := refusal(run, suite):
+            raise InputError(f"{run.folder}: {why}", code="board.refused", run=run.folder)
+    board = _merged(_read(table) if table is not None else {}, suite, runs, specs)
+    _check_references(table or Path(suite.id), board.lines)
+    return board
+
+
 def _merged(
     lines: dict[tuple[str, bool], Line], suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec]
 ) -> Board:
@@ -114,6 +134,11 @@ def _merged(
         line["stale"] = _stale(line, specs)
     ordered = sorted(lines.values(), key=lambda line: (line["model"] != FLOOR, line["model"], line["status"]))
     return Board(suite.id, tuple(spec for spec in specs if spec.aggregate), tuple(ordered), _quoted(suite))
+
+
+def board_of(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec]) -> Board:
+    """Return the leaderboard of these runs alone, which is not written."""
+    return _merged({}, suite, runs, specs)
 
 
 def _check_references(path: Path, lines: Iterable[Line]) -> None:

@@ -1,7 +1,7 @@
 """What is kept of the MD-vs-MD floor: it depends on the reference, not on the model, so it is computed once.
 
 A floor is stored under a digest of all that it depends on: first in the package (the embedded suite's), then in the
-user's cache.
+user's cache. Its file carries a digest of itself: a floor that was edited or damaged is computed anew.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import hashlib
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ebabench.physics.protocols import get_protocol
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.records import MetricValues, figures_from, figures_to
-from ebabench.system.cache import cache_dir
-from ebabench.system.files import replace_file
+from ebabench.system.cache import cache_dir, keep
 
 _PACKAGED = Path(__file__).parents[1] / "datasets" / "peptides" / "floor"
 
@@ -32,16 +32,21 @@ def floor_key(reference: str, atoms: str, n_samples: int, metric: Metric, protoc
 
 
 def load_floor(key: str) -> tuple[MetricValues, ...] | None:
-    """The floor stored under ``key``, one MetricValues a replica; None if there is none, or none that can be read."""
+    """The floor stored under ``key``, one MetricValues a replica; None if there is none, or none that is whole."""
     for path in (_PACKAGED / f"{key}.json", cache_dir() / "floor" / f"{key}.json"):
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            return tuple(figures_from(item) for item in json.loads(path.read_text(encoding="utf-8")))
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if kept["sha256"] == _digest(kept["floor"]):
+                return tuple(figures_from(item) for item in kept["floor"])
     return None
 
 
 def store_floor(key: str, floor: tuple[MetricValues, ...]) -> None:
-    """Keep a floor in the user's cache. A cache that cannot be written costs time, not the run: it is left alone."""
-    path = cache_dir() / "floor" / f"{key}.json"
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, json.dumps([figures_to(figures) for figures in floor], sort_keys=True))
+    """Keep a floor in the user's cache."""
+    plain = [figures_to(figures) for figures in floor]
+    text = json.dumps({"floor": plain, "sha256": _digest(plain)}, sort_keys=True)
+    keep(cache_dir() / "floor" / f"{key}.json", text)
+
+
+def _digest(floor: list[dict[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps(floor, sort_keys=True).encode()).hexdigest()

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from ebabench.scoring.spec import Approximation, NotAvailable, Value
+from ebabench.system.schema import first_fault, parse_json
+
+
+def _number(value: Any) -> Any:
+    return math.nan if value is None else value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+"""A number; NaN is null in JSON."""
+_STRICT = ConfigDict(extra="forbid")
+_DIGEST = "sha256"
 
 
 @dataclass(frozen=True)
@@ -24,10 +37,11 @@ class MetricValues:
         standard_errors: Standard error of the values that are estimated from sub-samples.
     """
 
-    values: Mapping[str, float] = field(default_factory=dict)
-    profiles: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    values: Mapping[str, Number] = field(default_factory=dict)
+    profiles: Mapping[str, tuple[Number, ...]] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
-    standard_errors: Mapping[str, float] = field(default_factory=dict)
+    standard_errors: Mapping[str, Number] = field(default_factory=dict)
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     @staticmethod
     def of(computed: Mapping[str, Value]) -> MetricValues:
@@ -85,7 +99,8 @@ class Record:
         error: Why the target failed; it then has no values.
         effective_samples: Kish's effective number of samples; NaN in records of earlier versions.
         duplicates: How many conformations are copies of another one.
-        reference: Digest of the reference (``reference_cache.reference_digest``); empty in records of earlier versions.
+        inputs: SHA-256 of what was scored: ``ensemble`` (``Ensemble.digest``) and ``reference``
+            (``reference_digest``). Empty in records of earlier versions, which cannot be traced.
     """
 
     target: str
@@ -93,15 +108,20 @@ class Record:
     tier: str
     n_samples: int
     n_reference_frames: int
-    coverage: float
+    coverage: Number
     metric_versions: Mapping[str, int]
     figures: MetricValues = field(default_factory=MetricValues)
     floor: tuple[MetricValues, ...] = ()
     random_weights: bool = False
     error: str | None = None
-    effective_samples: float = math.nan
+    effective_samples: Number = math.nan
     duplicates: int = 0
-    reference: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all that the record says, its inputs among it, in hex."""
+        return _sealed(self._plain())
 
     def has(self, versions: Mapping[str, int]) -> bool:
         """Whether the target was scored with these metrics, in these versions."""
@@ -118,28 +138,38 @@ class Record:
         )
 
     def to_json(self) -> str:
-        """Return JSON text with sorted keys, the shortest exact form of every number, and null for NaN."""
+        """Return JSON text with sorted keys, exact short numbers, null for NaN, and ``digest()``."""
+        plain = self._plain()
+        return json.dumps(plain | {_DIGEST: _sealed(plain)}, sort_keys=True, allow_nan=False) + "\n"
+
+    def _plain(self) -> dict[str, Any]:
         plain = asdict(self)
         plain["figures"] = figures_to(self.figures)
         plain["floor"] = [figures_to(replica) for replica in self.floor]
-        return json.dumps(_null(plain), sort_keys=True, allow_nan=False) + "\n"
+        return {name: _null(value) for name, value in plain.items()}
 
     @staticmethod
     def from_json(text: str) -> Record:
         """Return the record that was written, by this or an earlier version.
 
         Raises:
-            ValueError: The text is not a record. The message is that of json, or names a field.
+            ValueError: It is no record, or it was changed since it was written.
         """
-        data = json.loads(text)
+        data = parse_json(text)
+        if not isinstance(data, dict):
+            raise ValueError("not a record")
+        digest = data.pop(_DIGEST, None)
+        if digest is None and data.get("inputs"):
+            raise ValueError(f"it has no {_DIGEST}")
+        if digest is not None and digest != _sealed(data):
+            raise ValueError(f"its {_DIGEST} is another: it was changed since it was written")
         try:
-            figures = figures_from(data.pop("figures"))
-            floor = tuple(figures_from(item) for item in data.pop("floor"))
-            numbers = {"coverage": data["coverage"], "effective_samples": data.get("effective_samples")}
-            known = {**data, **{name: _number(value) for name, value in numbers.items()}}
-            return Record(**known, figures=figures, floor=floor)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"not a record: {error}") from error
+            return _RECORD.validate_python(data)
+        except ValidationError as error:
+            raise ValueError(f"not a record: {first_fault(error)}") from error
+
+
+_RECORD = TypeAdapter(Record)
 
 
 def figures_to(figures: MetricValues) -> dict[str, Any]:
@@ -152,17 +182,15 @@ def figures_to(figures: MetricValues) -> dict[str, Any]:
 
 
 def figures_from(data: Mapping[str, Any]) -> MetricValues:
-    """Return the values from plain data."""
-    return MetricValues(
-        {key: _number(value) for key, value in data["values"].items()},
-        {key: tuple(_number(value) for value in profile) for key, profile in data["profiles"].items()},
-        dict(data["reasons"]),
-        {key: _number(value) for key, value in data.get("standard_errors", {}).items()},
-    )
+    """Figures from plain data. Raises ValueError for what is none."""
+    return _FIGURES.validate_python(data)
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+_FIGURES = TypeAdapter(MetricValues)
+
+
+def _sealed(plain: Any) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _null(data: Any) -> Any:

@@ -1,23 +1,15 @@
-"""What is computed once from a reference and kept on disk: it depends on the reference, not on any model."""
+"""What a reference is, as a digest that all that is kept of it depends on."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import zipfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from pathlib import Path
-from threading import get_ident
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ebabench.structures import Reference, StoredFrames
-from ebabench.system.cache import cache_dir
+from ebabench.system.cache import Arrays, cached_arrays
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+__all__ = ["Arrays", "cached_arrays", "reference_digest"]
 
 
 def reference_digest(reference: Reference) -> str:
@@ -39,25 +31,3 @@ def reference_digest(reference: Reference) -> str:
 
 def _kept_digest(frames: StoredFrames) -> str:
     return str(cached_arrays(f"digest|{frames.stamp()}", lambda: {"digest": np.array(frames.digest())})["digest"])
-
-
-def cached_arrays(key: str, compute: Callable[[], Arrays]) -> Arrays:
-    """The arrays kept under ``key``, or computed now and kept.
-
-    ``key`` must say all that they depend on. What was damaged is computed anew; a cache that cannot be written costs
-    time, not the run.
-    """
-    path = cache_dir() / "observables" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    with suppress(OSError, ValueError, EOFError, zipfile.BadZipFile), np.load(path, allow_pickle=False) as kept:
-        return dict(kept)
-    arrays = compute()
-    temporary = Path(f"{path}.{os.getpid()}.{get_ident()}.tmp")  # two threads may keep the same
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return arrays

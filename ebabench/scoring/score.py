@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial, reduce
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from ebabench.scoring.reference_cache import reference_digest
 from ebabench.structures import Atoms, Ensemble, Reference
 from ebabench.structures.arrays import IndexArray
 from ebabench.system.process_pool import cores, workers
+from ebabench.system.registry import cause
 
 _Result = TypeVar("_Result")
 
@@ -133,8 +134,7 @@ def score_target(
         RunError: A metric breaks its contract.
     """
     pair = make_pair(ensemble, reference, protocol=protocol, energy_protocol=energy_protocol)
-    record = score_pair(pair, ensemble, reference, metrics, with_floor=with_floor, threads=threads, uncached=uncached)
-    return replace(record, reference=reference_digest(reference))
+    return score_pair(pair, ensemble, reference, metrics, with_floor=with_floor, threads=threads, uncached=uncached)
 
 
 def score_pair(
@@ -192,6 +192,7 @@ def score_pair(
         random_weights=ensemble.random_weights,
         effective_samples=ensemble.effective_samples,
         duplicates=pair.duplicates,
+        inputs={"ensemble": ensemble.digest(), "reference": reference_digest(reference)},
     )
 
 
@@ -242,6 +243,8 @@ def measure(metrics: Sequence[Metric], pair: Pair) -> list[MetricValues]:
         given = {*figures.values, *figures.profiles, *figures.reasons}
         if lacking := [spec.key for spec in metric.specs if not spec.of and spec.key not in given]:
             raise RunError(f"the metrics {metric.name!r} gave no {', '.join(lacking)}")
+        if more := sorted(given - {spec.key for spec in metric.specs}):
+            raise RunError(f"the metrics {metric.name!r} gave {', '.join(more)}, which their specs do not name")
         found.append(figures)
     return found
 
@@ -297,5 +300,5 @@ def _score_job(
         )
     except (InputError, RunError) as error:
         return job.failed(str(error))
-    except Exception as error:  # one target's failure, whatever it is, must not end the others
-        return job.failed(f"{type(error).__name__}: {error}")
+    except (Exception, SystemExit) as error:  # one target's failure, whatever it is, must not end the others
+        return job.failed(cause(error))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ebabench.errors import InputError, unknown
-from ebabench.scoring.metric import METRICS, Metric
+from ebabench.scoring.metric import Metric, load_metrics
 from ebabench.scoring.spec import MetricSpec
 
 
@@ -19,11 +19,13 @@ class Selection:
         keys: The keys that were asked for.
         own: Names of families that are objects of the caller and not registered. Nothing of them is cached, since an
             object may change without a new name.
+        faults: Why plug-ins are left out, one sentence each.
     """
 
     metrics: tuple[Metric, ...]
     keys: frozenset[str]
     own: frozenset[str] = frozenset()
+    faults: tuple[str, ...] = ()
 
     @property
     def computed(self) -> list[MetricSpec]:
@@ -43,8 +45,8 @@ class Selection:
 
 
 def registered() -> list[Metric]:
-    """Return all registered families of metrics. Raises InputError if one cannot be loaded."""
-    return [METRICS.load(name) for name in METRICS]
+    """Return all registered families of metrics, less plug-ins that cannot be used (``load_metrics``)."""
+    return list(load_metrics().things.values())
 
 
 def select_metrics(asked: Iterable[str | Metric] | None = None, *, energy: bool = True) -> Selection:
@@ -58,7 +60,8 @@ def select_metrics(asked: Iterable[str | Metric] | None = None, *, energy: bool 
         InputError: There is no metric of a name (``unknown.metric``), or an object has the key or the name of another
             metric (``metric.duplicate``).
     """
-    known = registered()
+    loaded = load_metrics()
+    known = list(loaded.things.values())
     families = {metric.name: metric for metric in known}
     of_key = {spec.key: (metric, spec) for metric in known for spec in metric.specs}
     chosen: dict[str, Metric] = {}
@@ -66,7 +69,7 @@ def select_metrics(asked: Iterable[str | Metric] | None = None, *, energy: bool 
     own: set[str] = set()
     for one in families if asked is None else asked:
         if isinstance(one, Metric):
-            if families.get(one.name) is not one:
+            if families.get(one.name) != one:
                 _check_own(one, [*known, *(chosen[name] for name in own)])
                 own.add(one.name)
             chosen[one.name] = one
@@ -84,7 +87,8 @@ def select_metrics(asked: Iterable[str | Metric] | None = None, *, energy: bool 
         chosen = {name: metric for name, metric in chosen.items() if not _needs_energy(metric.specs)}
     if not chosen:
         raise InputError("no metric is left to compute", code="metric.none")
-    return Selection(tuple(chosen.values()), frozenset(keys), frozenset(own))
+    faults = tuple(f"left out: {error}" for error in loaded.faults.values())
+    return Selection(tuple(chosen.values()), frozenset(keys), frozenset(own), faults)
 
 
 def _needs_energy(specs: Sequence[MetricSpec]) -> bool:

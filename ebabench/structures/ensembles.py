@@ -149,6 +149,15 @@ class Ensemble:
         """
         return float(len(self)) if self.weights is None else 1 / float(self.weights @ self.weights)
 
+    def digest(self) -> str:
+        """Return the SHA-256 of all that the ensemble says, in hex."""
+        head = f"{self.target}|{self.atoms.digest()}|{len(self)}|{self.held_out}|{self.random_weights}|"
+        digest = hashlib.sha256(head.encode())
+        digest.update(np.ascontiguousarray(self.positions, np.float32).data)
+        if self.weights is not None:
+            digest.update(self.weights.tobytes())
+        return digest.hexdigest()
+
     @staticmethod
     def from_arrays(
         positions: npt.ArrayLike,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -27,18 +28,27 @@ def spanning_tree(atoms: Atoms) -> Bonds:
     Args:
         atoms: heavy atoms of one chain under PDB names; every residue has a C-alpha.
     """
-    neighbours: dict[int, list[int]] = {}
     ca = {int(atoms.residue[row]): row for row in atoms.select("CA").tolist()}
     within, between = residue_bonds(atoms).tolist(), peptide_bonds(atoms).tolist()
     bonded = {row for pair in within for row in pair}
     linked = {int(atoms.residue[first]) for first, _ in between}
     gaps = [(ca[k], ca[k + 1]) for k in ca if k + 1 in ca and k not in linked]
     loose = [(ca[residue], row) for row, residue in enumerate(atoms.residue.tolist()) if row not in bonded]
-    pairs = [*within, *between, *gaps, *((a, b) for a, b in loose if a != b)]
+    return tree([*within, *between, *gaps, *((a, b) for a, b in loose if a != b)])
+
+
+def tree(pairs: Iterable[tuple[int, int]]) -> Bonds:
+    """Return the tree along which atom 0 is bonded to all others.
+
+    Args:
+        pairs: bonded atoms; they connect all atoms.
+    """
+    neighbours: dict[int, list[int]] = {}
+    children: list[IndexArray] = []
+    parents: list[IndexArray] = []
     for a, b in pairs:
         neighbours.setdefault(a, []).append(b)
         neighbours.setdefault(b, []).append(a)
-    children, parents = [], []
     layer, seen = [0], {0}
     while layer:
         found: dict[int, int] = {}

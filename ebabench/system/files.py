@@ -1,48 +1,111 @@
-"""Files that are either whole or absent, whatever kills the process that writes them."""
+"""Files that are either whole or absent, whatever kills the process that writes them; locks; bounded reading."""
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+from filelock import FileLock
+
+LOCK_FILE = ".lock"
+_NAME_KEPT = 60  # characters of a file's name in that of its temporary, so that a long name stays within 255 bytes
 
 
-def replace_file(path: Path, data: bytes | str) -> None:
-    """Write ``data`` (text as UTF-8) to a temporary name beside ``path``, to the disk, and rename it into place.
+@contextmanager
+def replacement(path: Path) -> Iterator[Path]:
+    """Yield a temporary file beside ``path``, which takes its place when the body ends well.
+
+    The new content is on the disk before it is renamed. When the body raises, ``path`` is as it was, and nothing is
+    left beside it.
+
+    Args:
+        path: The file to write or to replace.
 
     Raises:
-        OSError: it cannot be written; ``path`` is then as it was, and nothing is left beside it.
+        OSError: It cannot be written.
     """
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:_NAME_KEPT]}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_UMASK)
-        Path(temporary).replace(path)
+        temporary.chmod(0o666 & ~_UMASK)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def replace_file(path: Path, data: bytes | str | Callable[[IO[bytes]], object]) -> None:
+    """Write a file in one step: readers see the old content or the new, never a part.
+
+    Args:
+        path: The file to write or to replace.
+        data: Bytes, text (written as UTF-8), or a function that writes to a binary stream.
+
+    Raises:
+        OSError: It cannot be written. ``path`` is then as it was, and nothing is left beside it.
+    """
+    with replacement(path) as temporary, temporary.open("wb") as file:
+        if callable(data):
+            data(file)
+        else:
+            file.write(data.encode() if isinstance(data, str) else data)
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """Return the content of a regular file that somebody else left, if it is not too large.
+
+    A pipe or a device, also behind a link, is refused and never waited for.
+
+    Args:
+        path: The file.
+        most: The size, in bytes, above which it is refused.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        OSError: It is no regular file, is larger than ``most``, or cannot be read.
+    """
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"larger than {most} bytes", str(path))
+        return file.read(most + 1)
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[IO[bytes]]:
+    """Open a regular file for reading. A pipe or a device raises OSError and is never waited for."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+        yield file
 
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Wait until no other process is in here with the same folder: for files that are read, changed and written."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    """Wait until no other process or thread is in here with the same folder, for files that are read and rewritten.
+
+    The lock is the file ``.lock`` in the folder. It stays, since removing it would let two in.
+
+    Raises:
+        OSError: The folder is not there, or cannot be written to.
+    """
+    with FileLock(folder / LOCK_FILE):
         yield
-    finally:
-        os.close(handle)
 
 
 def clear_temporaries(folder: Path) -> None:
-    """Remove what a killed ``replace_file`` left in ``folder``."""
-    for path in folder.glob(".*.tmp"):
+    """Remove what killed writers left in ``folder``: theirs alone, so the caller must be the only writer there."""
+    for path in (*folder.glob(".*.tmp"), *folder.glob(".*.part")):  # the latter of earlier versions
         path.unlink(missing_ok=True)
 
 

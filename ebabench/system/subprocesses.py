@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,9 +20,27 @@ _KEPT = 1 << 20  # bytes of output from the start, and as many from the end
 _BLOCK = 1 << 16
 _LOOK = 0.2  # seconds between looks at whether to stop
 _DRAIN = 5.0  # seconds to wait for output once the group is dead
-# Becomes the command, and leaves a process in its group that kills it when its input ends: a pipe that only the process
-# which runs this holds open, so that it ends with that one, however that ends. It is no child of the command's.
-_GUARDED = 'exec 3<&0 </dev/null; ({ read _; kill -s KILL 0; } <&3 >/dev/null 2>&1 &); exec "$@" 3<&-'
+_HUNT = 5.0  # seconds to look for processes that left the group
+_MARK = "EBABENCH_PROCESS"
+# Becomes the command, and leaves a process in its group that kills it when its input ends: a pipe that only the
+# process which runs this holds open, so that it ends with that one, however that ends. It is no child of the command's.
+# With the group die those that left it: they have a mark ($0) in their environment. When memory runs out, the command
+# goes before ebabench.
+_GUARDED = """
+exec 3<&0 </dev/null
+(
+    {
+        read _
+        for found in $(grep -lasF "$0" /proc/[0-9]*/environ); do
+            found=${found#/proc/}
+            kill -s KILL "${found%/environ}"
+        done
+        kill -s KILL 0
+    } <&3 >/dev/null 2>&1 &
+)
+{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null
+exec env "$0" "$@" 3<&-
+"""
 
 
 @dataclass(frozen=True)
@@ -57,16 +76,18 @@ def run(
     """Runs ``command`` in ``folder``, and writes what it says to ``log``: the first and the last mebibyte of it.
 
     When it ends, at the deadline (``timeout`` seconds), when ``stop`` is set or on any exception here, all processes
-    of its group are killed, those that it left behind too; so they are when this process is killed outright.
+    of its group are killed, those that it left behind too, and on Linux also those that left the group (daemons); so
+    they are when this process is killed outright.
 
     Raises:
         OSError: it cannot be started, or the log cannot be written.
         StoppedError: ``stop`` was set.
     """
     started = time.monotonic()
+    mark = f"{_MARK}={uuid.uuid4().hex}"
     with log.open("wb") as file, _pipe() as (ends, _):
         process = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARDED, "sh", *command],
+            ["/bin/sh", "-c", _GUARDED, mark, *command],
             cwd=folder,
             env=dict(environment),
             stdin=ends,
@@ -91,6 +112,7 @@ def run(
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             code = process.wait()
+            _kill_marked(mark.encode())
             reader.join(_DRAIN)
     return End(code, timed_out, time.monotonic() - started)
 
@@ -104,6 +126,22 @@ def _pipe() -> Iterator[tuple[int, int]]:
     finally:
         for one in both:
             os.close(one)
+
+
+def _kill_marked(mark: bytes) -> None:
+    """Kill all processes with the mark in their environment, until there are none: they may start others meanwhile."""
+    end = time.monotonic() + _HUNT
+    while (found := list(_marked(mark))) and time.monotonic() < end:
+        for number in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(number, signal.SIGKILL)
+
+
+def _marked(mark: bytes) -> Iterator[int]:
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in path.read_bytes():
+                yield int(path.parent.name)
 
 
 def last_line(log: Path, width: int = 200) -> str:

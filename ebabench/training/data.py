@@ -17,6 +17,7 @@ from ebabench.errors import InputError
 from ebabench.generators.sampling import matched
 from ebabench.io.structure_files import find_ensembles, read_ensemble
 from ebabench.physics import store
+from ebabench.physics.molecules import Molecule
 from ebabench.structures import Reference, Target
 from ebabench.structures.arrays import FloatArray, Positions
 
@@ -201,6 +202,11 @@ def _known(protocol: str, residues: bool, minimise: bool | None, one: Trajectori
 
     read = one.read()
     atoms = read.target.atoms
+    (gap,) = Molecule.of(atoms).gaps(read.target.native[None])
+    if gap:
+        raise InputError(
+            f"{one.name}: no energies: the native structure has a {gap}", code="energy.gap", target=one.name
+        )
     if residues:
         return known_residue_energies(atoms, read.positions, protocol), len(atoms)
     return known_energies(atoms, read.positions, protocol, minimise), len(atoms)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ebabench.training.process import Denoise, LogNormal
+from ebabench.training.process import Denoise, LogNormal, Noise
 from ebabench.training.sampler import sample
 
 
@@ -66,8 +66,6 @@ class Edm:
         high, low = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
         return torch.cat([(high + ramp * (low - high)) ** self.rho, torch.zeros(1)])
 
-    def sample(
-        self, denoise: Denoise, shape: tuple[int, ...], generator: torch.Generator, *, steps: int, **settings: Any
-    ) -> Tensor:
-        """Samples of that shape; ``settings`` are `sampler.sample`'s."""
-        return sample(denoise, self.schedule(steps), shape, generator, sigma_data=self.sigma_data, **settings)
+    def sample(self, denoise: Denoise, noise: Noise, *, steps: int, **settings: Any) -> Tensor:
+        """Samples of the noise's shape; ``settings`` are `sampler.sample`'s."""
+        return sample(denoise, self.schedule(steps), noise, sigma_data=self.sigma_data, **settings)

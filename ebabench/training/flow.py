@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ebabench.training.process import Denoise, LogNormal
+from ebabench.training.process import Denoise, LogNormal, Noise
 from ebabench.training.sampler import sample
 
 
@@ -62,10 +62,8 @@ class Flow:
         """Noise over signal [steps + 1], falling to 0 in even steps of t."""
         return self.sigma(torch.linspace(self.latest, 0, steps + 1))
 
-    def sample(
-        self, denoise: Denoise, shape: tuple[int, ...], generator: torch.Generator, *, steps: int, **settings: Any
-    ) -> Tensor:
-        """Samples of that shape; ``settings`` are `sampler.sample`'s, of which ``churn=0`` follows the flow itself.
+    def sample(self, denoise: Denoise, noise: Noise, *, steps: int, **settings: Any) -> Tensor:
+        """Samples of the noise's shape; ``settings`` are `sampler.sample`'s. ``churn=0`` follows the flow itself.
 
         A flow divided by its signal 1 - t is a diffusion with noise sigma, and is sampled as one.
         """
@@ -74,4 +72,4 @@ class Flow:
             level = self.level(sigma)
             return denoise(x * (1 - level).view(-1, *[1] * (x.ndim - 1)), level)
 
-        return sample(seen, self.schedule(steps), shape, generator, sigma_data=self.sigma_data, **settings)
+        return sample(seen, self.schedule(steps), noise, sigma_data=self.sigma_data, **settings)

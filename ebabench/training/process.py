@@ -13,6 +13,9 @@ from torch import Tensor
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """From noisy coordinates [S, ...] and their levels [S] to the expected clean coordinates."""
 
+Noise = Callable[[], Tensor]
+"""Fresh unit noise [S, ...] of S samples at every call. Where it lies, sampling runs."""
+
 _EDGE = 1e-5  # quantiles closer to 0 and 1 are not drawn: their noise is none or all
 
 
@@ -85,11 +88,14 @@ class Process(Protocol):
         """Weight of the squared error of D that makes every training draw count alike."""
         ...
 
-    def sample(
-        self, denoise: Denoise, shape: tuple[int, ...], generator: torch.Generator, *, steps: int, **settings: Any
-    ) -> Tensor:
-        """Samples of that shape, the first axis counting them; ``settings`` are `sampler.sample`'s."""
+    def sample(self, denoise: Denoise, noise: Noise, *, steps: int, **settings: Any) -> Tensor:
+        """Samples of the noise's shape, the first axis counting them; ``settings`` are `sampler.sample`'s."""
         ...
+
+
+def unit_noise(shape: tuple[int, ...], generator: torch.Generator) -> Noise:
+    """Return a source of normal noise of that shape, where the generator lies."""
+    return lambda: torch.randn(shape, generator=generator, device=generator.device)
 
 
 def stratified(targets: int, draws: int, generator: torch.Generator) -> Tensor:

@@ -29,6 +29,7 @@ from ebabench.training.exclusions import Exclusion, keep
 from ebabench.training.loop import TrainConfig
 
 _LOOK = 0.2  # seconds between looks at how far the worker has come
+_AT_ONCE = 1 << 20  # bytes of losses between two looks
 
 
 def worker_card(name: str) -> Card | None:
@@ -121,7 +122,7 @@ def _followed(path: Path, on_step: Callable[[int, float], None]) -> Iterator[Non
             return
         with path.open("rb") as file:
             file.seek(place)
-            text = file.read()
+            text = file.read(_AT_ONCE)
         whole = text[: text.rfind(b"\n") + 1]
         place += len(whole)
         for line in whole.splitlines():

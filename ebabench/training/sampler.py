@@ -5,17 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
-from ebabench.training.process import Denoise
+from ebabench.training.process import Denoise, Noise
 
 
 def sample(
     denoise: Denoise,
     sigmas: Tensor,
-    shape: tuple[int, ...],
-    generator: torch.Generator,
+    noise: Noise,
     *,
     sigma_data: float,
     churn: float = 0.8,
@@ -24,24 +22,23 @@ def sample(
     heun: bool = True,
     on_step: Callable[[], None] | None = None,
 ) -> Tensor:
-    """Samples of that shape along falling noise levels ``sigmas``, the last of them 0.
+    """Samples of the noise's shape along falling noise levels ``sigmas``, the last of them 0.
 
-    ``denoise(x [S, ...], sigma [S])`` gives the expected clean coordinates of x = clean + sigma noise. With AlphaFold
-    3's noise scale lambda and step scale eta at one the sampled density is the model's own; lambda > 1 or eta < 1
-    broadens it, eta > 1 sharpens it. ``churn`` 0 follows the deterministic flow; ``heun`` adds the second-order
-    correction.
+    ``noise()`` is asked once for the start, then once for each level. ``denoise(x [S, ...], sigma [S])`` gives the
+    expected clean coordinates of x = clean + sigma noise. With AlphaFold 3's noise scale lambda and step scale eta at
+    one the sampled density is the model's own; lambda > 1 or eta < 1 broadens it, eta > 1 sharpens it. ``churn`` 0
+    follows the deterministic flow; ``heun`` adds the second-order correction.
     """
-    device = generator.device
-    levels = sigmas.to(device)
-    x = levels[0] * torch.randn(shape, generator=generator, device=device)
+    x = noise()
+    levels = sigmas.to(x.device)
+    x = levels[0] * x
     for now, then in itertools.pairwise(levels):
         raised = now * (1 + min(churn, 2**0.5 - 1) if 0.05 < float(now) / sigma_data < 50 else 1)
-        noise = torch.randn(shape, generator=generator, device=device)
-        x = x + noise_scale * (raised**2 - now**2).clamp(min=0).sqrt() * noise
-        slope = (x - denoise(x, raised.expand(shape[0]))) / raised
+        x = x + noise_scale * (raised**2 - now**2).clamp(min=0).sqrt() * noise()
+        slope = (x - denoise(x, raised.expand(len(x)))) / raised
         ahead = x + step_scale * (then - raised) * slope
         if heun and then > 0:
-            slope = (slope + (ahead - denoise(ahead, then.expand(shape[0]))) / then) / 2
+            slope = (slope + (ahead - denoise(ahead, then.expand(len(x)))) / then) / 2
             ahead = x + step_scale * (then - raised) * slope
         x = ahead
         if on_step:

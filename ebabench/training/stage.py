@@ -46,8 +46,10 @@ class DenoiserKind(Protocol):
         ...
 
 
-def _kind(_name: str, location: str) -> DenoiserKind:
+def _kind(name: str, location: str) -> DenoiserKind:
     kind: DenoiserKind = resolve(location)
+    if lacking := [name for name in ("entry", "sampling", "fresh", "load") if not hasattr(kind, name)]:
+        raise InputError(f"denoiser {name!r}: {location} has no {lacking[0]}", code="plugin.type", name=name)
     return kind
 
 

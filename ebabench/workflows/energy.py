@@ -21,32 +21,47 @@ if TYPE_CHECKING:
 def energies(
     files: Sequence[str | os.PathLike[str]], forcefield: str, *, minimise: bool | None = None, decompose: bool = False
 ) -> pd.DataFrame:
-    """Return the potential energies of structures, one row per structure.
+    """Return the potential energies of conformations, one row per conformation.
 
-    What was computed before is taken from the cache.
+    Energies computed before come from the cache. For the columns see `ebabench.physics.files.energy_table`.
 
     Args:
-        files: PDB or mmCIF files, plain or gzipped, of one or more structures each.
-        forcefield: The energy protocol, for instance ``"amber99sbildn-obc"``.
+        files: Structure files, and trajectories with their topology beside them.
+        forcefield: The energy protocol, for instance ``"amber99sbildn-obc"``; ``"amber99sbildn-obc@2nm"`` has a cutoff.
         minimise: Whether structures are minimised first; False by default.
         decompose: One row per residue and one column per force term.
 
     Raises:
         InputError: A file cannot be read, or there is no such protocol.
     """
-    from ebabench.physics.energy import decomposition_table, energy_table
+    from ebabench.physics.files import decomposition_table, energy_table
 
     paths = [Path(file) for file in files]
     for path in paths:
         if not path.is_file():
             raise InputError(f"{path}: no such file", code="file.missing", file=path)
-    return (decomposition_table if decompose else energy_table)(paths, forcefield, minimise)
+    return (decomposition_table if decompose else energy_table)(paths, forcefield, minimise=bool(minimise))
+
+
+def energy_notes(table: pd.DataFrame) -> list[str]:
+    """Return what a user should know about the energies in a table of `energies`, one sentence per file and fact.
+
+    They say what of a file is left out, and whose hydrogens could not be used.
+    """
+    found: dict[str, None] = {}
+    for row in table.itertuples():
+        if getattr(row, "left_out", ""):
+            found[f"{row.file}: left out: {row.left_out}"] = None
+        if str(getattr(row, "hydrogens", "")).startswith("placed anew"):
+            found[f"{row.file}: hydrogens {row.hydrogens}"] = None
+    return list(found)
 
 
 def suite_energies(
     suite: str | Suite,
     *,
     forcefield: str | None = None,
+    cutoff_nm: float | None = None,
     minimise: bool | None = None,
     data: str | os.PathLike[str] | None = None,
     targets: Sequence[str] = (),
@@ -61,6 +76,7 @@ def suite_energies(
     Args:
         suite: The suite.
         forcefield: The energy protocol; the suite's by default.
+        cutoff_nm: Cutoff of nonbonded terms in nanometre; that of the protocol by default.
         minimise: Whether frames are minimised first; as the protocol does for training by default.
         data: The folder of the references, where they are not embedded.
         targets: Names; all targets by default.
@@ -73,7 +89,7 @@ def suite_energies(
     """
     import pandas as pd
 
-    from ebabench.physics.protocols import get_protocol
+    from ebabench.physics.protocols import get_protocol, with_cutoff
     from ebabench.system.process_pool import workers
     from ebabench.training.data import Trajectories, with_energies
 
@@ -85,6 +101,7 @@ def suite_energies(
             code="energy.protocol",
             suite=chosen.id,
         )
+    protocol = with_cutoff(protocol, cutoff_nm)
     get_protocol(protocol)
     read = reference_reader(chosen, Path(data) if data is not None else None)
     names = [chosen.target(one).name for one in targets] or [one.name for one in chosen.targets]

@@ -68,10 +68,11 @@ def model_rows() -> Rows:
 
 
 def metric_rows() -> Rows:
-    """Return the metrics as plain data."""
-    from ebabench.scoring.metric import METRICS
+    """Return the metrics as plain data. A plug-in that cannot be used has the version "broken"; its title says why."""
+    from ebabench.scoring.metric import load_metrics
 
-    return [
+    loaded = load_metrics()
+    rows: Rows = [
         {
             "key": spec.key,
             "family": name,
@@ -83,9 +84,13 @@ def metric_rows() -> Rows:
             "title": spec.title,
             "paper": spec.paper,
         }
-        for name in METRICS
-        for spec in METRICS.load(name).specs
+        for name, metric in loaded.things.items()
+        for spec in metric.specs
     ]
+    for name, error in loaded.faults.items():
+        broken = dict.fromkeys(rows[0], "") | {"key": name, "family": name, "version": "broken", "title": str(error)}
+        rows.append(broken)
+    return rows
 
 
 def suite_rows() -> Rows:

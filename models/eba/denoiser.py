@@ -35,11 +35,13 @@ from ebabench.training.cartesian_loss import denoising_loss
 from ebabench.training.denoiser import Condition, Prepared
 from ebabench.training.diffusion import Edm
 from ebabench.training.flow import Flow
+from ebabench.training.process import Noise, unit_noise
 from ebabench.training.settings import configured
 
 _PROCESSES: tuple[type[Edm] | type[Flow], ...] = (Edm, Flow)
 _ANGSTROM = 3.0  # what an error of one unit of the coordinates makes of positions, so that both losses compare
 _LONGEST_BOND = 2.5  # angstrom from C to the next N: 1.33, and what a crude structure makes of it
+_BLOCK = 250  # conformations whose noise is drawn at once: what the suites ask for
 _ALTERNATIVES = 32  # how many frames stand in for the native while training
 
 
@@ -196,32 +198,39 @@ class InternalDenoiser:
         device: str = "cpu",
         on_step: Callable[[], None] | None = None,
     ) -> Positions:
-        """Conformations [samples, N, 3] in angstrom over target.atoms."""
+        """Conformations [samples, N, 3] in angstrom over target.atoms.
+
+        Conformation k depends on the seed, the target and k alone: its noise is the same however many others there
+        are, on whatever device, and however many go through the network at a time (``batch_residues`` over the length).
+        What differs is the rounding of sums.
+        """
         if self.geometry is None:
             raise ValueError("this denoiser has no geometry to build atoms with: train it, or load a checkpoint")
         layout, native = _read(target)
         length = len(layout.types)
         network = self.network.to(device).eval()
         condition = self._embedded({name: value.to(device) for name, value in self.condition(target).items()})
-        generator = torch.Generator(device).manual_seed(seed)
-        size = max(1, min(samples, batch_residues // length))
+        size = max(1, batch_residues // length)
+
+        def denoise(x: Tensor, level: Tensor) -> Tensor:
+            portions = zip(x.split(size), level.split(size), strict=True)
+            return torch.cat([self.denoise(*portion, condition) for portion in portions])
+
+        coordinates = self.process.sample(
+            denoise,
+            _noise_of_each(samples, (length, CHANNELS), seed, device),
+            steps=steps,
+            noise_scale=noise_scale,
+            step_scale=step_scale,
+            on_step=on_step,
+        ).cpu()
         parts = []
-        for start in range(0, samples, size):
-            count = min(size, samples - start)
-            coordinates = self.process.sample(
-                lambda x, level: self.denoise(x, level, condition),
-                (count, length, CHANNELS),
-                generator,
-                steps=steps,
-                noise_scale=noise_scale,
-                step_scale=step_scale,
-                on_step=on_step,
-            ).cpu()
-            angles = decode_angles(coordinates)
+        for portion in coordinates.split(size):
+            angles = decode_angles(portion)
             if self.config.placement == "chain":
                 padded = self.geometry.chain(angles, layout)
             else:
-                padded = self.geometry.on_frames(*decode_frames(coordinates, native), angles, layout)
+                padded = self.geometry.on_frames(*decode_frames(portion, native), angles, layout)
             parts.append(layout.unpad(padded))
         self.network = network
         return np.asarray(torch.cat(parts).numpy(), np.float32)
@@ -281,6 +290,20 @@ class FlowDenoiser(InternalDenoiser):
         if not isinstance(model.process, Flow):
             raise InputError(f"{path} is a diffusion model, not a flow: train it on as --denoiser compact")
         return model
+
+
+def _noise_of_each(samples: int, shape: tuple[int, ...], seed: int, device: str) -> Noise:
+    """Noise [samples, *shape] in which that of conformation k depends on the seed and k alone.
+
+    It is drawn for whole blocks of conformations, by the processor, and what is not wanted is dropped.
+    """
+    seeds = [seed, *(_block_seed(seed, block) for block in range(1, -(-samples // _BLOCK)))]
+    blocks = [unit_noise((_BLOCK, *shape), torch.Generator().manual_seed(one)) for one in seeds]
+    return lambda: torch.cat([draw() for draw in blocks])[:samples].to(device)
+
+
+def _block_seed(seed: int, block: int) -> int:
+    return int(np.random.SeedSequence([seed, block]).generate_state(1, np.uint64)[0])
 
 
 def _repeated(values: Tensor, rows: Tensor) -> Tensor:

@@ -91,6 +91,11 @@ def ends(pid: int, seconds: float = 5.0) -> bool:
         ("silent", "ended with exit code 0 and left no result.json"),
         ("garbage", "result.json cannot be read"),
         ("half a result", "result.json cannot be read"),
+        ("pipe", "result.json cannot be read: .*is not a regular file"),
+        ("endless answer", "result.json cannot be read: .*is not a regular file"),
+        ("deletes its folder", "left no result.json"),
+        ("piped samples", "samples.npz cannot be read: .*is not a regular file"),
+        ("packed zeros", "samples.npz cannot be read: it holds 480000[0-9]* bytes"),
         ("ok without samples", "says ok, but left no samples.npz"),
         ("half a file", "samples.npz cannot be read"),
         ("pickled", "samples.npz cannot be read: .*allow_pickle"),
@@ -138,13 +143,22 @@ def test_a_hanging_worker_is_killed_with_all_that_it_started(tmp_path: Path, pep
     assert "was killed at its deadline" in outcome.error
     assert "its last line: hanging" in outcome.error
     pids = (tmp_path / "cache" / "workers" / "faulty" / "pids").read_text().split()
-    assert len(pids) == 2
+    assert len(pids) == 3
     assert all(ends(int(pid)) for pid in pids)
 
 
-def test_what_a_worker_leaves_behind_is_killed(tmp_path: Path, peptide: Target) -> None:
-    assert drawn(card(tmp_path / "model", "leaves a child"), peptide, tmp_path / "logs").error is None
+@pytest.mark.parametrize("fault", ["leaves a child", "starts a daemon"])
+def test_what_a_worker_leaves_behind_is_killed(tmp_path: Path, peptide: Target, fault: str) -> None:
+    assert drawn(card(tmp_path / "model", fault), peptide, tmp_path / "logs").error is None
     assert ends(int((tmp_path / "cache" / "workers" / "faulty" / "pids").read_text()))
+
+
+def test_a_worker_that_multiplies_is_killed_as_a_whole(tmp_path: Path, peptide: Target) -> None:
+    model = card(tmp_path / "model", "bomb", timeout=4)
+    assert "was killed at its deadline" in drawn(model, peptide, tmp_path / "logs").error
+    script = str(tmp_path / "model" / "faulty_worker.py").encode()
+    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if script in path.read_bytes()]
+    assert all(ends(int(path.parent.name)) for path in left)
 
 
 def test_a_flood_of_output_is_kept_within_bounds(tmp_path: Path, peptide: Target) -> None:
@@ -276,7 +290,7 @@ def test_the_workers_of_all_devices_end_with_the_run(tmp_path: Path, end: signal
     process = subprocess.Popen([*command, "--device", "cpu,cpu"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     signal.signal(signal.SIGINT, before)
     pids = tmp_path / "cache" / "workers" / "faulty" / "pids"
-    while not pids.exists() or len(pids.read_text().split()) < 4:
+    while not pids.exists() or len(pids.read_text().split()) < 6:
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(end)

@@ -11,8 +11,9 @@ from proteins import STRAND, build, turned
 
 from ebabench.errors import InputError
 from ebabench.physics import evaluation, store
-from ebabench.physics.energy import energy_table, export_energies, potential_energies, prepare_energies
+from ebabench.physics.energy import export_energies, potential_energies, prepare_energies
 from ebabench.physics.evaluation import constrain_hydrogens
+from ebabench.physics.files import energy_table
 from ebabench.physics.hydrogens import plan_placement
 from ebabench.physics.preparation import build_template, disulfides
 from ebabench.physics.protocols import PROTOCOLS
@@ -232,7 +233,7 @@ def test_exported_energies_are_found_where_they_are_shipped(peptide, tmp_path, m
 def test_a_broken_store_is_made_again(peptide, tmp_path):
     atoms, frames = peptide
     expected = potential_energies(atoms, frames[:2], OBC)
-    (path,) = (tmp_path / "cache" / "energies").iterdir()
+    (path,) = (tmp_path / "cache" / "energies").glob("*.npy")
     path.write_bytes(path.read_bytes()[:-5])
     np.testing.assert_allclose(potential_energies(atoms, frames[:2], OBC), expected, atol=1e-9)
     assert len(np.load(path)) == 2
@@ -247,7 +248,7 @@ def _write(arguments):
 def test_writers_at_the_same_time_are_all_remembered(tmp_path):
     with ProcessPoolExecutor(3) as pool:
         list(pool.map(_write, [(100 * k, tmp_path) for k in range(3)]))
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.npy")
     rows = np.load(path)
     assert len(rows) == 120
     np.testing.assert_array_equal(rows["frame"].astype(float), rows["energy"])
@@ -273,7 +274,8 @@ def test_a_table_has_a_row_a_structure_and_keeps_given_hydrogens(peptide, tmp_pa
     turned_hydroxyl[0, hydroxyl] = whole[0, oxygen] + 0.096 * np.array([0.0, 0.0, 1.0])
     write_pdb(tmp_path / "turned.pdb", template, turned_hydroxyl)
     table = energy_table([tmp_path / "turned.pdb", tmp_path / "whole.pdb"], OBC)
-    assert table.columns.tolist() == ["file", "energy_kj_per_mol", "reason"]
+    assert table["frame"].tolist() == [1, 1, 2, 3]
+    assert set(table["hydrogens"]) == {"given"}
     assert table["file"].tolist() == [str(tmp_path / "turned.pdb")] + [str(tmp_path / "whole.pdb")] * 3
     values = table["energy_kj_per_mol"].to_numpy()
     # Three decimals of an angstrom in the file.

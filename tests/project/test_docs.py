@@ -2,6 +2,8 @@
 
 import csv
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +57,14 @@ def test_the_readmes_table_is_the_leaderboards() -> None:
     for name, *cells in rows:
         line = measured[FLOOR if "floor" in name else name.strip("`")]
         assert cells == [short(line[key]) for key in keys], name
+
+
+def test_the_readmes_python_runs(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", block(README, "python")], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "rmsf_r" in done.stdout
 
 
 def commands() -> Iterator[tuple[str, ...]]:

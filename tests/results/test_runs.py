@@ -12,8 +12,7 @@ import pytest
 from synthetic_runs import SEQUENCES, TOY, ensemble, identity, make_run, reference, suite
 
 from ebabench.errors import InputError, RunError
-from ebabench.results.identity import files_digest
-from ebabench.results.runs import Run
+from ebabench.results.runs import Run, files_digest
 from ebabench.results.tables import SUMMARY_COLUMNS
 from ebabench.scoring.score import Job, score_target
 from ebabench.system import files as atomic

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,6 +144,58 @@ def test_a_lasting_fault_is_one_line(
         download(server.url + PATH, tmp_path / "file.zip")
     assert "\n" not in str(caught.value)
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (("redirect", "file:///etc/passwd"), "download.redirect"),
+        (("redirect", PATH), "download.redirect"),
+        (("headers", {"Content-Length": str(1 << 50)}), "download.size"),
+        (("endless", 3_000_000), "download.size"),
+        (("headers", {"Content-Length": "1100000"}), "download.broken"),
+        (("status", 416), "download.broken"),
+        (("status", 206), "download.broken"),
+        (("drip", 0.02), "download.broken"),
+    ],
+    ids=str,
+)
+def test_a_server_that_lies_is_one_line_and_nothing_is_put_into_place(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: tuple[str, object], code: str
+) -> None:
+    monkeypatch.setattr(module, "TIMEOUT", IMPATIENT)
+    server.faults[PATH] = [fault] * 20
+    with pytest.raises(RunError) as caught:
+        download(server.url + PATH, tmp_path / "file.zip", most=2_000_000)
+    assert caught.value.code == code
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "file.zip").exists()
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2_100_000
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", None])
+def test_a_length_that_is_none_does_not_count(server: Server, tmp_path: Path, length: str | None) -> None:
+    server.faults[PATH] = [("headers", {"Content-Length": length})]
+    download(server.url + PATH, tmp_path / "file.zip")
+    assert (tmp_path / "file.zip").read_bytes() == BODY
+
+
+def test_an_unasked_416_is_waited_out(server: Server, tmp_path: Path) -> None:
+    server.faults[PATH] = [("status", 416)]
+    download(server.url + PATH, tmp_path / "file.zip")
+    assert (tmp_path / "file.zip").read_bytes() == BODY
+
+
+def test_what_progress_raises_ends_a_silent_download(server: Server, tmp_path: Path) -> None:
+    server.faults[PATH] = [("silent", 30.0)]
+
+    def stop(here: int, total: int | None) -> None:
+        raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        download(server.url + PATH, tmp_path / "file.zip", stop)
+    assert time.monotonic() - started < 20
 
 
 def test_no_server_at_all(server: Server, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from ebabench.training.diffusion import Edm
+from ebabench.training.process import unit_noise
 
 EDM = Edm(sigma_data=0.7)
 
@@ -17,7 +18,7 @@ def _sampled(width: float, **settings: float) -> Tensor:
         return 2.0 + share * (x - 2.0)
 
     generator = torch.Generator().manual_seed(0)
-    return EDM.sample(denoise, (20000, 1), generator, steps=100, **settings)  # type: ignore[arg-type]
+    return EDM.sample(denoise, unit_noise((20000, 1), generator), steps=100, **settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("width", [0.1, 0.7, 2.0])

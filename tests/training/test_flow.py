@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ebabench.training.diffusion import Edm
 from ebabench.training.flow import Flow
-from ebabench.training.process import Denoise, LogNormal, LogUniform, Process, stratified
+from ebabench.training.process import Denoise, LogNormal, LogUniform, Process, stratified, unit_noise
 
 FLOW = Flow(sigma_data=0.7)
 PROCESSES: list[Process] = [Edm(sigma_data=0.7), FLOW]
@@ -31,7 +31,7 @@ def _ideal(process: Process, mean: float, width: float) -> Denoise:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_gaussian_is_sampled_with_its_mean_and_width(width: float) -> None:
     generator = torch.Generator().manual_seed(0)
-    x = FLOW.sample(_ideal(FLOW, 2.0, width), (20000, 1), generator, steps=100)
+    x = FLOW.sample(_ideal(FLOW, 2.0, width), unit_noise((20000, 1), generator), steps=100)
     assert float(x.mean()) == pytest.approx(2.0, abs=4 * width / 20000**0.5 + 0.01)
     assert float(x.std()) == pytest.approx(width, rel=0.03)
 
@@ -39,7 +39,7 @@ def test_a_gaussian_is_sampled_with_its_mean_and_width(width: float) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_flow_itself_gives_the_same_without_noise(width: float) -> None:
     generator = torch.Generator().manual_seed(0)
-    x = FLOW.sample(_ideal(FLOW, 2.0, width), (20000, 1), generator, steps=100, churn=0.0)
+    x = FLOW.sample(_ideal(FLOW, 2.0, width), unit_noise((20000, 1), generator), steps=100, churn=0.0)
     assert float(x.mean()) == pytest.approx(2.0, abs=4 * width / 20000**0.5 + 0.01)
     assert float(x.std()) == pytest.approx(width, rel=0.03)
 

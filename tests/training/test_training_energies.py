@@ -162,12 +162,12 @@ def test_shares_of_residues_and_terms_as_csv(called: Called) -> None:
     status, output, _ = called("energy", "two.pdb", "--forcefield", PROTOCOL, "--decompose")
     assert status == 0
     shares = list(csv.DictReader(output.splitlines()))
-    assert [(s["structure"], s["residue"], s["residue_name"]) for s in shares] == [
+    assert [(s["frame"], s["residue"], s["residue_name"]) for s in shares] == [
         (structure, *residue) for structure in "12" for residue in (("1", "GLY"), ("2", "ALA"))
     ]
     status, output, _ = called("energy", "two.pdb", "--forcefield", PROTOCOL)
     whole = [float(row["energy_kj_per_mol"]) for row in csv.DictReader(output.splitlines())]
-    total = [sum(float(s[term]) for term in decomposition.TERMS for s in shares if s["structure"] == n) for n in "12"]
+    total = [sum(float(s[term]) for term in decomposition.TERMS for s in shares if s["frame"] == n) for n in "12"]
     np.testing.assert_allclose(total, whole, rtol=1e-6)
 
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_REPLICAS, replica_files
-from ebabench.datasets.references import References
+from ebabench.datasets.references import read_reference
 from ebabench.datasets.simulation import Simulation
 from ebabench.errors import InputError, unknown
-from ebabench.structures import Reference, Target
+from ebabench.structures import Reference
+from ebabench.system.names import Name
 from ebabench.system.registry import Registry, folder, toml_files
-from ebabench.system.schema import first_fault
+from ebabench.system.schema import Text, first_fault, read_toml
 
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Sequence = Annotated[str, StringConstraints(pattern="^[ACDEFGHIKLMNPQRSTVWXY]+$")]
 Torsions = tuple[tuple[int | float, int | float], ...]
 _STARTS = {"helix": (-60.0, -45.0), "extended": (-120.0, 130.0)}
 _STRICT = ConfigDict(extra="forbid")
@@ -28,11 +35,11 @@ _STRICT = ConfigDict(extra="forbid")
 class SimulationSettings:
     """How the references of a simulated suite are made."""
 
-    temperature_k: float
-    nanoseconds: float
-    frame_ps: float
-    replicas: int
-    equilibration_ps: float = 100.0
+    temperature_k: Positive
+    nanoseconds: Positive
+    frame_ps: Positive
+    replicas: Count
+    equilibration_ps: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100.0
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
@@ -43,11 +50,11 @@ class SuiteTarget:
     ``released``: when the structure became public, for those who ask whether a model can have seen it.
     """
 
-    name: str
-    sequence: str
-    replicas: int | None = None
-    nanoseconds: float | None = None
-    frame_ps: float | None = None
+    name: Name
+    sequence: Sequence
+    replicas: Count | None = None
+    nanoseconds: Positive | None = None
+    frame_ps: Positive | None = None
     start: Literal["random", "helix", "extended"] | Torsions = "random"
     released: date | None = field(default=None, repr=False)  # a fact, and no part of what a row means
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -61,18 +68,31 @@ class Suite:
     protocol; without one, metrics of energy are not available.
     """
 
-    id: str
-    title: str
+    id: Name
+    title: Text
     split: Literal["train", "val", "test"]
-    family: str
-    tier: str
+    family: Text
+    tier: Name
     protocol: Literal["corrected", "alphaflow"]
     energy: str | None = None
-    samples: int
-    seed: int
-    targets: tuple[SuiteTarget, ...]
+    samples: Annotated[int, Field(ge=2)]
+    seed: Annotated[int, Field(ge=0)]
+    targets: Annotated[tuple[SuiteTarget, ...], Field(min_length=1)]
     simulation: SimulationSettings | None = None
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    def __post_init__(self) -> None:
+        # Of names that differ in case alone, some file systems make one file.
+        twice = [name for name, count in Counter(target.name.lower() for target in self.targets).items() if count > 1]
+        if twice:
+            raise ValueError(f"targets: {twice[0]} is listed more than once")
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all that decides the figures of a row, in hex; titles and dates are no part of it."""
+        told = _told(self, "title", "split", "family") | {"targets": [_told(one, "released") for one in self.targets]}
+        if self.simulation is not None:
+            told["simulation"] = _told(self.simulation)
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def target(self, name: str) -> SuiteTarget:
         """The target of that name. Raises InputError."""
@@ -112,6 +132,12 @@ class Suite:
         ]
 
 
+def _told(thing: Any, *besides: str) -> dict[str, Any]:
+    """The fields that are not at their defaults, so that a new field changes no digest of what does not use it."""
+    told = {one.name: getattr(thing, one.name) for one in fields(thing) if one.name not in besides}
+    return {one.name: told[one.name] for one in fields(thing) if told.get(one.name, one.default) != one.default}
+
+
 def _replicas(target: SuiteTarget, settings: SimulationSettings, seed: int) -> list[Simulation]:
     start = target.start
     if start in _STARTS:
@@ -134,13 +160,13 @@ def _replicas(target: SuiteTarget, settings: SimulationSettings, seed: int) -> l
 
 def _read(path: Path) -> Suite:
     try:
-        suite = TypeAdapter(Suite).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+        suite = TypeAdapter(Suite).validate_python(read_toml(path))
     except OSError as error:
         raise InputError(f"cannot read the suite {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
-        raise InputError(f"{path}: {first_fault(error)}") from error
+        raise InputError(f"{path}: {first_fault(error)}", code="suite.field", file=path) from error
+    except ValueError as error:
+        raise InputError(f"{path} is not TOML: {error}", code="suite.toml", file=path) from error
     if suite.id != path.stem:
         raise InputError(f"{path}: id: is {suite.id!r}, but the file is {path.name}")
     return suite
@@ -151,6 +177,7 @@ SUITES: Registry[Suite] = Registry(
     "ebabench.datasets.suites",
     lambda: toml_files("ebabench.datasets.suites"),
     lambda name, package: _read(folder(package) / f"{name}.toml"),
+    Suite,
 )
 
 
@@ -164,71 +191,41 @@ def suite_ids() -> list[str]:
     return list(SUITES)
 
 
-def reference_reader(suite: Suite, data: Path | None = None) -> References:
-    """Return the references of a suite: called with the name of a target, they give its Reference.
+def reference_reader(suite: Suite, data: Path | None = None) -> Callable[[str], Reference]:
+    """Reads the reference of a target of the suite, from ``data`` (ATLAS layout) or from what is embedded.
 
-    The result can be pickled. It raises InputError if the target is not the suite's, its files are missing or damaged,
-    or they hold another sequence, or other replicas, than the suite says.
-
-    Args:
-        suite: The suite.
-        data: Its folder in the layout of ATLAS, or a folder with one of the suite's id in it; by default what is
-            embedded.
-
-    Raises:
-        InputError: The references are not embedded, and ``data`` is not given (``references.missing``).
+    ``data`` is the suite's folder, or holds one with the suite's id. The reader can be pickled. It raises InputError if
+    the target is not the suite's, its files are missing or damaged, or they hold another sequence, or other replicas,
+    than the suite says. Raises InputError at once if the references are not embedded and ``data`` is not given.
     """
     if data is not None:
         own = data / suite.id
-        root = own if own.is_dir() else data
-    else:
-        root = folder("ebabench.datasets") / "peptides" / suite.id
-        if not root.is_dir():
-            filled = f" that `{_fetch(suite)}` has filled" if suite.tier in ATLAS_FRAMES else " in the ATLAS layout"
-            raise InputError(
-                f"the references of {suite.id} are not shipped: give --data, a folder{filled}",
-                code="references.missing",
-                suite=suite.id,
-            )
-    names = [target.name for target in suite.targets]
-    return References(root, names, suite.tier, partial(_check, suite, root), partial(_explain, suite, root))
+        return partial(_read_reference, suite, own if own.is_dir() else data)
+    embedded = folder("ebabench.datasets") / "peptides" / suite.id
+    if not embedded.is_dir():
+        filled = f" that `{_fetch(suite)}` has filled" if suite.tier in ATLAS_FRAMES else " in the ATLAS layout"
+        raise InputError(f"the references of {suite.id} are not shipped: give --data, a folder{filled}")
+    return partial(_read_reference, suite, embedded)
 
 
-def _check(suite: Suite, root: Path, reference: Reference) -> None:
-    name = reference.target.name
-    check_sequence(suite, root, reference.target)
+def _read_reference(suite: Suite, root: Path, name: str) -> Reference:
+    sequence = suite.target(name).sequence
+    try:
+        reference = read_reference(root, name, suite.tier)
+    except InputError as error:
+        if suite.tier not in ATLAS_FRAMES or replica_files(root, name, suite.tier):
+            raise
+        here = sum(bool(replica_files(root, target.name, suite.tier)) for target in suite.targets)
+        raise InputError(
+            f"{error}; {here} of {len(suite.targets)} chains are there (`{_fetch(suite)} --data {root}`)"
+        ) from error
+    if reference.target.sequence != sequence:
+        raise InputError(f"{root / name}: holds {reference.target.sequence}, but {suite.id} says {sequence}")
     found = {number: len(frames) for number, frames in zip(reference.numbers, reference.replicas, strict=True)}
     expected = suite.frames(name)
     if expected is not None and found != expected:
-        raise InputError(
-            f"{root / name}: frames of each replica are {found}, but {suite.id} says {expected}",
-            code="reference.frames",
-            target=name,
-        )
-
-
-def check_sequence(suite: Suite, root: Path, target: Target) -> None:
-    """Raise InputError (``reference.sequence``) if a target on disk has another sequence than the suite says."""
-    expected = suite.target(target.name).sequence
-    if target.sequence != expected:
-        raise InputError(
-            f"{root / target.name}: holds {target.sequence}, but {suite.id} says {expected}",
-            code="reference.sequence",
-            target=target.name,
-        )
-
-
-def _explain(suite: Suite, root: Path, error: InputError) -> InputError:
-    """The error of a missing reference, with how many of ATLAS are there."""
-    name = str(error.named.get("target", ""))
-    if suite.tier not in ATLAS_FRAMES or replica_files(root, name, suite.tier):
-        return error
-    here = sum(bool(replica_files(root, target.name, suite.tier)) for target in suite.targets)
-    return InputError(
-        f"{error}; {here} of {len(suite.targets)} chains are there (`{_fetch(suite)} --data {root}`)",
-        code=error.code,
-        **error.named,
-    )
+        raise InputError(f"{root / name}: frames of each replica are {found}, but {suite.id} says {expected}")
+    return reference
 
 
 def _fetch(suite: Suite) -> str:

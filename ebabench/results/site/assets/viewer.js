@@ -1,0 +1,108 @@
+"use strict";
+// Two viewers that turn together: conformations of the model and of MD, or their largest motion.
+(() => {
+  const sides = { model: window.modelSide, md: window.mdSide };
+  const form = document.getElementById("viewer-controls");
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const note = document.getElementById("viewer-note");
+
+  function unpack(text) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const view = new DataView(bytes.buffer);
+    return Float32Array.from({ length: bytes.length / 2 }, (_, k) => view.getInt16(2 * k, true) / 100);
+  }
+
+  function withCoordinates(pdb, at, start) {
+    let k = start;
+    return pdb.split("\n").map((line) => {
+      if (!line.startsWith("ATOM")) return "";
+      const text = [at[k], at[k + 1], at[k + 2]].map((value) => value.toFixed(3).padStart(8)).join("");
+      k += 3;
+      return line.slice(0, 30) + text + line.slice(54);
+    }).filter(Boolean).join("\n");
+  }
+
+  function conformations(side) {
+    const at = unpack(side.frames);
+    const size = at.length / side.count;
+    return Array.from({ length: side.count }, (_, k) => withCoordinates(side.pdb, at, k * size));
+  }
+
+  function motion(side) {
+    const [mean, step] = [unpack(side.mean), unpack(side.motion)];
+    return Array.from({ length: 20 }, (_, k) => {
+      const share = 2 * Math.sin(2 * Math.PI * k / 20);
+      return withCoordinates(side.pdb, mean.map((value, i) => value + share * step[i]), 0);
+    });
+  }
+
+  // From quiet to strong, readable without telling red from green.
+  function ramp(share) {
+    const stops = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+    const first = dark.matches ? 0.25 : 0; // the darkest end is not seen on a dark page
+    const at = (first + (1 - first) * Math.min(Math.max(share, 0), 1)) * (stops.length - 1);
+    const k = Math.min(Math.floor(at), stops.length - 2);
+    return `rgb(${stops[k].map((value, i) => Math.round(value + (at - k) * (stops[k + 1][i] - value))).join(",")})`;
+  }
+  function diverging(share) {
+    const strength = Math.min(Math.abs(share), 1);
+    const end = share > 0 ? [178, 24, 43] : [33, 102, 172];
+    return `rgb(${end.map((value) => Math.round(200 + strength * (value - 200))).join(",")})`;
+  }
+
+  function colourOf(which, name) {
+    const numbers = sides.model.numbers;
+    const [own, md] = sides.model.fluctuation;
+    const place = new Map(numbers.map((number, k) => [number, k]));
+    const most = Math.max(...own, ...md, 1e-6);
+    const apart = Math.max(...own.map((value, k) => Math.abs(value - md[k])), 1e-6);
+    return (atom) => {
+      const k = place.get(atom.resi) ?? 0;
+      if (name === "fluctuation") return ramp((which === "model" ? own : md)[k] / most);
+      if (name === "difference") return diverging((own[k] - md[k]) / apart);
+      return ramp(numbers.length > 1 ? k / (numbers.length - 1) : 0);
+    };
+  }
+
+  const viewers = {};
+  function draw() {
+    const data = new FormData(form);
+    Object.entries(sides).forEach(([which, side]) => {
+      const viewer = viewers[which];
+      viewer.setBackgroundColor(dark.matches ? "#14181c" : "#ffffff");
+      viewer.stopAnimate();
+      viewer.removeAllModels();
+      const colorfunc = colourOf(which, data.get("colour"));
+      const large = sides.model.numbers.length > 20;
+      const style = large
+        ? { cartoon: { colorfunc, thickness: 0.3 } }
+        : { stick: { radius: 0.09, colorfunc } };
+      if (data.get("what") === "motion") {
+        viewer.addModelsAsFrames(motion(side).map((text, k) => `MODEL ${k + 1}\n${text}\nENDMDL`).join("\n"), "pdb");
+        viewer.setStyle({}, style);
+        viewer.animate({ loop: "forward", interval: 70 });
+      } else {
+        conformations(side).forEach((text) => viewer.addModel(text, "pdb"));
+        viewer.setStyle({}, style);
+      }
+      viewer.zoomTo();
+      viewer.spin(data.get("spin") !== null ? "y" : false);
+      viewer.render();
+    });
+  }
+
+  try {
+    Object.keys(sides).forEach((which) => {
+      viewers[which] = window.$3Dmol.createViewer(`viewer-${which}`, { backgroundColor: dark.matches ? "#14181c" : "#ffffff" });
+      if (!viewers[which]) throw new Error("no WebGL");
+    });
+    viewers.model.linkViewer(viewers.md);
+    viewers.md.linkViewer(viewers.model);
+    form.addEventListener("input", draw);
+    dark.addEventListener("change", draw);
+    draw();
+    window.viewersReady = true;
+  } catch (error) {
+    note.textContent = `The structures cannot be shown here (${error.message}). The charts below need no WebGL.`;
+  }
+})();

@@ -1,0 +1,247 @@
+"""Charts as SVG text: lines, points over a density, histograms. Colours come from the page's style sheet.
+
+Every chart has a title and a description for screen readers, and tells its series apart by shape or dash, not by
+colour alone. Class ``md`` is molecular dynamics, class ``model`` the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[Any]
+
+WIDTH, HEIGHT = 460, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 14, 42
+_BINS = 36
+_SHADES = 6
+_MOST_MARKS = 800
+
+
+@dataclass(frozen=True)
+class Series:
+    """One thing that is drawn.
+
+    Attributes:
+        name: Its name in the legend.
+        kind: Its class: ``md`` or ``model``.
+        x: [n].
+        y: [n].
+        low: [n], the lower edge of a band, if there is one.
+        high: [n], the upper edge.
+    """
+
+    name: str
+    kind: Literal["md", "model"]
+    x: Numbers
+    y: Numbers
+    low: Numbers | None = None
+    high: Numbers | None = None
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis: its label and its range; ``ticks`` are chosen where none are given."""
+
+    label: str
+    low: float
+    high: float
+    ticks: tuple[float, ...] = ()
+
+    def marks(self) -> list[tuple[float, str]]:
+        """Return the ticks with their labels."""
+        values = self.ticks or nice_ticks(self.low, self.high)
+        return [(value, f"{value:g}") for value in values]
+
+
+def nice_ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
+    """Return round numbers between two ends.
+
+    Example:
+        >>> nice_ticks(0, 9.4)
+        (0.0, 2.0, 4.0, 6.0, 8.0)
+    """
+    span = (high - low) or 1.0
+    step = 10.0 ** np.floor(np.log10(span / count))
+    step *= min((1, 2, 5, 10), key=lambda factor: abs(span / (factor * step) - count))
+    first = np.ceil(low / step - 1e-9) * step
+    count = int((high - first) / step + 1e-9) + 1
+    return tuple(float(f"{(round(first / step) + k) * step:.12g}") + 0.0 for k in range(count))
+
+
+def axis(label: str, *values: Numbers, zero: bool = False) -> Axis:
+    """Return an axis that holds all values, with a margin.
+
+    Args:
+        label: With the unit.
+        values: What is to be seen.
+        zero: Whether the axis begins at zero.
+    """
+    joined = np.concatenate([np.ravel(item) for item in values])
+    joined = joined[np.isfinite(joined)]
+    low, high = (float(joined.min()), float(joined.max())) if len(joined) else (0.0, 1.0)
+    margin = 0.06 * ((high - low) or abs(high) or 1.0)
+    return Axis(label, 0.0 if zero else low - margin, high + margin)
+
+
+class _Canvas:
+    def __init__(self, title: str, description: str, x: Axis, y: Axis) -> None:
+        self.x, self.y = x, y
+        self.parts: list[str] = []
+        self.head = (
+            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}: '
+            f'{escape(description)}"><title>{escape(title)}</title><desc>{escape(description)}</desc>'
+        )
+
+    def px(self, values: Numbers) -> Numbers:
+        share = (np.asarray(values, float) - self.x.low) / (self.x.high - self.x.low)
+        return np.asarray(_LEFT + share * (WIDTH - _LEFT - _RIGHT))
+
+    def py(self, values: Numbers) -> Numbers:
+        share = (np.asarray(values, float) - self.y.low) / (self.y.high - self.y.low)
+        return np.asarray(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM))
+
+    def add(self, part: str) -> None:
+        self.parts.append(part)
+
+    def path(self, x: Numbers, y: Numbers) -> str:
+        points = [f"{a:.1f} {b:.1f}" for a, b in zip(self.px(x), self.py(y), strict=True)]
+        return "M" + "L".join(points)
+
+    def text(self) -> str:
+        bottom, right = HEIGHT - _BOTTOM, WIDTH - _RIGHT
+        frame = [f'<path class="axis" d="M{_LEFT} {_TOP}V{bottom}H{right}"/>']
+        for value, label in self.x.marks():
+            at = float(self.px(np.array(value)))
+            frame.append(f'<path class="axis" d="M{at:.1f} {bottom}v4"/>')
+            frame.append(f'<text class="tick" x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{label}</text>')
+        for value, label in self.y.marks():
+            at = float(self.py(np.array(value)))
+            frame.append(f'<path class="grid" d="M{_LEFT} {at:.1f}H{right}"/>')
+            frame.append(f'<text class="tick" x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{label}</text>')
+        middle, half = (_LEFT + right) / 2, (_TOP + bottom) / 2
+        frame.append(
+            f'<text class="label" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(self.x.label)}</text>'
+        )
+        frame.append(
+            f'<text class="label" transform="translate(13 {half}) rotate(-90)" text-anchor="middle">'
+            f"{escape(self.y.label)}</text>"
+        )
+        return self.head + "".join([*frame, *self.parts]) + "</svg>"
+
+
+def lines(title: str, description: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
+    """Return a chart of lines, each with its band. MD is solid with discs, the model dashed with squares.
+
+    Args:
+        title: What the chart shows.
+        description: What it says, for those who do not see it.
+        x: The horizontal axis.
+        y: The vertical axis.
+        series: The lines, drawn in order.
+    """
+    canvas = _Canvas(title, description, x, y)
+    for one in series:
+        if one.low is not None and one.high is not None:
+            back = canvas.path(one.x[::-1], one.high[::-1])[1:]
+            canvas.add(f'<path class="band {one.kind}" d="{canvas.path(one.x, one.low)}L{back}Z"/>')
+    for one in series:
+        canvas.add(f'<path class="line {one.kind}" d="{canvas.path(one.x, one.y)}"/>')
+        if len(one.x) <= 60:
+            canvas.add(_marks(canvas, one, 3.2))
+    return canvas.text()
+
+
+def points(title: str, description: str, x: Axis, y: Axis, md: Series, model: Series) -> str:
+    """Return the model's points over the density of MD.
+
+    Args:
+        title: What the chart shows.
+        description: What it says, for those who do not see it.
+        x: The horizontal axis.
+        y: The vertical axis.
+        md: Many points: drawn as shaded squares, darker where there are more.
+        model: Drawn as small squares; of more than 800, 800 evenly spaced ones.
+    """
+    canvas = _Canvas(title, description, x, y)
+    counts, xs, ys = np.histogram2d(md.x, md.y, bins=_BINS, range=[[x.low, x.high], [y.low, y.high]])
+    across, down = canvas.px(xs), canvas.py(ys)
+    canvas.add(_cells(across, down, np.log1p(counts) / (np.log1p(counts.max()) or 1.0), "cell md"))
+    seen = np.flatnonzero((model.x >= x.low) & (model.x <= x.high) & (model.y >= y.low) & (model.y <= y.high))
+    seen = seen[np.unique(np.linspace(0, max(len(seen) - 1, 0), min(len(seen), _MOST_MARKS)).astype(int))]
+    canvas.add(_marks(canvas, Series(model.name, "model", model.x[seen], model.y[seen]), 2.4))
+    return canvas.text()
+
+
+def histogram(title: str, description: str, x: Axis, md: Numbers, model: Numbers, bins: int = 40) -> str:
+    """Return two histograms as steps, each of area one. What lies beyond the axis is not drawn.
+
+    Args:
+        title: What the chart shows.
+        description: What it says, for those who do not see it.
+        x: The axis, with the unit.
+        md: [n], of molecular dynamics.
+        model: [m].
+        bins: How many.
+    """
+    edges = np.linspace(x.low, x.high, bins + 1)
+    shares = [np.histogram(side, edges)[0] / max(len(side), 1) for side in (md, model)]
+    y = Axis("share of conformations", 0.0, float(max(share.max() for share in shares)) * 1.08 or 1.0)
+    canvas = _Canvas(title, description, x, y)
+    for kind, share in zip(("md", "model"), shares, strict=True):
+        across, up = np.repeat(edges, 2)[1:-1], np.repeat(share, 2)
+        outline = canvas.path(across, up)
+        ends = canvas.path(np.array([edges[-1], edges[0]]), np.zeros(2))[1:]
+        canvas.add(f'<path class="band {kind}" d="{outline}L{ends}Z"/><path class="line {kind}" d="{outline}"/>')
+    return canvas.text()
+
+
+def matrix(title: str, description: str, values: Numbers, first: int = 1) -> str:
+    """Return a symmetric matrix of differences between -1 and 1 as coloured squares, blue below zero, red above.
+
+    Args:
+        title: What the chart shows.
+        description: What it says, for those who do not see it.
+        values: [R, R].
+        first: The number of the first residue.
+    """
+    size = len(values)
+    x = Axis("residue", first - 0.5, first + size - 0.5)
+    canvas = _Canvas(title, description, x, Axis("residue", first - 0.5, first + size - 0.5))
+    across = canvas.px(np.arange(size + 1) + first - 0.5)
+    down = canvas.py(np.arange(size + 1) + first - 0.5)
+    for kind, part in (("more", np.maximum(values, 0)), ("less", np.maximum(-values, 0))):
+        canvas.add(_cells(across, down, np.where(part >= 0.05, np.minimum(part, 1), 0), kind))
+    return canvas.text()
+
+
+def _cells(across: Numbers, down: Numbers, shares: Numbers, kind: str) -> str:
+    """Rectangles of a grid [I, J] in few shades: one path per shade, so that a page stays small."""
+    levels = np.ceil(np.clip(shares, 0, 1) * _SHADES).astype(int)
+    parts = []
+    for level in range(1, _SHADES + 1):
+        inside = "".join(
+            f"M{across[i]:.1f} {down[j + 1]:.1f}H{across[i + 1]:.1f}V{down[j]:.1f}H{across[i]:.1f}Z"
+            for i, j in np.argwhere(levels == level)
+        )
+        if inside:
+            parts.append(f'<path class="{kind}" fill-opacity="{0.1 + 0.8 * level / _SHADES:.2f}" d="{inside}"/>')
+    return "".join(parts)
+
+
+def _marks(canvas: _Canvas, one: Series, size: float) -> str:
+    """Discs for MD, squares for a model, all in one path."""
+    at = zip(canvas.px(one.x), canvas.py(one.y), strict=True)
+    if one.kind == "md":
+        shapes = [
+            f"M{a - size:.1f} {b:.1f}a{size} {size} 0 1 0 {2 * size} 0a{size} {size} 0 1 0 {-2 * size} 0" for a, b in at
+        ]
+    else:
+        side = round(2 * size * 0.88, 1)
+        shapes = [f"M{a - side / 2:.1f} {b - side / 2:.1f}h{side}v{side}h{-side}z" for a, b in at]
+    return f'<path class="mark {one.kind}" d="{"".join(shapes)}"/>'
