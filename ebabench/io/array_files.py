@@ -15,6 +15,7 @@ from ebabench.io.frames import Rows, assemble
 from ebabench.io.stored import FileFrames
 from ebabench.io.topologies import Topology
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
+from ebabench.structures.periodic import box_vectors
 
 _HDF5 = b"\x89HDF"
 _ANGSTROM = {"angstrom": 1.0, "angstroms": 1.0, "a": 1.0, "nanometer": 10.0, "nanometers": 10.0, "nm": 10.0}
@@ -60,11 +61,12 @@ class ArrayFrames(FileFrames):
     def _read(self, handle: Any, start: int, count: int) -> tuple[Positions, FloatArray | None]:
         rows = slice(start, start + count)
         try:
-            values = np.asarray(handle["coordinates"][rows])[:, self._atoms].astype(np.float64) * self._scale
+            values = np.array(handle["coordinates"][rows])[:, self._atoms].astype(np.float64) * self._scale
             box = None
             if "cell_lengths" in handle and "cell_angles" in handle:
                 scale = _scale(handle["cell_lengths"], self._path)
-                box = _box(np.asarray(handle["cell_lengths"][rows]) * scale, np.asarray(handle["cell_angles"][rows]))
+                lengths, angles = (np.array(handle[name][rows], np.float64) for name in ("cell_lengths", "cell_angles"))
+                box = box_vectors(lengths * scale, angles)
         except (OSError, RuntimeError, ValueError, IndexError) as error:
             raise _broken(self._path, f"broken from frame {start + 1} on ({error})") from error
         return values.astype(np.float32), box
@@ -92,8 +94,13 @@ def open_arrays(path: Path) -> Iterator[Any]:
         netcdf = netcdf_file(path, mmap=True)
     except Exception as error:  # scipy raises what it likes on damaged files
         raise _broken(path, f"cut, damaged, or not of NetCDF 3 ({error or type(error).__name__})") from error
-    with netcdf:
-        yield netcdf.variables
+    # Closed, the file would leave its arrays without memory: they are let go first.
+    arrays = dict(netcdf.variables)
+    try:
+        yield arrays
+    finally:
+        arrays.clear()
+        netcdf.close()
 
 
 def hdf5_topology(path: Path) -> Topology:
@@ -133,7 +140,7 @@ def _h5py(path: Path) -> Any:
         import h5py
     except ImportError as error:
         raise InputError(
-            f"{path}: HDF5 is read with the package h5py: pip install 'ebabench[hdf5]'",
+            f"{path}: HDF5 is read with the package h5py: pip install 'ebabench[formats]'",
             code="structure.package-missing",
             file=str(path),
         ) from error
@@ -147,13 +154,6 @@ def _scale(array: Any, path: Path) -> float:
     if text.lower() not in _ANGSTROM:
         raise _broken(path, f"lengths in {text}, neither angstrom nor nanometers")
     return _ANGSTROM[text.lower()]
-
-
-def _box(lengths: FloatArray, angles: FloatArray) -> FloatArray:
-    from mdtraj.utils.unitcell import lengths_and_angles_to_box_vectors
-
-    vectors = lengths_and_angles_to_box_vectors(*lengths.T.astype(np.float64), *angles.T.astype(np.float64))
-    return np.nan_to_num(np.stack(vectors, axis=1).astype(np.float64))
 
 
 def _broken(path: Path, what: str) -> InputError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -156,10 +156,7 @@ def heavy_atoms(frames: Frames, *, modified_as_parent: bool = False) -> tuple[Fr
                 file=frames.source,
             )
         seen.add(key)
-    stored = heavy.positions
-    if not isinstance(stored, np.ndarray):
-        heavy = replace(heavy, positions=stored.whole(spanning_tree(atoms)))
-    return heavy.noted(*notes), atoms
+    return heavy.whole(spanning_tree(atoms)).noted(*notes), atoms
 
 
 def to_ensemble(frames: Frames, target: str, *, chain: str | None = None, modified_as_parent: bool = False) -> Ensemble:

@@ -11,6 +11,7 @@ import numpy as np
 from ebabench.errors import InputError
 from ebabench.io.stored import FileFrames
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
+from ebabench.structures.periodic import box_vectors
 
 _HEADER = 84  # bytes in the first record
 _FLAGS = 20  # integers behind the word CORD
@@ -92,13 +93,10 @@ class DcdFrames(FileFrames):
 
 def _box(cell: FloatArray) -> FloatArray:
     """Box vectors [F, 3, 3] of unit cells [F, 6]; angles in degrees, or their cosines."""
-    from mdtraj.utils.unitcell import lengths_and_angles_to_box_vectors
-
-    lengths, angles = cell[:, [0, 2, 5]].T.astype(np.float64), cell[:, [4, 3, 1]].T.astype(np.float64)
-    cosines = (np.abs(angles) <= 1).all(0)
-    angles = np.where(cosines, np.degrees(np.arccos(np.clip(angles, -1, 1))), angles)
-    vectors = lengths_and_angles_to_box_vectors(*lengths, *angles)
-    return np.nan_to_num(np.stack(vectors, axis=1).astype(np.float64))
+    lengths, angles = cell[:, [0, 2, 5]].astype(np.float64), cell[:, [4, 3, 1]].astype(np.float64)
+    cosines = (np.abs(angles) <= 1).all(1)
+    angles[cosines] = np.degrees(np.arccos(angles[cosines]))
+    return box_vectors(lengths, angles)
 
 
 def _broken(path: Path, what: str) -> InputError:

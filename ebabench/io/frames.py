@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ebabench.structures import StoredFrames
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.nomenclature import is_hydrogen
-from ebabench.structures.periodic import Bonds
+from ebabench.structures.periodic import Bonds, make_whole
 
 _Text = npt.NDArray[np.str_]
 
@@ -85,6 +85,8 @@ class Frames:
             for a topology without positions.
         topology: what messages call the topology of a trajectory.
         random_weights: True for the output of an untrained network.
+        box: [F, 3, 3], the vectors of the unit cells as rows, in angstrom, for positions that are an array; zeros where
+            there is none.
     """
 
     source: str
@@ -95,6 +97,7 @@ class Frames:
     native: Positions | None = None
     topology: str = ""
     random_weights: bool = False
+    box: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -109,6 +112,13 @@ class Frames:
     def noted(self, *notes: str) -> Frames:
         """Return the same frames with more notes. Empty notes are dropped."""
         return replace(self, notes=self.notes + tuple(note for note in notes if note))
+
+    def whole(self, bonds: Bonds) -> Frames:
+        """Return the same frames; molecules that a periodic boundary cuts are put together."""
+        stored = self.positions
+        if not isinstance(stored, np.ndarray):
+            return replace(self, positions=stored.whole(bonds))
+        return self if self.box is None else replace(self, positions=make_whole(stored, self.box, bonds))
 
     def first(self) -> Positions:
         """Return one structure [N, 3] of these atoms: that of the topology, or the first frame."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ from ebabench.errors import InputError
 from ebabench.io.frames import Rows, assemble
 from ebabench.io.models import Models
 from ebabench.structures.arrays import FloatArray
+from ebabench.structures.periodic import box_vectors
 
 _Text = npt.NDArray[np.str_]
 _COORDINATES = ("Cartn_x", "Cartn_y", "Cartn_z")
+_CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 _COLUMNS = (
     *_COORDINATES, "group_PDB", "type_symbol", "label_atom_id", "auth_atom_id", "label_alt_id", "label_comp_id",
     "auth_comp_id", "label_asym_id", "auth_asym_id", "label_seq_id", "auth_seq_id", "pdbx_PDB_ins_code",
@@ -45,7 +47,7 @@ def parse_mmcif(data: bytes, source: str) -> list[Models]:
         found = {name: block.find_values(f"_atom_site.{name}") for name in _COLUMNS}
         columns = {name: np.array([_plain(text) for text in column]) for name, column in found.items() if len(column)}
         if columns:
-            blocks.append(columns)
+            blocks.append((columns, _box([_plain(block.find_value(f"_cell.{name}") or "?") for name in _CELL])))
     return _models(blocks, source)
 
 
@@ -59,23 +61,25 @@ def parse_binary_cif(data: bytes, source: str) -> list[Models]:
         from biotite.structure.io.pdbx import BinaryCIFFile
     except ImportError as error:
         raise InputError(
-            f"{source}: BinaryCIF is read with the package biotite: pip install 'ebabench[bcif]', or convert the file "
-            "to mmCIF",
+            f"{source}: BinaryCIF is read with the package biotite: pip install 'ebabench[formats]'; or convert the "
+            "file to mmCIF",
             code="structure.package-missing",
             file=source,
         ) from error
     import io
 
     try:
-        blocks = [block["atom_site"] for block in BinaryCIFFile.read(io.BytesIO(data)).values() if "atom_site" in block]
-        columns = [{name: _decoded(block[name]) for name in _COLUMNS if name in block} for block in blocks]
+        blocks = [block for block in BinaryCIFFile.read(io.BytesIO(data)).values() if "atom_site" in block]
+        sites = [(block["atom_site"], block.get("cell", {})) for block in blocks]
+        tables = [{name: _decoded(site[name]) for name in _COLUMNS if name in site} for site, _ in sites]
+        boxes = [_box([str(_decoded(cell[name])[0]) for name in _CELL if name in cell]) for _, cell in sites]
     except Exception as error:
         raise InputError(
             f"{source}: broken, truncated, or not BinaryCIF ({error or type(error).__name__})",
             code="structure.broken",
             file=source,
         ) from error
-    return _models(columns, source)
+    return _models(zip(tables, boxes, strict=True), source)
 
 
 def _plain(text: str) -> str:
@@ -91,10 +95,22 @@ def _decoded(column: Any) -> _Text:
     return values
 
 
-def _models(blocks: Iterable[Mapping[str, _Text]], source: str) -> list[Models]:
+def _box(cell: Sequence[str]) -> FloatArray:
+    """The vectors [3, 3] of a unit cell; zeros where there is none."""
+    try:
+        numbers = np.array([float(text) for text in cell])
+    except ValueError:
+        return np.zeros((3, 3))
+    if len(numbers) != len(_CELL):
+        return np.zeros((3, 3))
+    vectors: FloatArray = box_vectors(numbers[None, :3], numbers[None, 3:])[0]
+    return vectors
+
+
+def _models(blocks: Iterable[tuple[Mapping[str, _Text], FloatArray]], source: str) -> list[Models]:
     parts: list[Models] = []
     count = 0
-    for columns in blocks:
+    for columns, box in blocks:
         if missing := [name for name in _COORDINATES if name not in columns]:
             raise InputError(f"{source}: _atom_site lacks {', '.join(missing)}", code="structure.broken", file=source)
         coordinates = _coordinates(columns, source)
@@ -107,12 +123,12 @@ def _models(blocks: Iterable[Mapping[str, _Text]], source: str) -> list[Models]:
             own = rows.part(start, stop)
             if previous and all(np.array_equal(a, b) for a, b in zip(own, previous[0], strict=True)):
                 positions = coordinates[start:stop][previous[1]].astype(np.float32)
-                parts.append(parts[-1]._replace(label=f"model {count}", positions=positions[None]))
+                parts.append(parts[-1]._replace(label=f"model {count}", positions=positions[None], box=box[None]))
                 continue
             atoms, kept = assemble(own)
             previous = own, kept
             positions = coordinates[start:stop][kept].astype(np.float32)
-            parts.append(Models(f"model {count}", atoms, positions[None]))
+            parts.append(Models(f"model {count}", atoms, positions[None], box[None]))
     if not parts:
         raise InputError(f"{source}: no atoms in it", code="structure.no-atoms", file=source)
     return parts

@@ -10,18 +10,22 @@ import numpy as np
 
 from ebabench.errors import InputError
 from ebabench.io.frames import FileAtoms, Frames
-from ebabench.structures.arrays import IndexArray, Positions
+from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.nomenclature import parent_residue
 
 _Key = tuple[int, str, str, str, int]
 
 
 class Models(NamedTuple):
-    """Models of the same atoms: positions [F, N, 3] in angstrom, and what a message calls the first of them."""
+    """Models of the same atoms: positions [F, N, 3] in angstrom, and what a message calls the first of them.
+
+    ``box`` [F, 3, 3] are the vectors of the unit cells as rows; zeros where there is none.
+    """
 
     label: str
     atoms: FileAtoms
     positions: Positions
+    box: FloatArray
 
 
 def join_models(parts: Sequence[Models], source: str) -> Frames:
@@ -34,9 +38,9 @@ def join_models(parts: Sequence[Models], source: str) -> Frames:
         InputError: ``structure.models-differ``, a model lacks a heavy atom of the protein that the first has, or has
             one that the first lacks.
     """
-    first = parts[0]
+    first, box = parts[0], np.concatenate([part.box for part in parts])
     if all(_same(part.atoms, first.atoms) for part in parts):
-        return Frames(source, first.atoms, np.concatenate([part.positions for part in parts]))
+        return Frames(source, first.atoms, np.concatenate([part.positions for part in parts]), box=box)
     rows = _rows(first.atoms)
     found, common = [rows], set(rows)
     for part in parts[1:]:
@@ -52,7 +56,7 @@ def join_models(parts: Sequence[Models], source: str) -> Frames:
     positions = [part.positions[:, column] for part, column in zip(parts, columns, strict=True)]
     left_out = len(rows) - len(keys)
     note = f"{left_out} atoms that not all models have are left out (hydrogens, waters, ions or ligands)"
-    frames = Frames(source, first.atoms.take(index), np.concatenate(positions))
+    frames = Frames(source, first.atoms.take(index), np.concatenate(positions), box=box)
     return frames.noted(note if left_out else "")
 
 

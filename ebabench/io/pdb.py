@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,13 @@ from ebabench.io.models import Models
 from ebabench.io.multimodel_pdb import same_but_for_coordinates
 from ebabench.structures.arrays import FloatArray, IndexArray
 from ebabench.structures.nomenclature import canonical_residue, parent_residue
+from ebabench.structures.periodic import box_vectors
 
-_RECORD = re.compile(rb"^(?:(ATOM [ \d]|HETATM)|(MODEL(?=[\s\d]|$)|ENDMDL|END(?=\s|$))|(TER(?=\s|$)))", re.MULTILINE)
+_RECORD = re.compile(
+    rb"^(?:(ATOM [ \d]|HETATM)|(MODEL(?=[\s\d]|$)|ENDMDL|END(?=\s|$))|(TER(?=\s|$))|(CRYST1))", re.MULTILINE
+)
 _X, _END, _AFTER, _WIDTH = 30, 54, 72, 80
+_CELL = (6, 15, 24, 33, 40, 47, 54)  # a, b, c, alpha, beta, gamma of CRYST1
 _STANDARD = re.compile(rb" *-?\d*\.\d{3}")  # F8.3, as the format demands
 _NUMBER = re.compile(rb" *[-+]?(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)? *")
 _Table = npt.NDArray[np.uint8]
@@ -37,44 +42,58 @@ def parse_pdb(data: bytes, source: str) -> list[Models]:
     plain = same_but_for_coordinates(data)
     if plain:
         data = plain[0]
-    parts: list[tuple[str, Rows, list[FloatArray]]] = []
+    parts: list[tuple[str, Rows, list[FloatArray], list[FloatArray]]] = []
     identity: _Table | None = None
-    for number, (starts, segment) in enumerate(_models(data), 1):
+    for number, (starts, segment, cell) in enumerate(_models(data), 1):
         table = _lines(data, starts)
         coordinates = _coordinates(table, starts, data, source)
         own = np.delete(table, np.s_[_X:_AFTER], axis=1)
         own[:, 6:11] = 0  # serial numbers
         if identity is None or not np.array_equal(own, identity):
             identity = own
-            parts.append((f"model {number}", _rows(table, segment), []))
+            parts.append((f"model {number}", _rows(table, segment), [], []))
         parts[-1][2].append(coordinates)
+        parts[-1][3].append(_box(cell))
     if not parts:
         raise InputError(f"{source}: no atoms in it", code="structure.no-atoms", file=source)
     models = []
-    for label, rows, frames in parts:
+    for label, rows, frames, boxes in parts:
         atoms, kept = assemble(rows)
         positions = plain[1] if plain else np.array(frames)
-        models.append(Models(label, atoms, positions[:, kept].astype(np.float32)))
+        box = np.repeat(boxes, len(positions), axis=0) if plain else np.array(boxes)
+        models.append(Models(label, atoms, positions[:, kept].astype(np.float32), box))
     return models
 
 
-def _models(data: bytes) -> Iterator[tuple[IndexArray, IndexArray]]:
-    """Where the atom records of every model begin, in bytes, and how many TER records come before each."""
+def _models(data: bytes) -> Iterator[tuple[IndexArray, IndexArray, bytes]]:
+    """Of every model: where its atom records begin, in bytes; how many TER records come before each; its CRYST1."""
     starts: list[int] = []
     segments: list[int] = []
-    segment = 0
+    segment, cell = 0, b""
     for match in _RECORD.finditer(data):
         if match[1]:
             starts.append(match.start())
             segments.append(segment)
         elif match[3]:
             segment += 1
+        elif match[4]:
+            cell = data[match.start() : match.start() + _WIDTH]
         else:
             if starts:
-                yield np.array(starts, np.int64), np.array(segments, np.int64)
+                yield np.array(starts, np.int64), np.array(segments, np.int64), cell
             starts, segments, segment = [], [], 0
     if starts:
-        yield np.array(starts, np.int64), np.array(segments, np.int64)
+        yield np.array(starts, np.int64), np.array(segments, np.int64), cell
+
+
+def _box(cell: bytes) -> FloatArray:
+    """The vectors [3, 3] of a CRYST1 record; zeros if it has none, or those of a cube of 1 angstrom (no crystal)."""
+    try:
+        numbers = [float(cell[start:stop]) for start, stop in pairwise(_CELL)]
+    except ValueError:
+        return np.zeros((3, 3))
+    vectors: FloatArray = box_vectors(np.array([numbers[:3]]), np.array([numbers[3:]]))[0]
+    return vectors
 
 
 def _lines(data: bytes, starts: IndexArray) -> _Table:

@@ -23,7 +23,7 @@ from ebabench.io.npz import load_ensemble, read_npz, write_ensemble
 from ebabench.io.structures import is_structure, parse_models, read_structures
 from ebabench.io.topologies import find_topology
 from ebabench.io.topologies import read_topology as _topology
-from ebabench.io.trajectories import TRAJECTORY_SUFFIXES, is_trajectory, read_trajectory
+from ebabench.io.trajectories import TRAJECTORY_SUFFIXES, is_trajectory, names_atoms, read_trajectory
 from ebabench.structures import Atoms, Ensemble
 from ebabench.structures.arrays import Positions
 
@@ -97,7 +97,7 @@ def find_ensembles(folder: Path | str) -> dict[str, Path]:
         raise InputError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
     beside = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    topologies = {find_topology(path) for path in beside if is_trajectory(path)}
+    topologies = {find_topology(path) for path in beside if is_trajectory(path) and not names_atoms(path)}
     for path in beside:
         if path in topologies or _stem(path).endswith(".top"):
             continue

@@ -29,6 +29,11 @@ def is_trajectory(path: Path) -> bool:
     return path.suffix.lower() in TRAJECTORY_SUFFIXES
 
 
+def names_atoms(path: Path) -> bool:
+    """Return whether a trajectory brings its own topology: mdtraj's HDF5."""
+    return path.suffix.lower() in _HDF5
+
+
 def read_trajectory(paths: Path | Sequence[Path], topology: Path | Topology | None = None) -> Frames:
     """Return the frames of one trajectory, or of several of the same atoms, one after the other.
 
@@ -45,8 +50,7 @@ def read_trajectory(paths: Path | Sequence[Path], topology: Path | Topology | No
     """
     files = [paths] if isinstance(paths, Path) else list(paths)
     if topology is None:
-        own = files[0].suffix.lower() in _HDF5
-        topology = hdf5_topology(files[0]) if own else find_topology(files[0])
+        topology = hdf5_topology(files[0]) if names_atoms(files[0]) else find_topology(files[0])
     if isinstance(topology, Path):
         topology = read_topology(topology)
     parts = [_open(path, len(topology.atoms)) for path in files]

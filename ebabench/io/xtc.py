@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from ebabench.errors import InputError
 from ebabench.io.stored import FileFrames
-from ebabench.structures.arrays import FloatArray, Positions
+from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 
 _CHUNK = 128
 _MAGIC = 1995
 # Magic number, atoms, step, time, box, atoms; then, for more than nine atoms, how they are packed, and how many bytes.
 _HEAD, _PACKED = struct.Struct(">iiif36xi"), struct.Struct(">iiif36xif28xi")
 _PLAIN_ATOMS = 9
+_BOX = np.arange(16, 52)  # bytes of a frame
+_AT_ONCE = 1 << 25  # bytes
 
 
 def read_xtc(path: Path | str, n_atoms: int, chunk: int = _CHUNK) -> Iterator[Positions]:
@@ -40,35 +42,46 @@ class XtcFrames(FileFrames):
         atoms: [N], those that are wanted.
 
     Raises:
-        InputError: the file is missing, empty, cut anywhere, or not one frame after the other of ``n_atoms`` atoms; on
-            reading: a frame cannot be unpacked.
+        InputError: ``trajectory.broken``, the file is missing, empty, cut anywhere, or not one frame after the other;
+            on reading: a frame is damaged (as far as a format without a checksum can tell); ``trajectory.atoms``,
+            another number of atoms than ``n_atoms``.
     """
 
-    def __init__(self, path: Path | str, n_atoms: int, atoms: npt.NDArray[np.int64]) -> None:
-        self._offsets = _frame_offsets(Path(path), n_atoms)
-        super().__init__(Path(path), atoms, len(self._offsets))
+    def __init__(self, path: Path | str, n_atoms: int, atoms: IndexArray) -> None:
+        self._starts = _frame_starts(Path(path), n_atoms)
+        self._n_atoms = n_atoms
+        super().__init__(Path(path), atoms, len(self._starts) - 1)
 
-    def _open(self) -> Any:
-        from mdtraj.formats import XTCTrajectoryFile
+    def _open(self) -> AbstractContextManager[BinaryIO]:
+        return self._path.open("rb", buffering=0)
 
-        trajectory = XTCTrajectoryFile(str(self._path))
-        trajectory.offsets = self._offsets
-        return trajectory
+    def _read(self, handle: BinaryIO, start: int, count: int) -> tuple[Positions, FloatArray | None]:
+        from ebabench.io.xtc_kernel import unpack
 
-    def _read(self, handle: Any, start: int, count: int) -> tuple[Positions, FloatArray | None]:
-        try:
-            handle.seek(start)
-            xyz, _, _, box = handle.read(count, atom_indices=self._atoms)
-        except (OSError, RuntimeError) as error:
-            raise InputError(f"{self._path}: broken from frame {start + 1} on ({error})") from error
-        if len(xyz) < count:
-            raise InputError(f"{self._path}: broken in frame {start + len(xyz) + 1}")
-        found: Positions = xyz * np.float32(10)
-        return found, None if box is None else box.astype(np.float64) * 10
+        wanted, column = np.unique(self._atoms, return_inverse=True)
+        slot = np.full(self._n_atoms, -1)
+        slot[wanted] = np.arange(len(wanted))
+        found = np.empty((count, len(wanted), 3), np.float32)
+        boxes = np.empty((count, 3, 3))
+        starts = self._starts[start : start + count + 1]
+        first = 0
+        while first < count:
+            last = max(int(np.searchsorted(starts, starts[first] + _AT_ONCE, side="right")) - 1, first + 1)
+            handle.seek(int(starts[first]))
+            size = int(starts[last] - starts[first])
+            data = np.frombuffer(handle.read(size).ljust(size, b"\0") + bytes(8), np.uint8)
+            own = starts[first : last + 1] - starts[first]
+            if (bad := unpack(data, own, self._n_atoms, slot, found[first:last])) >= 0:
+                raise _broken(self._path, f"damaged in frame {start + first + bad + 1}")
+            boxes[first:last] = data[own[:-1, None] + _BOX].view(">f4").reshape(-1, 3, 3)
+            first = last
+        found *= np.float32(10)
+        in_order = np.array_equal(wanted, self._atoms)
+        return found if in_order else found[:, column], boxes * 10
 
 
-def _frame_offsets(path: Path, n_atoms: int) -> npt.NDArray[np.int64]:
-    """Where each frame begins, in bytes. Raises InputError unless frames fill the file to its last byte."""
+def _frame_starts(path: Path, n_atoms: int) -> IndexArray:
+    """Where each frame begins, in bytes, and where the last one ends: frames fill the file to its last byte."""
     found: list[int] = []
     at = 0
     try:
@@ -78,23 +91,31 @@ def _frame_offsets(path: Path, n_atoms: int) -> npt.NDArray[np.int64]:
                 file.seek(at)
                 head = file.read(_PACKED.size)
                 if len(head) < _HEAD.size:
-                    raise InputError(f"{path}: truncated after frame {len(found)}")
+                    raise _broken(path, f"truncated after frame {len(found)}")
                 magic, atoms, *_ = _HEAD.unpack_from(head)
                 if magic != _MAGIC:
-                    raise InputError(f"{path}: broken after frame {len(found)}: no XTC frame begins there")
+                    raise _broken(path, f"broken after frame {len(found)}: no XTC frame begins there")
                 if atoms != n_atoms:
-                    raise InputError(f"{path}: frames of {atoms} atoms, the topology has {n_atoms}")
+                    raise InputError(
+                        f"{path}: frames of {atoms} atoms, the topology has {n_atoms}",
+                        code="trajectory.atoms",
+                        file=str(path),
+                    )
                 found.append(at)
                 if atoms <= _PLAIN_ATOMS:
                     at += _HEAD.size + 12 * atoms
                 elif len(head) < _PACKED.size:
-                    raise InputError(f"{path}: truncated after frame {len(found) - 1}")
+                    raise _broken(path, f"truncated after frame {len(found) - 1}")
                 else:
                     at += _PACKED.size + (_PACKED.unpack(head)[-1] + 3) // 4 * 4
     except OSError as error:
-        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise _broken(path, (error.strerror or str(error)).lower()) from error
     if not found:
-        raise InputError(f"{path}: no frames")
+        raise _broken(path, "no frames")
     if at != size:
-        raise InputError(f"{path}: truncated after frame {len(found) - 1}")
-    return np.array(found, np.int64)
+        raise _broken(path, f"truncated after frame {len(found) - 1}")
+    return np.array([*found, at], np.int64)
+
+
+def _broken(path: Path, what: str) -> InputError:
+    return InputError(f"{path}: {what}", code="trajectory.broken", file=str(path))

@@ -11,6 +11,9 @@ from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.bonds import peptide_bonds, residue_bonds
 from ebabench.structures.ensembles import Atoms
 
+_REACH = 8.0  # angstrom: the farthest side-chain atom from its C-alpha, and twice as far as the next C-alpha
+_ROUNDING = 1e-9
+
 
 class Bonds(NamedTuple):
     """A spanning tree of a molecule, layer by layer from its root: ``child[k]`` [n_k] hangs on ``parent[k]`` [n_k]."""
@@ -68,7 +71,8 @@ def make_whole(positions: Positions, box: FloatArray, bonds: Bonds) -> Positions
     """Return the frames with every molecule in one piece: along every bond, the nearest periodic image.
 
     A frame in which the molecule is shorter than half the box along every axis is whole already; such frames, and
-    frames without a box, are returned as they are.
+    frames without a box, are returned as they are. An atom moves only if that brings it to where a bond reaches: no
+    gap of a chain is closed by chance.
 
     Args:
         positions: [F, N, 3] in angstrom.
@@ -81,15 +85,43 @@ def make_whole(positions: Positions, box: FloatArray, bonds: Bonds) -> Positions
     cut = np.flatnonzero((volume > 1) & (extent > sides / 2))
     if not len(cut):
         return positions
-    inverse = np.linalg.inv(box[cut])
-    fractional = np.matmul(positions[cut].astype(np.float64), inverse)
+    own, read = box[cut], positions[cut].astype(np.float64)
+    fractional = np.matmul(read, np.linalg.inv(own))
     images = np.zeros(fractional.shape)
     for child, parent in zip(bonds.child, bonds.parent, strict=True):
-        images[:, child] = images[:, parent] - np.round(fractional[:, child] - fractional[:, parent])
+        shift = np.round(fractional[:, child] - fractional[:, parent])
+        apart = read[:, child] - read[:, parent] - np.matmul(shift, own)
+        shift[np.linalg.norm(apart, axis=2) > _REACH] = 0
+        images[:, child] = images[:, parent] - shift
     moved = (images != 0).any((1, 2))
     if not moved.any():
         return positions
     found = positions.copy()
-    shift = np.matmul(images[moved], box[cut][moved])
-    found[cut[moved]] = (positions[cut[moved]] + shift).astype(np.float32)
+    found[cut[moved]] = (read[moved] + np.matmul(images[moved], own[moved])).astype(np.float32)
+    return found
+
+
+def box_vectors(lengths: FloatArray, angles: FloatArray) -> FloatArray:
+    """Return the vectors of unit cells, as rows; zeros where lengths and angles are those of no cell.
+
+    Args:
+        lengths: [F, 3], of a, b and c.
+        angles: [F, 3], alpha, beta and gamma in degrees.
+
+    Returns:
+        [F, 3, 3], in the unit of ``lengths``; a lies along x, b in the plane of x and y.
+
+    Example:
+        >>> box_vectors(np.array([[30.0, 40.0, 50.0]]), np.array([[90.0, 90.0, 90.0]])).round(6).tolist()
+        [[[30.0, 0.0, 0.0], [0.0, 40.0, 0.0], [0.0, 0.0, 50.0]]]
+    """
+    cosine, sine = np.cos(np.radians(angles)), np.sin(np.radians(angles[:, 2]))
+    found = np.zeros((len(lengths), 3, 3))
+    with np.errstate(all="ignore"):
+        x, y = cosine[:, 1], (cosine[:, 0] - cosine[:, 1] * cosine[:, 2]) / sine
+        found[:, 0, 0] = lengths[:, 0]
+        found[:, 1, :2] = lengths[:, 1:2] * np.stack([cosine[:, 2], sine], axis=1)
+        found[:, 2] = lengths[:, 2:] * np.stack([x, y, np.sqrt(1 - x**2 - y**2)], axis=1)
+    found[np.abs(found) < _ROUNDING] = 0
+    found[~np.isfinite(found).all((1, 2)) | (lengths <= 0).any(1)] = 0
     return found

@@ -54,7 +54,7 @@ def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) ->
         frame, bond = divmod(int(step.argmax()), step.shape[1])
         raise InputError(
             f"{who}: consecutive C-alphas {step.max():.1f} angstrom apart in frame {frame + 1} (pair {bond + 1}): "
-            "a jump through a periodic boundary, or a broken chain"
+            "a jump through a periodic boundary, or a broken chain; make molecules whole (gmx trjconv -pbc whole)"
         )
     own = np.full(len(place), -1)
     own[atoms.residue[ca]] = ca
