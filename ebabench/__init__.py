@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ebabench.structures import Atoms, Ensemble, Reference, Target
     from ebabench.workflows.compare import compare
     from ebabench.workflows.listing import list_metrics, list_models, list_suites
+    from ebabench.workflows.md_time import MdTime, md_time
     from ebabench.workflows.models import load_model
     from ebabench.workflows.publish import leaderboard
     from ebabench.workflows.run import run, sample
@@ -38,6 +39,7 @@ _MODULES = {
     "structures": ("Atoms", "Ensemble", "Reference", "Target"),
     "workflows.compare": ("compare",),
     "workflows.listing": ("list_metrics", "list_models", "list_suites"),
+    "workflows.md_time": ("MdTime", "md_time"),
     "workflows.models": ("load_model",),
     "workflows.publish": ("leaderboard",),
     "workflows.run": ("run", "sample"),
@@ -47,10 +49,10 @@ _MODULES = {
 }
 _HOME = {name: f"ebabench.{module}" for module, names in _MODULES.items() for name in names}
 __all__ = [
-    "Atoms", "EbabenchError", "Ensemble", "InputError", "Metric", "MetricSpec", "NotAvailable", "Pair", "Reference",
-    "Result", "Run", "RunError", "Suite", "Target", "__version__", "compare", "leaderboard", "list_metrics",
-    "list_models", "list_suites", "load_model", "load_suite", "run", "sample", "score", "score_ensembles",
-    "site",
+    "Atoms", "EbabenchError", "Ensemble", "InputError", "MdTime", "Metric", "MetricSpec", "NotAvailable", "Pair",
+    "Reference", "Result", "Run", "RunError", "Suite", "Target", "__version__", "compare", "leaderboard",
+    "list_metrics", "list_models", "list_suites", "load_model", "load_suite", "md_time", "run", "sample", "score",
+    "score_ensembles", "site",
 ]  # fmt: skip
 
 # In a clone, models/, metrics/ and leaderboards/ lie beside this folder. An installation has them inside it.

@@ -7,12 +7,12 @@ from io import TextIOWrapper
 
 import typer
 
-from ebabench.cli import data, evaluation, fetch, listing, models, results, site, training
+from ebabench.cli import data, evaluation, fetch, listing, md_time, models, results, site, training
 from ebabench.cli.app import app
 from ebabench.errors import InputError, RunError
 
 _INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
-__all__ = ["app", "data", "evaluation", "fetch", "listing", "main", "models", "results", "site", "training"]
+__all__ = ["app", "data", "evaluation", "fetch", "listing", "main", "md_time", "models", "results", "site", "training"]
 
 
 def main() -> None:

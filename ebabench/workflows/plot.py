@@ -54,13 +54,13 @@ def plot(
         )
     pictures: list[Path] = []
     progress("drawing", 0, len(records))
-    for picture in plot_run(made, records, _references(made, data), _ensembles(made, ensembles)):
+    for picture in plot_run(made, records, references_of(made, data), ensembles_of(made, ensembles)):
         pictures.append(picture)
         progress("drawing", len(pictures), len(records))
     return pictures
 
 
-def _references(run: Run, data: str | os.PathLike[str] | None) -> Callable[[str], Reference]:
+def references_of(run: Run, data: str | os.PathLike[str] | None) -> Callable[[str], Reference]:
     """Reads what the run was scored against: its suite, or the folder that was given as ``--reference``."""
     if run.identity.suite in SUITES:
         return reference_reader(load_suite(run.identity.suite), Path(data) if data is not None else None)
@@ -70,7 +70,7 @@ def _references(run: Run, data: str | os.PathLike[str] | None) -> Callable[[str]
     return partial(read_reference, folder, tier=run.identity.tier)
 
 
-def _ensembles(run: Run, folder: str | os.PathLike[str] | None) -> Callable[[str], Ensemble]:
+def ensembles_of(run: Run, folder: str | os.PathLike[str] | None) -> Callable[[str], Ensemble]:
     """Reads what was scored: ensembles of the run folder, or those of a folder that must hold the same files."""
     paths = {name: run.ensemble_path(name) for name in run.identity.targets}
     if folder is not None:

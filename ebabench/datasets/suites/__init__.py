@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_REPLICAS, replica_files
+from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_NANOSECONDS, ATLAS_REPLICAS, replica_files
 from ebabench.datasets.references import read_reference
 from ebabench.datasets.simulation import Simulation
 from ebabench.errors import InputError, unknown
@@ -117,6 +117,14 @@ class Suite:
             return {one.replica: one.frames for one in self.simulations(name)}
         if self.tier in ATLAS_FRAMES:
             return dict.fromkeys(ATLAS_REPLICAS, ATLAS_FRAMES[self.tier])
+        return None
+
+    def frame_ns(self, name: str) -> float | None:
+        """Return the time between two frames of a target's reference, in nanoseconds; None if it is not known."""
+        if self.simulation is not None:
+            return (self.target(name).frame_ps or self.simulation.frame_ps) / 1000
+        if self.tier in ATLAS_FRAMES:
+            return ATLAS_NANOSECONDS / (ATLAS_FRAMES[self.tier] - 1)
         return None
 
     def simulations(self, *names: str) -> list[Simulation]:
