@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from ebabench.structures.arrays import FloatArray
+from ebabench.system.compilation import cached_njit
 
 _Array = npt.NDArray[Any]
 
@@ -23,7 +23,7 @@ def least_mean_cost(cost: FloatArray) -> float:
     return float(cost[np.arange(len(cost)), columns].mean())
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
+@cached_njit(error_model="numpy", nogil=True)
 def _assign(cost: _Array) -> _Array:  # pragma: no cover
     """The column of every row."""
     size = len(cost)
@@ -35,7 +35,7 @@ def _assign(cost: _Array) -> _Array:  # pragma: no cover
     return column_of
 
 
-@numba.njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _reduce_columns(cost: _Array, price: _Array, column_of: _Array, row_of: _Array) -> None:  # pragma: no cover
     """Prices columns at their least entries, and gives each row one of the columns that are cheapest there."""
     size = len(cost)
@@ -60,7 +60,7 @@ def _reduce_columns(cost: _Array, price: _Array, column_of: _Array, row_of: _Arr
                 price[own] -= second
 
 
-@numba.njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _augment(start: int, cost: _Array, price: _Array, column_of: _Array, row_of: _Array) -> None:  # pragma: no cover
     """The shortest path from a free row to a free column, along which rows change their columns."""
     size = len(cost)

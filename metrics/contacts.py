@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from ebabench.structures.arrays import FloatArray, Positions
+from ebabench.system.compilation import cached_njit
 
 
 def near(positions: Positions, limit: float) -> FloatArray:
@@ -24,7 +24,7 @@ def near(positions: Positions, limit: float) -> FloatArray:
     return share
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
+@cached_njit(error_model="numpy", nogil=True)
 def _count(axes: npt.NDArray[Any], square: float, counts: npt.NDArray[Any]) -> None:  # pragma: no cover
     """Adds frames to the lower triangle; axes [S, 3, C], so that the inner loop runs along memory."""
     for frame in range(len(axes)):

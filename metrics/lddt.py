@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from ebabench.structures.arrays import FloatArray, Positions
+from ebabench.system.compilation import cached_njit
 
 INCLUSION = 15.0  # angstrom
 
@@ -23,7 +23,7 @@ def lddt(models: Positions, references: Positions) -> FloatArray:
     return found
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
+@cached_njit(error_model="numpy", nogil=True)
 def _lddt(
     models: npt.NDArray[Any], references: npt.NDArray[Any], inclusion: float
 ) -> npt.NDArray[Any]:  # pragma: no cover
@@ -49,7 +49,7 @@ def _lddt(
     return result
 
 
-@numba.njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _count(distances: npt.NDArray[Any], true: float, kept: npt.NDArray[Any]) -> None:  # pragma: no cover
     """Adds to ``kept`` in how many of four tolerances each distance is right."""
     for m in range(len(distances)):
@@ -59,7 +59,7 @@ def _count(distances: npt.NDArray[Any], true: float, kept: npt.NDArray[Any]) -> 
         kept[m] += right
 
 
-@numba.njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _distances(positions: npt.NDArray[Any], found: npt.NDArray[Any]) -> None:  # pragma: no cover
     """Distances of all pairs of points, one row of pairs after the other."""
     start = 0

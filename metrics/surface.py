@@ -17,12 +17,12 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from ebabench.structures import Atoms
 from ebabench.structures.arrays import Positions
+from ebabench.system.compilation import cached_njit
 
 POINTS = 960
 PROBE = 2.8  # angstrom
@@ -84,7 +84,7 @@ def _sphere() -> tuple[_Array, _Array, _Array, _Array]:
     return points, first, centers, np.maximum.reduceat(chords, first[:-1])
 
 
-@numba.njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _bound(spheres: _Array, start: _Array, bounds: _Array) -> None:  # pragma: no cover
     """A ball round the centers of each residue's atoms: rows x, y, z, radius of ``bounds``."""
     for r in range(len(start) - 1):
@@ -97,7 +97,7 @@ def _bound(spheres: _Array, start: _Array, bounds: _Array) -> None:  # pragma: n
         bounds[0, r], bounds[1, r], bounds[2, r], bounds[3, r] = x, y, z, np.sqrt(most)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _residues_near(r: int, bounds: _Array, gap: float, near: _Array) -> int:  # pragma: no cover
     """Residues with atoms that may be nearer than ``gap`` to one of residue r. Returns their number."""
     count = np.uint64(0)
@@ -110,7 +110,7 @@ def _residues_near(r: int, bounds: _Array, gap: float, near: _Array) -> int:  # 
     return np.int64(count)  # type: ignore[return-value]  # numba's integer
 
 
-@numba.njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _spheres_near(
     i: int,
     x: float,
@@ -148,7 +148,7 @@ def _spheres_near(
     return filled  # type: ignore[return-value]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _gather(which: _Array, count: int, spheres: _Array, into: _Array) -> bool:  # pragma: no cover
     """Puts spheres, by their numbers, into the columns of ``into`` [4, .]. Returns that it did."""
     for k in range(count):
@@ -157,14 +157,14 @@ def _gather(which: _Array, count: int, spheres: _Array, into: _Array) -> bool:  
     return True
 
 
-@numba.njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _holds(sphere: _Array, x: float, y: float, z: float, margin: float) -> bool:  # pragma: no cover
     """Whether a sphere holds all within ``margin`` of a point."""
     inner = sphere[3] - margin
     return (sphere[0] - x) ** 2 + (sphere[1] - y) ** 2 + (sphere[2] - z) ** 2 < inner * inner  # type: ignore[no-any-return]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _holder(x: float, y: float, z: float, margin: float, around: _Array, count: int) -> int:  # pragma: no cover
     """The first sphere of ``around`` that holds all within ``margin`` of a point, or -1."""
     for block in range(0, count, _BLOCK):
@@ -182,7 +182,7 @@ def _holder(x: float, y: float, z: float, margin: float, around: _Array, count: 
     return -1
 
 
-@numba.njit(cache=True, error_model="numpy")
+@cached_njit(error_model="numpy")
 def _free(
     i: int,
     directions: _Array,
@@ -211,7 +211,7 @@ def _free(
     return free
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
+@cached_njit(error_model="numpy", nogil=True)
 def _exposed(
     positions: _Array,
     reach: _Array,

@@ -77,6 +77,7 @@ def test_an_all_atom_file_has_the_energy_that_openmm_gives_it(kind, protocol, tm
     assert row.energy_kj_per_mol == pytest.approx(energy_by_openmm(path, protocol, constraints=constraints), abs=5e-3)
 
 
+@pytest.mark.slow
 def test_charmm_has_the_same_kinds(tmp_path):
     """All kinds in one molecule, since OpenMM takes its time for the whole of CHARMM36."""
     chains = [*bridged(), residues_of("GHA"), residues_of("DEK", HELIX), capped("KS"), capped("SF", c_cap="NH2")]

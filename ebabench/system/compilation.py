@@ -1,0 +1,31 @@
+"""Functions compiled to machine code, whose code is stored on disk where that is possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+import numba
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def cached_njit(**options: Any) -> Callable[[_F], _F]:
+    """Return a decorator that compiles a function as ``numba.njit(cache=True, **options)`` does.
+
+    Compiled code is stored beside the source, or in the user's cache, or in ``$NUMBA_CACHE_DIR``. Where none of these
+    can be written (a read-only installation without a home), every process compiles anew; numba refuses to import the
+    function at all.
+
+    Args:
+        options: those of ``numba.njit``, without ``cache``.
+    """
+
+    def decorate(function: _F) -> _F:
+        compiled = numba.njit(**options)(function)
+        with suppress(RuntimeError):  # "no locator available": there is no folder for the cache
+            compiled.enable_caching()
+        return cast(_F, compiled)
+
+    return decorate
