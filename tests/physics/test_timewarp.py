@@ -1,6 +1,12 @@
-"""Energies and forces that the authors of Timewarp published, and OpenMM's own with a cutoff."""
+"""Energies and forces that the authors of Timewarp published, and OpenMM's own with a cutoff.
+
+The published frames are not shipped. Name the folder that holds ``implicit-2olx-traj-arrays.npz`` and
+``implicit-2olx-traj-state0.pdb`` (``simulation/testdata`` of https://github.com/microsoft/timewarp) in the environment
+variable ``EBABENCH_TIMEWARP`` to run the tests that need them.
+"""
 
 import copy
+import os
 from pathlib import Path
 
 import mdtraj
@@ -18,7 +24,13 @@ from ebabench.physics.preparation import build_template
 from ebabench.physics.protocols import PROTOCOLS, get_protocol
 from ebabench.structures import Atoms
 
-FOLDER = Path(__file__).parent / "timewarp"
+FOLDER = Path(os.environ.get("EBABENCH_TIMEWARP", ""))
+TOPOLOGY = FOLDER / "implicit-2olx-traj-state0.pdb"
+needs_timewarp = pytest.mark.skipif(
+    not TOPOLOGY.is_file(), reason="EBABENCH_TIMEWARP names no folder of Timewarp's data"
+)
+    not TOPOLOGY.is_file(), reason="EBABENCH_TIMEWARP names no folder of Timewarp's data"
+)
 OBC = "amber99sbildn-obc"
 
 
@@ -29,40 +41,51 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def published():
-    with np.load(FOLDER / "nnqq.npz") as arrays:
-        return dict(arrays)
+    with np.load(FOLDER / "implicit-2olx-traj-arrays.npz") as arrays:
+        frames = slice(None, None, 50)
+        found = {name: arrays[name][frames] for name in ("positions", "forces", "energies")}
+    return found | {"energies": found["energies"][:, 0]}
 
 
 @pytest.fixture
 def trajectory(published, tmp_path):
     """The published frames as DCD, of single precision, beside their topology."""
-    topology = mdtraj.load_topology(FOLDER / "nnqq.pdb")
+    topology = mdtraj.load_topology(TOPOLOGY)
     mdtraj.Trajectory(published["positions"], topology).save_dcd(str(tmp_path / "nnqq.dcd"))
-    (tmp_path / "nnqq.pdb").write_text((FOLDER / "nnqq.pdb").read_text())
+    (tmp_path / "nnqq.pdb").write_text(TOPOLOGY.read_text())
     return tmp_path / "nnqq.dcd"
 
 
-def peptide():
-    topology = app.PDBFile(str(FOLDER / "nnqq.pdb")).topology
+@pytest.fixture
+def made(tmp_path):
+    """Timewarp's peptide as this project builds it."""
+    return write(tmp_path / "made.pdb", *with_hydrogens(heavy_pdb(residues_of("NNQQ"))))
+
+
+def peptide(path):
+    topology = app.PDBFile(str(path)).topology
     rows = [(atom.name, atom.residue.name, atom.residue.index) for atom in topology.atoms()]
     return Atoms(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
+@needs_timewarp
 def test_energies_with_the_cutoff_are_timewarp_s(trajectory, published):
     table = energy_table([trajectory], f"{OBC}@2nm")
     assert set(table["hydrogens"]) == {"given"}
     np.testing.assert_allclose(table["energy_kj_per_mol"], published["energies"], atol=0.005)
 
 
+@needs_timewarp
 def test_without_the_cutoff_they_differ_by_a_constant(trajectory, published):
     difference = energy_table([trajectory], OBC)["energy_kj_per_mol"] - published["energies"]
     assert np.ptp(difference) < 0.01
     assert difference.mean() == pytest.approx(166.304, abs=0.01)
 
 
+@needs_timewarp
 def test_the_kernel_s_forces_are_timewarp_s(published):
     """A peptide of this size is within the cutoff, which then shifts energies but not forces."""
-    template = build_template(peptide(), PROTOCOLS[OBC])
+    template = build_template(peptide(TOPOLOGY), PROTOCOLS[OBC])
     assert np.array_equal(template.given, np.arange(65))
     system = accelerate(copy.deepcopy(template.system))
     context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
@@ -90,10 +113,10 @@ def test_a_cutoff_is_openmm_s(protocol, tmp_path):
     assert abs(table["energy_kj_per_mol"][0] - energy_table([path], protocol)["energy_kj_per_mol"][0]) > 1
 
 
-def test_energies_of_two_cutoffs_are_stored_apart(trajectory):
+def test_energies_of_two_cutoffs_are_stored_apart(made):
     names = [OBC, f"{OBC}@1.5nm", f"{OBC}@2nm"]
-    once = [energy_table([trajectory], name)["energy_kj_per_mol"].to_numpy() for name in names]
-    again = [energy_table([trajectory], name)["energy_kj_per_mol"].to_numpy() for name in names]
+    once = [energy_table([made], name)["energy_kj_per_mol"].to_numpy() for name in names]
+    again = [energy_table([made], name)["energy_kj_per_mol"].to_numpy() for name in names]
     np.testing.assert_array_equal(once, again)
     assert len({get_protocol(name).key(minimise=False) for name in names}) == 3
     assert get_protocol(f"{OBC}@2.0nm") == get_protocol(f"{OBC}@2nm")
@@ -106,13 +129,13 @@ def test_a_cutoff_that_is_none_is_refused(cutoff):
     assert refused.value.code == "energy.cutoff"
 
 
-def test_shares_of_an_energy_with_a_cutoff_are_refused(trajectory):
+def test_shares_of_an_energy_with_a_cutoff_are_refused(made):
     with pytest.raises(InputError) as refused:
-        decomposition_table([trajectory], f"{OBC}@2nm")
+        decomposition_table([made], f"{OBC}@2nm")
     assert refused.value.code == "energy.cutoff"
 
 
-def test_a_minimisation_with_a_cutoff_ends_lower(trajectory):
-    positions = 10 * np.load(FOLDER / "nnqq.npz")["positions"][:1]
-    given, relaxed = (potential_energies(peptide(), positions, f"{OBC}@2nm", minimise=m)[0] for m in (False, True))
+def test_a_minimisation_with_a_cutoff_ends_lower(made):
+    positions = 10 * np.array(app.PDBFile(str(made)).positions.value_in_unit(unit.nanometer))[None]
+    given, relaxed = (potential_energies(peptide(made), positions, f"{OBC}@2nm", minimise=m)[0] for m in (False, True))
     assert relaxed < given - 50
