@@ -29,8 +29,6 @@ TOPOLOGY = FOLDER / "implicit-2olx-traj-state0.pdb"
 needs_timewarp = pytest.mark.skipif(
     not TOPOLOGY.is_file(), reason="EBABENCH_TIMEWARP names no folder of Timewarp's data"
 )
-    not TOPOLOGY.is_file(), reason="EBABENCH_TIMEWARP names no folder of Timewarp's data"
-)
 OBC = "amber99sbildn-obc"
 
 
