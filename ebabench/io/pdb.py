@@ -133,13 +133,12 @@ def _rows(table: _Table, segment: IndexArray) -> Rows:
         text = np.where(text < 128, text, ord("?")).astype(np.uint8)
         return np.char.strip(text.view(f"S{last - first + 1}").reshape(-1).astype(np.str_))
 
-    residue_name, chain = column(18, 20), column(22, 22)
-    fourth = column(21, 21)
-    for name in np.unique(column(18, 21)[fourth != ""]).tolist():
+    residue_name, chain, fourth, long = column(18, 20), column(22, 22), column(21, 21), column(18, 21)
+    for letter in np.unique(fourth[fourth != ""]).tolist():
         # Column 21 is the fourth letter of a residue's name (NMET), or the first of a chain's.
-        rows = (column(18, 21) == name) & (fourth != "")
-        if canonical_residue(name) != name or parent_residue(name) or not parent_residue(name[:3]):
-            residue_name = np.where(rows, name, residue_name)
+        rows = fourth == letter
+        if all(_is_name(name) for name in np.unique(long[rows]).tolist()):
+            residue_name = np.where(rows, long, residue_name)
         else:
             chain = np.where(rows, np.char.add(fourth, chain), chain)
     chain = np.where(chain == "", column(73, 76), chain)
@@ -153,6 +152,11 @@ def _rows(table: _Table, segment: IndexArray) -> Rows:
         hetero=table[:, 0] == ord("H"),
         segment=segment,
     )
+
+
+def _is_name(name: str) -> bool:
+    """Whether four letters are the name of a residue, and not that of an amino acid and a letter more."""
+    return canonical_residue(name) != name or parent_residue(name) is not None or parent_residue(name[:3]) is None
 
 
 def _elements(text: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:

@@ -223,7 +223,8 @@ def make_pair(
         counted = reference.without(ensemble.held_out)
         found = match(ensemble.atoms, reference.target.atoms)
     except (InputError, ValueError) as error:
-        raise InputError(f"{who}: {error}") from error
+        told = (error.code, error.named) if isinstance(error, InputError) else ("pair.reference", {})
+        raise InputError(f"{who}: {error}", code=told[0], **told[1]) from error
     complete = canonical(reference.target.atoms)
     place, residue = np.unique(complete.residue[found.reference], return_inverse=True)
     atoms = Atoms(complete.name[found.reference], complete.residue_name[found.reference], residue)
