@@ -85,7 +85,12 @@ def open_arrays(path: Path) -> Iterator[Any]:
     except OSError as error:
         raise _broken(path, (error.strerror or str(error)).lower()) from error
     if head == _HDF5:
-        with _h5py(path).File(path, "r") as arrays:
+        h5py = _h5py(path)
+        try:
+            opened = h5py.File(path, "r")
+        except OSError as error:
+            raise _broken(path, f"cut or damaged ({error})") from error
+        with opened as arrays:
             yield arrays
         return
     from scipy.io import netcdf_file
@@ -122,7 +127,7 @@ def hdf5_topology(path: Path) -> Topology:
             index, name, residue_name, number, chain, element = (np.array(column) for column in zip(*rows, strict=True))
             if not np.array_equal(index, np.arange(len(index))):
                 raise ValueError("its atoms are not numbered from 0 without gaps")
-        except (KeyError, ValueError, IndexError, TypeError) as error:
+        except (KeyError, ValueError, IndexError, TypeError, OSError, RuntimeError) as error:
             raise _broken(path, f"has no topology of mdtraj ({error})") from error
     size = len(name)
     blank, zero = np.full(size, ""), np.zeros(size, np.int64)

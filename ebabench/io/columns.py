@@ -19,6 +19,7 @@ _SEED = 11
 _HEAVY, _SULFUR, _HYDROGEN = (1.12, 2.0), (1.6, 2.3), (0.8, 1.45)
 _BACKBONE = {("N", "CA"): 1.46, ("CA", "C"): 1.525, ("C", "O"): 1.23}
 _SIGMAS = 3.0
+_CUT = 10.0  # angstrom: atoms of another order are nearer to each other than that, some of them
 _WRONG_IN_RESIDUE, _WRONG, _WRONG_SHARE = 2, 3, 0.05
 _NEAR = 1.3  # angstrom: farther from its hydrogen no parent lies
 
@@ -35,7 +36,7 @@ def check_columns(frames: Frames) -> None:
         frames: a trajectory, with all atoms of its topology. Only its amino acids are looked at.
 
     Raises:
-        InputError: ``topology.other-atoms``; ``trajectory.nanometres``.
+        InputError: ``topology.other-atoms``; ``trajectory.nanometres``; ``trajectory.cut``, by a periodic boundary.
     """
     part = frames.take(_protein(frames.atoms))
     stored = part.positions
@@ -109,6 +110,13 @@ def _check_lengths(frames: Frames, bonds: IndexArray, lengths: FloatArray, low: 
     count = np.bincount(atoms.residue[bonds[wrong, 0]], minlength=int(atoms.residue.max()) + 1)
     if count.max() < _WRONG_IN_RESIDUE and wrong.sum() < max(_WRONG, _WRONG_SHARE * len(bonds)):
         return
+    if lengths[wrong].min() > _CUT:
+        raise InputError(
+            f"{frames.source}: {wrong.sum()} bonds are {lengths[wrong].min():.1f} angstrom and longer: a periodic boundary "
+            "cuts the molecule, and there is no box to mend it by; make it whole (gmx trjconv -pbc whole)",
+            code="trajectory.cut",
+            file=frames.source,
+        )
     first = int(np.flatnonzero(wrong & (count[atoms.residue[bonds[:, 0]]] == count.max()))[0])
     a, b = bonds[first].tolist()
     raise InputError(
