@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ebabench.datasets.suites import Suite, SuiteTarget
-from ebabench.results.runs import Identity, Run
+from ebabench.results.identity import Identity
+from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.pair import Pair
 from ebabench.scoring.score import score_target

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import numpy as np
 
 from ebabench.datasets.layout import replica_files, replica_name
-from ebabench.errors import InputError
+from ebabench.errors import InputError, unknown
 from ebabench.io.chains import heavy_atoms, modifications, select_chain
-from ebabench.io.topologies import read_topology
+from ebabench.io.frames import Frames
+from ebabench.io.topologies import Topology, read_topology
 from ebabench.io.trajectories import read_trajectory
 from ebabench.structures import Reference, StoredFrames, Target
 from ebabench.structures.arrays import Positions
 
 _AT_ONCE = 8_000_000  # coordinates, 32 MB: about ten times the largest embedded target
+_HELD = 16  # references
 
 
 def reference_names(root: Path) -> list[str]:
@@ -27,38 +34,156 @@ def reference_names(root: Path) -> list[str]:
 
 
 def read_reference(root: Path, name: str, tier: str, *, modified_as_parent: bool = False) -> Reference:
-    """The reference of one target: heavy atoms, angstrom, every replica that is there, in the order of its number.
+    """Return the reference of one target: heavy atoms, angstrom, every replica, in the order of its number.
 
     The native structure is ``NAME.pdb``. Long trajectories stay on disk and are read when they are needed.
 
     Args:
-        root: the folder that holds a folder per target.
-        name: the target.
-        tier: what the trajectories are; it names their files (``ebabench.datasets.layout``).
-        modified_as_parent: take a modified residue for the amino acid that it derives from.
+        root: The folder that holds a folder per target.
+        name: Name of the target.
+        tier: Kind of the trajectories, which names their files (``ebabench.datasets.layout``).
+        modified_as_parent: Take a modified residue for the amino acid that it derives from.
 
     Raises:
-        InputError: a file is missing or damaged, a trajectory is of other atoms than ``NAME.pdb``, or there are several
-            protein chains.
+        InputError: A file is missing (``reference.missing``) or damaged, a trajectory is of other atoms than
+            ``NAME.pdb``, or there are several protein chains.
     """
-    folder = root / name
-    topology = folder / f"{name}.pdb"
-    found = replica_files(root, name, tier)
-    if not topology.is_file() or not found:
-        expected = f"{name}.pdb and {replica_name(name, 1, tier)}"
-        raise InputError(f"no molecular dynamics of {name} in {folder}: expected {expected}")
-    named = read_topology(topology)
-    chains = [select_chain(read_trajectory(path, named)) for path in found.values()]
-    read = [heavy_atoms(chain, modified_as_parent=modified_as_parent) for chain in chains]
-    first, atoms = read[0]
-    stored = [heavy.positions for heavy, _ in read]
-    replicas: tuple[Positions | StoredFrames, ...] = tuple(stored)
-    if sum(math.prod(replica.shape) for replica in stored) <= _AT_ONCE:
-        replicas = tuple(
-            _finite(folder, number, replica[:]) for number, replica in zip(sorted(found), stored, strict=True)
-        )
-    target = Target(name, atoms.sequence, atoms, first.first())
-    return Reference(target, replicas, tier, tuple(found), modifications(first))
+    return ReferenceFiles(root, name, tier, modified_as_parent).read()
+
+
+class ReferenceFiles:
+    """The files of one target's reference. The topology is parsed once.
+
+    Args:
+        root: See ``read_reference``.
+        name: See ``read_reference``.
+        tier: See ``read_reference``.
+        modified_as_parent: See ``read_reference``.
+
+    Raises:
+        InputError: A file is missing (``reference.missing``).
+    """
+
+    def __init__(self, root: Path, name: str, tier: str, modified_as_parent: bool = False) -> None:
+        self.name, self.tier = name, tier
+        self.trajectories = replica_files(root, name, tier)
+        self._folder, self._modified_as_parent = root / name, modified_as_parent
+        self._path = self._folder / f"{name}.pdb"
+        if not self._path.is_file() or not self.trajectories:
+            expected = f"{name}.pdb and {replica_name(name, 1, tier)}"
+            raise InputError(
+                f"no molecular dynamics of {name} in {self._folder}: expected {expected}",
+                code="reference.missing",
+                target=name,
+                folder=self._folder,
+            )
+
+    @cached_property
+    def target(self) -> Target:
+        """The target, from the topology alone: no trajectory is opened."""
+        named = self._topology
+        if named.positions is None:
+            raise InputError(f"{self._path}: has no positions", code="reference.native", file=self._path)
+        whole = Frames(str(self._path), named.atoms, named.positions[None], native=named.positions)
+        heavy, atoms = heavy_atoms(select_chain(whole), modified_as_parent=self._modified_as_parent)
+        return Target(self.name, atoms.sequence, atoms, heavy.first())
+
+    @property
+    def size(self) -> int:
+        """Bytes of the trajectories."""
+        return sum(path.stat().st_size for path in self.trajectories.values())
+
+    def read(self) -> Reference:
+        """Return the reference; see ``read_reference``."""
+        chains = [select_chain(read_trajectory(path, self._topology)) for path in self.trajectories.values()]
+        read = [heavy_atoms(chain, modified_as_parent=self._modified_as_parent) for chain in chains]
+        first, atoms = read[0]
+        stored = [heavy.positions for heavy, _ in read]
+        replicas: tuple[Positions | StoredFrames, ...] = tuple(stored)
+        if sum(math.prod(replica.shape) for replica in stored) <= _AT_ONCE:
+            replicas = tuple(
+                _finite(self._folder, number, replica[:])
+                for number, replica in zip(self.trajectories, stored, strict=True)
+            )
+        target = Target(self.name, atoms.sequence, atoms, first.first())
+        return Reference(target, replicas, self.tier, tuple(self.trajectories), modifications(first))
+
+    @cached_property
+    def _topology(self) -> Topology:
+        return read_topology(self._path)
+
+
+class References:
+    """The references of several targets: called with a name, it returns a Reference.
+
+    Within a process, each topology is parsed once, and each trajectory is opened once as long as no more than 16
+    references are in use. Pickled, it takes no positions along.
+
+    Args:
+        root: The folder that holds a folder per target.
+        names: Names of the targets.
+        tier: Kind of the trajectories.
+        check: Called with a reference that was read, to refuse it.
+        explain: Called with the error of a reference that is missing; returns a better one.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        names: Sequence[str],
+        tier: str,
+        check: Callable[[Reference], None] | None = None,
+        explain: Callable[[InputError], InputError] | None = None,
+    ) -> None:
+        self.root, self.names, self.tier = root, tuple(names), tier
+        self._check, self._explain = check, explain
+        self._forget()
+
+    def __call__(self, name: str) -> Reference:
+        """Return the reference of a target. Raises InputError."""
+        with self._lock:
+            if name in self._read:
+                self._read.move_to_end(name)
+            else:
+                reference = self.files(name).read()
+                if self._check is not None:
+                    self._check(reference)
+                self._read[name] = reference
+                if len(self._read) > _HELD:
+                    self._read.popitem(last=False)
+            return self._read[name]
+
+    def target(self, name: str) -> Target:
+        """Return a target from its topology alone. Raises InputError."""
+        return self.files(name).target
+
+    def files(self, name: str) -> ReferenceFiles:
+        """Return the files of a reference. Raises InputError (``unknown.target``, ``reference.missing``)."""
+        if name not in self.names:
+            raise unknown("target", name, self.names)
+        if name not in self._files:
+            try:
+                self._files[name] = ReferenceFiles(self.root, name, self.tier)
+            except InputError as error:
+                raise self._explain(error) if self._explain else error from error
+        return self._files[name]
+
+    def here(self) -> list[str]:
+        """Return the targets whose files are on disk."""
+        return [name for name in self.names if replica_files(self.root, name, self.tier)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = ("root", "names", "tier", "_check", "_explain")
+        return {name: getattr(self, name) for name in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._lock = Lock()
+        self._files: dict[str, ReferenceFiles] = {}
+        self._read: OrderedDict[str, Reference] = OrderedDict()
 
 
 def _finite(folder: Path, number: int, replica: Positions) -> Positions:

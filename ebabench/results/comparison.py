@@ -23,7 +23,8 @@ from ebabench.results.aggregation import (
     sources,
 )
 from ebabench.results.claims import Correction, adjusted, detectable_difference, targets_needed
-from ebabench.results.runs import Run, changed_references
+from ebabench.results.identity import changed_references
+from ebabench.results.runs import Run
 from ebabench.scoring.records import Record
 from ebabench.scoring.spec import MetricSpec
 from ebabench.structures.arrays import FloatArray

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING
 from ebabench.errors import InputError, RunError
 from ebabench.results.aggregation import Row, columns, reasons, sources
 from ebabench.results.flags import marks
+from ebabench.results.identity import changed_references
 from ebabench.results.published import quotes
-from ebabench.results.runs import Run, changed_references
+from ebabench.results.runs import Run
 from ebabench.results.tables import table
 from ebabench.scoring.records import Record
 from ebabench.scoring.spec import MetricSpec
@@ -134,11 +135,6 @@ def _merged(
         line["stale"] = _stale(line, specs)
     ordered = sorted(lines.values(), key=lambda line: (line["model"] != FLOOR, line["model"], line["status"]))
     return Board(suite.id, tuple(spec for spec in specs if spec.aggregate), tuple(ordered), _quoted(suite))
-
-
-def board_of(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec]) -> Board:
-    """Return the leaderboard of these runs alone, which is not written."""
-    return _merged({}, suite, runs, specs)
 
 
 def _check_references(path: Path, lines: Iterable[Line]) -> None:

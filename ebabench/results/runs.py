@@ -14,23 +14,19 @@ same bytes as an undisturbed one. What depends on the machine or the clock stand
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
-import os
-import platform
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime
-from importlib import metadata
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ebabench.errors import InputError, RunError
 from ebabench.io.npz import load_ensemble, write_ensemble
 from ebabench.results.aggregation import Row, summarise
+from ebabench.results.identity import Identity, unofficial
+from ebabench.results.manifest import FILE as MANIFEST
+from ebabench.results.manifest import Manifest, stamp
 from ebabench.results.tables import summary_csv, targets_csv
 from ebabench.scoring.metric import load_metrics
 from ebabench.scoring.records import Record
@@ -42,77 +38,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ebabench.datasets.suites import Suite
-
-_LIBRARIES = ("ebabench", "numpy", "scipy", "scikit-learn", "POT", "mdtraj", "gemmi", "openmm", "torch")
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What makes a run this run and no other. Runs of equal identity have equal records.
-
-    ``card``: the model's card as plain data; empty for ensembles from elsewhere. ``ensembles``: digest of ensembles
-    from elsewhere (``files_digest``); empty for those that a model samples. ``suite``: its id, or the reference folder.
-    ``references``: digest of every target's reference (``kept.reference_digest``), of those that there are; None where
-    a manifest of an earlier version does not say.
-    ``samples`` and ``seed`` are None where ensembles from elsewhere do not say. ``random_weights``: the model was run
-    without its checkpoints, to test the plumbing.
-    """
-
-    model: str
-    suite: str
-    tier: str
-    targets: tuple[str, ...]
-    samples: int | None
-    seed: int | None
-    protocol: str
-    energy: str | None
-    card: Mapping[str, Any] = field(default_factory=dict)
-    ensembles: str = ""
-    references: Mapping[str, str] | None = None
-    random_weights: bool = False
-
-    def card_digest(self) -> str:
-        """SHA-256 of the card, checkpoints' hashes included; empty without a card."""
-        return hashlib.sha256(json.dumps(self.card, sort_keys=True).encode()).hexdigest() if self.card else ""
-
-    def differences(self, asked: Identity) -> list[str]:
-        """What another identity has otherwise: ``name: ours here, theirs asked``."""
-        found = []
-        for name in (item.name for item in fields(self)):
-            ours, theirs = getattr(self, name), getattr(asked, name)
-            if name == "references":
-                found += _other_references(ours, theirs)
-            elif ours == theirs:
-                continue
-            elif name in ("card", "ensembles", "targets"):
-                found.append(f"other {name}")
-            else:
-                found.append(f"{name}: {ours} there, {theirs} asked")
-        return found
-
-
-def changed_references(one: Mapping[str, str] | None, other: Mapping[str, str] | None) -> list[str]:
-    """The targets of which both know the reference, and know another one (digests by target)."""
-    return sorted(name for name, digest in (one or {}).items() if (other or {}).get(name, digest) != digest)
-
-
-def _other_references(ours: Mapping[str, str] | None, theirs: Mapping[str, str] | None) -> list[str]:
-    if (ours is None) != (theirs is None):
-        return ["an earlier version of ebabench made it, which did not say what the references were"]
-    changed = changed_references(ours, theirs)
-    return [f"other references of {', '.join(changed)}"] if changed else []
-
-
-def files_digest(files: Mapping[str, Path]) -> str:
-    """SHA-256 of the names and contents of files (a folder counts as all files in it)."""
-    digest = hashlib.sha256()
-    for name, root in sorted(files.items()):
-        for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
-            if path.is_file():
-                digest.update(f"{name}|{path.name}|{path.stat().st_size}|".encode())
-                with path.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 class Run:
@@ -126,7 +51,7 @@ class Run:
         remarks: What the last session has to say beside the results, one sentence each.
     """
 
-    def __init__(self, folder: Path, identity: Identity, manifest: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: Identity, manifest: Manifest) -> None:
         self.folder = folder
         self.identity = identity
         self.remarks: list[str] = []
@@ -179,27 +104,40 @@ class Run:
         return f"kept in {self.folder}: {kept['ensembles']} ensembles and {kept['records']} records"
 
     @staticmethod
-    def open(folder: Path, identity: Identity) -> Run:
-        """The run of that identity in ``folder``: a new one, or one to go on with.
+    def open(folder: Path, identity: Identity, digest: Callable[[str], str | None] | None = None) -> Run:
+        """Return the run of that identity in ``folder``: a new one, or one to go on with.
+
+        Args:
+            folder: The run folder.
+            identity: What makes it this run and no other.
+            digest: Returns the digest of the reference of a target, or None if there is none here. It is called for
+                the references that the run knows and ``identity`` does not.
 
         Raises:
-            InputError: the folder holds another run (the message says what differs), or things that are no run.
-            RunError: it cannot be made or written.
+            InputError: The folder holds another run (``run.other``), or is not empty (``run.folder``).
+            RunError: The folder cannot be made or written.
         """
-        identity = _plain(identity)
-        if (folder / "manifest.json").exists():
+        identity = identity.plain()
+        if (folder / MANIFEST).exists():
             run = Run.read(folder)
+            identity = run._with_digests(identity, digest)
             if differences := run.identity.differences(identity):
-                raise InputError(f"{folder} belongs to another run ({'; '.join(differences)}); choose another folder")
-            run._know(identity.references)
+                raise InputError(
+                    f"{folder} belongs to another run ({'; '.join(differences)}); choose another folder",
+                    code="run.other",
+                    run=folder,
+                )
+            run.learn_references(identity.references or {})
         elif folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
-            raise InputError(f"{folder} is not empty and not a run folder; choose another")
+            raise InputError(
+                f"{folder} is not empty and not a run folder; choose another", code="run.folder", run=folder
+            )
         else:
-            run = Run(folder, identity, {"identity": asdict(identity), "sessions": []})
-        run._manifest["sessions"].append({"started": _now(), "command": sys.argv, **machine()})
+            run = Run(folder, identity, Manifest(folder, {"sessions": []}))
         with run._writing():
             folder.mkdir(parents=True, exist_ok=True)
-            run._write_manifest()  # first, so that a kill from here on leaves a folder that is known as this run's
+            # First, so that a kill from here on leaves a folder that is known as this run's.
+            run._manifest.begin(asdict(run.identity))
             for place in (folder / "ensembles", folder / "records"):
                 place.mkdir(exist_ok=True)
                 clear_temporaries(place)
@@ -208,31 +146,33 @@ class Run:
 
     @staticmethod
     def read(folder: Path) -> Run:
-        """The run in ``folder``. Raises InputError if there is none, or its manifest cannot be read."""
-        path = folder / "manifest.json"
+        """Return the run in a folder, as it is.
+
+        Raises:
+            InputError: There is none (``run.missing``), or its manifest cannot be read (``run.manifest``).
+        """
+        manifest = Manifest.read(folder)
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            identity = Identity(**{**manifest["identity"], "targets": tuple(manifest["identity"]["targets"])})
-        except OSError as error:
-            raise InputError(f"{folder} is not a run folder: cannot read {path.name}: {error.strerror}") from error
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(f"{path} is not the manifest of a run: {error}") from error
-        return Run(folder, identity, manifest)
+            return Run(folder, Identity.of(manifest.data["identity"]), manifest)
+        except (TypeError, KeyError) as error:
+            raise InputError(
+                f"{folder / MANIFEST} is not the manifest of a run: {error}", code="run.manifest", run=folder
+            ) from error
 
     @property
     def started(self) -> str:
-        """When the run was last begun or gone on with: ISO 8601, UTC."""
-        return str(self._manifest["sessions"][-1]["started"])
+        """When the run was last begun or resumed: ISO 8601, UTC."""
+        return str(self._manifest.last_session["started"])
 
     @property
     def made_with(self) -> str:
         """The version of ebabench of the last session."""
-        return str(self._manifest["sessions"][-1]["libraries"].get("ebabench", ""))
+        return str(self._manifest.last_session["libraries"].get("ebabench", ""))
 
     @property
     def unofficial_because(self) -> list[str]:
         """Why the run may not be called official, as ``finish`` found; empty if it may."""
-        return list(self._manifest.get("unofficial_because", ["not finished"]))
+        return list(self._manifest.data.get("unofficial_because", ["not finished"]))
 
     def ensemble_path(self, target: str) -> Path:
         """Where the ensemble of a target lies."""
@@ -253,7 +193,7 @@ class Run:
         path = self._record_path(record.target)
         with self._writing():
             replace_file(path, record.to_json())
-            self._parsed[record.target] = _stamp(path), record
+            self._parsed[record.target] = stamp(path), record
 
     def remove_record(self, target: str) -> None:
         """Remove the record of a target, if there is one."""
@@ -268,9 +208,9 @@ class Run:
         for target in self.identity.targets:
             path = self._record_path(target)
             try:
-                stamp = _stamp(path)
-                if target not in self._parsed or self._parsed[target][0] != stamp:
-                    self._parsed[target] = stamp, Record.from_json(path.read_text(encoding="utf-8"))
+                at = stamp(path)
+                if target not in self._parsed or self._parsed[target][0] != at:
+                    self._parsed[target] = at, Record.from_json(path.read_text(encoding="utf-8"))
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as error:
@@ -310,20 +250,27 @@ class Run:
         with self._writing():
             replace_file(self.folder / "targets.csv", targets_csv(records, specs))
             replace_file(self.folder / "summary.csv", summary_csv(rows))
-            self._manifest |= {"official": not because, "unofficial_because": because}
-            self._manifest["sessions"][-1]["finished"] = _now()
-            self._write_manifest()
+            self._manifest.finish(
+                {"identity": asdict(self.identity), "official": not because, "unofficial_because": because}
+            )
         self._rows = rows
         return rows
 
-    def _know(self, references: Mapping[str, str] | None) -> None:
-        """Adds references that were not there before."""
-        if references is not None:
-            self.identity = replace(self.identity, references={**references, **(self.identity.references or {})})
-            self._manifest["identity"] = asdict(self.identity)
+    def learn_references(self, digests: Mapping[str, str]) -> None:
+        """Add the digests of references that the run did not know before."""
+        known = self.identity.references
+        if known is not None:
+            self.identity = replace(self.identity, references={**digests, **known})
 
-    def _write_manifest(self) -> None:
-        replace_file(self.folder / "manifest.json", json.dumps(self._manifest, indent=1, sort_keys=True) + "\n")
+    def _with_digests(self, asked: Identity, digest: Callable[[str], str | None] | None) -> Identity:
+        """The asked identity with the digests of the references that this run knows already."""
+        if digest is None or asked.references is None:
+            return asked
+        scored = {r.target: r.inputs["reference"] for r in self.records() if "reference" in r.inputs}
+        self.learn_references(scored)
+        lacking = [name for name in self.identity.references or () if name not in asked.references]
+        found = {name: value for name in lacking if (value := digest(name)) is not None}
+        return replace(asked, references={**asked.references, **found})
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -336,71 +283,7 @@ class Run:
             ) from error
 
 
-def unofficial(identity: Identity, records: Sequence[Record], suite: Suite | None) -> list[str]:
-    """Why a run may not stand on a leaderboard as official; empty if it may."""
-    if suite is None:
-        return ["scored against a folder, not a suite"]
-    because = [
-        f"{name} {asked}, the suite has {own}"
-        for name, asked, own in (
-            ("samples", identity.samples, suite.samples),
-            ("seed", identity.seed, suite.seed),
-            ("protocol", identity.protocol, suite.protocol),
-            ("energy", identity.energy, suite.energy),
-        )
-        if asked not in (own, None)  # ensembles from elsewhere say neither; their samples are counted below
-    ]
-    if identity.samples is None and (
-        odd := [record.target for record in records if not record.error and record.n_samples != suite.samples]
-    ):
-        because.append(f"other than {suite.samples} samples: {', '.join(odd)}")
-    by_target = {record.target: record for record in records}
-    lacking = [target.name for target in suite.targets if target.name not in by_target]
-    failed = [record.target for record in records if record.error]
-    if lacking:
-        because.append(f"incomplete: not scored: {', '.join(lacking)}")
-    if failed:
-        because.append(f"incomplete: failed: {', '.join(failed)}")
-    if changed := identity.card.get("changed"):
-        because.append(f"settings other than the card's: {', '.join(changed)}")
-    if identity.random_weights or any(record.random_weights for record in records):
-        because.append("random weights: made to test the plumbing")
-    return because
-
-
-def machine() -> dict[str, Any]:
-    """Where a run is made: platform, processors, versions of Python and of the libraries that numbers come from."""
-    found = {}
-    for library in _LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "python": platform.python_version(),
-        "libraries": found,
-    }
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """What changes when a file is replaced."""
-    told = path.stat()
-    return told.st_mtime_ns, told.st_ino
-
-
 def _frame(text: str) -> pd.DataFrame:
     import pandas as pd
 
     return pd.read_csv(io.StringIO(text), float_precision="round_trip")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _plain(identity: Identity) -> Identity:
-    """The identity as JSON gives it back, so that it compares equal to one that was read."""
-    data = json.loads(json.dumps(asdict(identity)))
-    return Identity(**{**data, "targets": tuple(data["targets"])})

@@ -11,8 +11,9 @@ from ebabench.datasets.references import read_reference
 from ebabench.datasets.suites import SUITES, load_suite, reference_reader
 from ebabench.errors import InputError, unknown
 from ebabench.io.structure_files import find_ensembles, load_ensemble, read_ensemble
+from ebabench.results.identity import files_digest
 from ebabench.results.plots import plot_run
-from ebabench.results.runs import Run, files_digest
+from ebabench.results.runs import Run
 from ebabench.structures import Ensemble, Reference
 from ebabench.workflows.compare import as_run
 from ebabench.workflows.progress import Progress, silent

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ebabench.datasets.suites import Suite, load_suite, reference_reader
+from ebabench.datasets.references import References
+from ebabench.datasets.suites import Suite, check_sequence, load_suite, reference_reader
 from ebabench.generators.build import build
 from ebabench.generators.cards import Card
 from ebabench.generators.protocol import Resources
 from ebabench.generators.sampling import sample as sample_all
-from ebabench.results.runs import Identity, Run
+from ebabench.results.identity import Identity
+from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.reference_cache import reference_digest
 from ebabench.scoring.selection import select_metrics
-from ebabench.structures import Reference, Target
 from ebabench.workflows.models import check_random_weights, devices, model_card
 from ebabench.workflows.progress import Progress, silent
 from ebabench.workflows.publish import LEADERBOARDS, publish
 from ebabench.workflows.session import Session
+
+_EAGER = 2_000_000  # bytes of trajectories: references that are digested before the first target is sampled
 
 
 def run(
@@ -124,7 +128,9 @@ def _sampled(
     card = model_card(model, settings)
     check_random_weights(card, random_weights)
     read = reference_reader(chosen, Path(data) if data is not None else None)
-    targets, digests = _references(read, [target.name for target in chosen.targets])
+    targets = [read.target(name) for name in read.names]
+    for target in targets:
+        check_sequence(chosen, read.root, target)
     count, start = samples or chosen.samples, chosen.seed if seed is None else seed
     folder = Path(out) if out is not None else _folder(card, chosen, count, start, random_weights)
     generators = [
@@ -140,24 +146,19 @@ def _sampled(
         protocol=chosen.protocol,
         energy=chosen.energy,
         card=card.facts(),
-        references=digests,
+        references={name: reference_digest(read(name)) for name in read.names if read.files(name).size <= _EAGER},
         random_weights=random_weights,
     )
-    made = Run.open(folder, identity)
+    made = Run.open(folder, identity, partial(_digest, read))
     session = Session(made, read, chosen, {target.name: target.sequence for target in targets}, progress)
     outcomes = sample_all(generators, targets, count, start, made.load_ensemble, made.save_ensemble, card.provides)
     session.keep("sampling", outcomes)
     return session
 
 
-def _references(read: Callable[[str], Reference], names: Iterable[str]) -> tuple[list[Target], dict[str, str]]:
-    """The targets, and the digests of their references by name."""
-    targets, digests = [], {}
-    for name in names:
-        reference = read(name)
-        targets.append(reference.target)
-        digests[name] = reference_digest(reference)
-    return targets, digests
+def _digest(read: References, name: str) -> str | None:
+    """The digest of a reference; None if it is not here."""
+    return reference_digest(read(name)) if name in read.here() else None
 
 
 def _folder(card: Card, suite: Suite, samples: int, seed: int, random_weights: bool) -> Path:

@@ -15,7 +15,8 @@ from ebabench.datasets.suites import Suite, load_suite, reference_reader
 from ebabench.errors import InputError
 from ebabench.generators.cards import Card
 from ebabench.io.structure_files import find_ensembles
-from ebabench.results.runs import Identity, Run, files_digest
+from ebabench.results.identity import Identity, files_digest
+from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.reference_cache import reference_digest
 from ebabench.scoring.selection import select_metrics

@@ -97,6 +97,7 @@ class Session:
     def _finish(self, selection: Selection) -> None:
         """Write the tables of all metrics that were ever computed here."""
         scored = [record for record in self.run.records() if record.error is None]
+        self.run.learn_references({r.target: r.inputs["reference"] for r in scored if "reference" in r.inputs})
         keys = {key for record in scored for key in record.metric_versions} | {s.key for s in selection.computed}
         own = [metric for metric in selection.metrics if metric.name in selection.own]
         specs = [spec for metric in (*registered(), *own) for spec in metric.specs if spec.key in keys]

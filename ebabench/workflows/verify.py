@@ -20,7 +20,8 @@ from ebabench.generators.sampling import matched
 from ebabench.io.structure_files import find_ensembles, load_ensemble, read_ensemble
 from ebabench.results.leaderboard import QUOTED, board_of, refusal
 from ebabench.results.reproduction import differences
-from ebabench.results.runs import Run, files_digest, unofficial
+from ebabench.results.identity import files_digest, unofficial
+from ebabench.results.runs import Run
 from ebabench.results.tables import summary_csv, targets_csv
 from ebabench.scoring.records import Record
 from ebabench.scoring.reference_cache import reference_digest

@@ -137,7 +137,7 @@ def test_a_reference_that_is_not_there_or_broken_or_anothers(tiny: Tiny, tmp_pat
         reference_reader(suite, tmp_path)("AGS")
     with pytest.raises(InputError, match="tiny-v1 are not shipped: give --data, a folder in the ATLAS layout"):
         reference_reader(suite)
-    with pytest.raises(InputError, match="unknown target of tiny-v1 'AGG'; did you mean AGS"):
+    with pytest.raises(InputError, match="unknown target 'AGG'; did you mean AGS"):
         reference_reader(suite, tiny.data)("AGG")
     folder = tmp_path / "AGS"
     folder.mkdir()

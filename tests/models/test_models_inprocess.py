@@ -20,7 +20,8 @@ from ebabench.models.files import Files
 from ebabench.models.gaussian import Packed
 from ebabench.models.md import MolecularDynamics
 from ebabench.models.nma import NormalModes
-from ebabench.results.runs import Run, unofficial
+from ebabench.results.identity import unofficial
+from ebabench.results.runs import Run
 from ebabench.structures import Ensemble, Reference, Target
 from ebabench.structures.geometry import chiral_centers, signed_volume, superpose
 

@@ -12,7 +12,8 @@ import pytest
 from synthetic_runs import SEQUENCES, TOY, ensemble, identity, make_run, reference, suite
 
 from ebabench.errors import InputError, RunError
-from ebabench.results.runs import Run, files_digest
+from ebabench.results.identity import files_digest
+from ebabench.results.runs import Run
 from ebabench.results.tables import SUMMARY_COLUMNS
 from ebabench.scoring.score import Job, score_target
 from ebabench.system import files as atomic
@@ -30,7 +31,7 @@ def files(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "manifest.json"
+        if path.is_file() and path.name != "manifest.json" and not path.name.startswith(".")
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import date
 from functools import partial
@@ -15,10 +14,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_NANOSECONDS, ATLAS_REPLICAS, replica_files
-from ebabench.datasets.references import read_reference
+from ebabench.datasets.references import References
 from ebabench.datasets.simulation import Simulation
 from ebabench.errors import InputError, unknown
-from ebabench.structures import Reference
+from ebabench.structures import Reference, Target
 from ebabench.system.names import Name
 from ebabench.system.registry import Registry, folder, toml_files
 from ebabench.system.schema import Text, first_fault, read_toml
@@ -199,41 +198,71 @@ def suite_ids() -> list[str]:
     return list(SUITES)
 
 
-def reference_reader(suite: Suite, data: Path | None = None) -> Callable[[str], Reference]:
-    """Reads the reference of a target of the suite, from ``data`` (ATLAS layout) or from what is embedded.
+def reference_reader(suite: Suite, data: Path | None = None) -> References:
+    """Return the references of a suite: called with the name of a target, they give its Reference.
 
-    ``data`` is the suite's folder, or holds one with the suite's id. The reader can be pickled. It raises InputError if
-    the target is not the suite's, its files are missing or damaged, or they hold another sequence, or other replicas,
-    than the suite says. Raises InputError at once if the references are not embedded and ``data`` is not given.
+    The result can be pickled. It raises InputError if the target is not the suite's, its files are missing or damaged,
+    or they hold another sequence, or other replicas, than the suite says.
+
+    Args:
+        suite: The suite.
+        data: Its folder in the layout of ATLAS, or a folder with one of the suite's id in it; by default what is
+            embedded.
+
+    Raises:
+        InputError: The references are not embedded, and ``data`` is not given (``references.missing``).
     """
     if data is not None:
         own = data / suite.id
-        return partial(_read_reference, suite, own if own.is_dir() else data)
-    embedded = folder("ebabench.datasets") / "peptides" / suite.id
-    if not embedded.is_dir():
-        filled = f" that `{_fetch(suite)}` has filled" if suite.tier in ATLAS_FRAMES else " in the ATLAS layout"
-        raise InputError(f"the references of {suite.id} are not shipped: give --data, a folder{filled}")
-    return partial(_read_reference, suite, embedded)
+        root = own if own.is_dir() else data
+    else:
+        root = folder("ebabench.datasets") / "peptides" / suite.id
+        if not root.is_dir():
+            filled = f" that `{_fetch(suite)}` has filled" if suite.tier in ATLAS_FRAMES else " in the ATLAS layout"
+            raise InputError(
+                f"the references of {suite.id} are not shipped: give --data, a folder{filled}",
+                code="references.missing",
+                suite=suite.id,
+            )
+    names = [target.name for target in suite.targets]
+    return References(root, names, suite.tier, partial(_check, suite, root), partial(_explain, suite, root))
 
 
-def _read_reference(suite: Suite, root: Path, name: str) -> Reference:
-    sequence = suite.target(name).sequence
-    try:
-        reference = read_reference(root, name, suite.tier)
-    except InputError as error:
-        if suite.tier not in ATLAS_FRAMES or replica_files(root, name, suite.tier):
-            raise
-        here = sum(bool(replica_files(root, target.name, suite.tier)) for target in suite.targets)
-        raise InputError(
-            f"{error}; {here} of {len(suite.targets)} chains are there (`{_fetch(suite)} --data {root}`)"
-        ) from error
-    if reference.target.sequence != sequence:
-        raise InputError(f"{root / name}: holds {reference.target.sequence}, but {suite.id} says {sequence}")
+def _check(suite: Suite, root: Path, reference: Reference) -> None:
+    name = reference.target.name
+    check_sequence(suite, root, reference.target)
     found = {number: len(frames) for number, frames in zip(reference.numbers, reference.replicas, strict=True)}
     expected = suite.frames(name)
     if expected is not None and found != expected:
-        raise InputError(f"{root / name}: frames of each replica are {found}, but {suite.id} says {expected}")
-    return reference
+        raise InputError(
+            f"{root / name}: frames of each replica are {found}, but {suite.id} says {expected}",
+            code="reference.frames",
+            target=name,
+        )
+
+
+def check_sequence(suite: Suite, root: Path, target: Target) -> None:
+    """Raise InputError (``reference.sequence``) if a target on disk has another sequence than the suite says."""
+    expected = suite.target(target.name).sequence
+    if target.sequence != expected:
+        raise InputError(
+            f"{root / target.name}: holds {target.sequence}, but {suite.id} says {expected}",
+            code="reference.sequence",
+            target=target.name,
+        )
+
+
+def _explain(suite: Suite, root: Path, error: InputError) -> InputError:
+    """The error of a missing reference, with how many of ATLAS are there."""
+    name = str(error.named.get("target", ""))
+    if suite.tier not in ATLAS_FRAMES or replica_files(root, name, suite.tier):
+        return error
+    here = sum(bool(replica_files(root, target.name, suite.tier)) for target in suite.targets)
+    return InputError(
+        f"{error}; {here} of {len(suite.targets)} chains are there (`{_fetch(suite)} --data {root}`)",
+        code=error.code,
+        **error.named,
+    )
 
 
 def _fetch(suite: Suite) -> str:

@@ -1,0 +1,123 @@
+"""The manifest of a run folder: whose run it is, and where and when it was made. Several processes may change it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ebabench.errors import InputError
+from ebabench.system.files import exclusive, replace_file
+
+FILE = "manifest.json"
+_LIBRARIES = ("ebabench", "numpy", "scipy", "numba", "POT", "mdtraj", "gemmi", "openmm", "torch")
+
+
+class Manifest:
+    """``manifest.json`` in a run folder.
+
+    Attributes:
+        data: identity, sessions, official, unofficial_because.
+    """
+
+    def __init__(self, folder: Path, data: dict[str, Any]) -> None:
+        self.data = data
+        self._path = folder / FILE
+        self._session: dict[str, Any] | None = None
+        self._stamp: tuple[int, int] | None = None
+
+    @staticmethod
+    def read(folder: Path) -> Manifest:
+        """Return the manifest in a folder.
+
+        Raises:
+            InputError: There is none (``run.missing``), or it cannot be read (``run.manifest``).
+        """
+        manifest = Manifest(folder, {})
+        try:
+            manifest._load()
+        except OSError as error:
+            raise InputError(
+                f"{folder} is not a run folder: cannot read {FILE}: {error.strerror}", code="run.missing", run=folder
+            ) from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise _broken(manifest._path, error) from error
+        return manifest
+
+    @property
+    def last_session(self) -> Mapping[str, Any]:
+        """The session that began last."""
+        last: Mapping[str, Any] = self.data["sessions"][-1]
+        return last
+
+    def begin(self, identity: Mapping[str, Any]) -> None:
+        """Write that a session begins. Raises OSError."""
+        self._session = {"session": secrets.token_hex(4), "started": now(), "command": sys.argv, **machine()}
+        self.update({"identity": identity})
+
+    def finish(self, facts: Mapping[str, Any]) -> None:
+        """Write that the session ends, and what it found. Raises OSError."""
+        if self._session is not None:
+            self._session["finished"] = now()
+        self.update(facts)
+
+    def update(self, facts: Mapping[str, Any]) -> None:
+        """Change the manifest, with what other processes wrote meanwhile. Raises OSError."""
+        with exclusive(self._path.parent):
+            if self._path.exists() and stamp(self._path) != self._stamp:
+                self._load()
+            self.data |= facts
+            if self._session is not None:
+                others = [one for one in self.data["sessions"] if not _same(one, self._session)]
+                self.data["sessions"] = [*others, self._session]
+            replace_file(self._path, json.dumps(self.data, indent=1, sort_keys=True) + "\n")
+            self._stamp = stamp(self._path)
+
+    def _load(self) -> None:
+        self._stamp = stamp(self._path)
+        data = json.loads(self._path.read_text(encoding="utf-8"))
+        if not isinstance(data["sessions"], list) or not isinstance(data["identity"], dict):
+            raise TypeError("identity or sessions are not what they should be")
+        self.data = data
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is replaced. Raises OSError."""
+    told = path.stat()
+    return told.st_mtime_ns, told.st_ino
+
+
+def now() -> str:
+    """Return the time: ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def machine() -> dict[str, Any]:
+    """Return where a run is made: platform, processors, versions of Python and of the libraries behind the numbers."""
+    found = {}
+    for library in _LIBRARIES:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+        "libraries": found,
+    }
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return bool(one.get("session") == other["session"])
+
+
+def _broken(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is not the manifest of a run: {error}", code="run.manifest", file=path)
