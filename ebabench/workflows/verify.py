@@ -18,9 +18,9 @@ from ebabench.generators.cards import Card, load_card
 from ebabench.generators.converters import converter
 from ebabench.generators.sampling import matched
 from ebabench.io.structure_files import find_ensembles, load_ensemble, read_ensemble
+from ebabench.results.identity import files_digest, unofficial
 from ebabench.results.leaderboard import QUOTED, board_of, refusal
 from ebabench.results.reproduction import differences
-from ebabench.results.identity import files_digest, unofficial
 from ebabench.results.runs import Run
 from ebabench.results.tables import summary_csv, targets_csv
 from ebabench.scoring.records import Record
