@@ -1,7 +1,7 @@
-"""From records to figures of a suite: aggregates over targets, their intervals, and the floor.
+"""Aggregate records over the targets of a suite: values, bootstrap intervals and the noise floor.
 
-Every aggregate is a function of how often each target counts. The figure itself has every target once; a bootstrap
-resample has a target as often as it was drawn. One implementation therefore gives both, all resamples at a time.
+An aggregate is a function of how often each target counts. The value counts every target once. A bootstrap resample
+counts a target as often as it was drawn. One implementation computes both, for all resamples at once.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ebabench.scoring.spec import Aggregate, MetricSpec
 from ebabench.structures.arrays import FloatArray
 
 Counts = npt.NDArray[np.int64]
-"""[B, T]: how often resample b has target t."""
+"""[B, T]: how often resample b contains target t."""
 Columns = tuple[tuple[float, ...], ...]
-"""For one target: one tuple of numbers for each key that an aggregate is made from."""
+"""For one target: one tuple of numbers per key of the aggregate."""
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -28,9 +28,15 @@ FEWEST_TARGETS = 3
 
 @dataclass(frozen=True)
 class Estimate:
-    """An aggregate with its interval; NaN where there is none, and ``reason`` then says why.
+    """An aggregate with its 95 % interval.
 
-    ``n_targets``: how many targets it is made from. ``n_undefined``: how many had no defined value.
+    Attributes:
+        value: The aggregate; NaN if there is none.
+        low: Lower end of the interval; NaN if there is none.
+        high: Upper end.
+        n_targets: Number of targets with a defined value.
+        n_undefined: Number of targets without one.
+        reason: Why there is no value or no interval.
     """
 
     value: float
@@ -43,7 +49,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of summary.csv. ``floor``: the same aggregate with MD as the model, mean over replicas."""
+    """One line of summary.csv.
+
+    Attributes:
+        spec: The metric.
+        estimate: The aggregate of the model.
+        floor: The same aggregate with an MD replica as the model, mean over replicas.
+    """
 
     spec: MetricSpec
     estimate: Estimate
@@ -51,12 +63,17 @@ class Row:
 
 
 def sources(spec: MetricSpec) -> tuple[str, ...]:
-    """The per-target keys that the aggregate of ``spec`` is made from."""
+    """Return the per-target keys from which a metric is aggregated."""
     return spec.of or (spec.key,)
 
 
 def columns(figures: MetricValues, keys: Sequence[str]) -> Columns | None:
-    """The numbers of ``keys`` for one target; None unless all are there and none is NaN."""
+    """Return the numbers of ``keys`` for one target; None if one is missing or NaN.
+
+    Args:
+        figures: The values of the target.
+        keys: Keys of the aggregate.
+    """
     found = [figures.numbers(key) for key in keys]
     if any(numbers is None or not numbers or not np.isfinite(numbers).all() for numbers in found):
         return None
@@ -64,31 +81,49 @@ def columns(figures: MetricValues, keys: Sequence[str]) -> Columns | None:
 
 
 def resample(n_targets: int, resamples: int = RESAMPLES, seed: int = 0) -> Counts:
-    """Counts [B, T] of bootstrap resamples: T targets drawn out of T, with replacement."""
+    """Return the counts [B, T] of bootstrap resamples: T targets drawn out of T, with replacement.
+
+    Args:
+        n_targets: T.
+        resamples: B.
+        seed: Seed of the draw.
+
+    Example:
+        >>> resample(5, resamples=3).sum(axis=1).tolist()
+        [5, 5, 5]
+    """
     uniform = np.full(n_targets, 1 / n_targets)
     return np.random.default_rng(seed).multinomial(n_targets, uniform, size=resamples).astype(np.int64)
 
 
 def aggregate(kind: Aggregate, data: Sequence[Columns], counts: Counts) -> FloatArray:
-    """The aggregate [B] of ``data`` (one item a target) for each row of ``counts`` [B, T]."""
+    """Return the aggregate [B] for each row of counts.
+
+    Args:
+        kind: The kind of aggregate.
+        data: One item per target.
+        counts: [B, T], how often each target counts.
+
+    Example:
+        >>> aggregate("mean", [((1.0,),), ((4.0,),)], np.array([[1, 1], [2, 1]])).tolist()
+        [2.5, 2.0]
+    """
     return _AGGREGATES[kind](data, counts)
 
 
 def interval(kind: Aggregate, data: Sequence[Columns], n_undefined: int = 0, seed: int = 0) -> Estimate:
-    """An aggregate over targets and its 95 % percentile bootstrap interval.
+    """Return an aggregate over targets with its 95 % percentile bootstrap interval.
 
-    The bootstrap draws targets, since targets are what a suite samples and the values within one are not independent.
-    Percentile, because it needs nothing but the aggregate itself, respects its range (a correlation stays within -1
-    and 1), and does not break down for a median of few targets as BCa and studentised intervals do. With few targets
-    it is short: measured on normal data, an interval over 8 targets holds the true median in 93 %, the true mean in
-    89 % and the true correlation in 90 % of cases; over 82 targets in 93 to 95 % (``test_aggregation.py``).
-    Targets without a defined value are left out of value and interval alike, and counted.
+    The bootstrap draws targets, because a suite is a sample of targets and values of one target are not independent.
+    The percentile interval needs nothing but the aggregate, respects its range, and does not break down for a median of
+    few targets, as BCa and studentised intervals do. With few targets its coverage is below 95 %: see
+    ``docs/explanation/uncertainty.md`` and ``experiments/interval_coverage.py``.
 
     Args:
-        kind: how the values become one.
-        data: for each target with a defined value, its numbers.
-        n_undefined: how many targets have none.
-        seed: of the resampling.
+        kind: The kind of aggregate.
+        data: The numbers of each target with a defined value.
+        n_undefined: Number of targets without a defined value.
+        seed: Seed of the bootstrap.
     """
     n = len(data)
     if n == 0:
@@ -102,7 +137,11 @@ def interval(kind: Aggregate, data: Sequence[Columns], n_undefined: int = 0, see
 
 
 def percentiles(distribution: FloatArray) -> tuple[float, float]:
-    """The central 95 % of a bootstrap distribution; resamples in which the aggregate is undefined are left out."""
+    """Return the ends of the central 95 % of a bootstrap distribution. Undefined resamples are excluded.
+
+    Args:
+        distribution: [B], aggregates of resamples.
+    """
     defined = distribution[np.isfinite(distribution)]
     if not len(defined):
         return np.nan, np.nan
@@ -112,7 +151,13 @@ def percentiles(distribution: FloatArray) -> tuple[float, float]:
 
 
 def summarise(records: Sequence[Record], specs: Sequence[MetricSpec], seed: int = 0) -> list[Row]:
-    """One Row for every spec that is aggregated. Failed targets count as undefined."""
+    """Return one Row per metric that is aggregated. A failed target counts as undefined.
+
+    Args:
+        records: One record per target.
+        specs: The metrics.
+        seed: Seed of the bootstrap.
+    """
     return [_row(records, spec, seed) for spec in specs if spec.aggregate is not None]
 
 
@@ -127,7 +172,12 @@ def _row(records: Sequence[Record], spec: MetricSpec, seed: int) -> Row:
 
 
 def reasons(records: Sequence[Record], keys: Sequence[str]) -> str:
-    """The distinct reasons for which targets lack one of ``keys``, the commonest first."""
+    """Return the distinct reasons why targets lack one of ``keys``, the most frequent first.
+
+    Args:
+        records: One record per target.
+        keys: Keys of the aggregate.
+    """
     found = []
     for record in records:
         if columns(record.figures, keys) is None:
@@ -137,7 +187,12 @@ def reasons(records: Sequence[Record], keys: Sequence[str]) -> str:
 
 
 def floor_of(records: Sequence[Record], spec: MetricSpec) -> float:
-    """The aggregate of ``spec`` with each replica of the reference as the model; mean over replicas. NaN if none."""
+    """Return the aggregate of a metric with each MD replica as the model, mean over replicas; NaN without a floor.
+
+    Args:
+        records: One record per target.
+        spec: The metric.
+    """
     assert spec.aggregate is not None
     keys, values = sources(spec), []
     for replica in range(max((len(record.floor) for record in records), default=0)):

@@ -1,4 +1,4 @@
-"""Marks on a target: what a reader must know before trusting its numbers."""
+"""Flags of a target that limit what its numbers mean."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ COLLAPSED_CONFORMATIONS = 0.25
 
 
 def disagreement(record: Record) -> float:
-    """How far the reference's replicas are from being one ensemble; NaN without a floor.
+    """Return how much the replicas of a reference disagree; NaN without a floor.
 
-    The share of a replica that would have to move, by the distance between two random frames of MD, to become like the
-    others: the squared transport ``md_pca_w2`` of the floor, less that of two draws from one and the same ensemble
-    (``md_vs_md_pca_w2``: what the finite number of frames costs), over the squared ``md_pairwise_rmsd``; mean over
-    replicas. Near 0 for replicas that sample one distribution, 1 and more for replicas in basins of their own.
+    It is the share of a replica that would have to move, by the distance between two random MD frames, to become like
+    the other replicas: (``md_pca_w2`` of the floor)^2 minus (``md_vs_md_pca_w2``)^2, the part of the finite number of
+    frames, over ``md_pairwise_rmsd``^2, mean over replicas. It is near 0 for replicas of one distribution, and 1 or
+    more for replicas in different basins.
+
+    Args:
+        record: The record of a target.
     """
     shares = [
         (values["md_pca_w2"] ** 2 - values["md_vs_md_pca_w2"] ** 2) / values["md_pairwise_rmsd"] ** 2
@@ -30,22 +33,24 @@ def disagreement(record: Record) -> float:
 
 
 def diversity_ratio(record: Record) -> float:
-    """``pairwise_rmsd`` of the model over that of MD: 1 is as diverse, 0 is a single structure; NaN without them."""
+    """Return ``pairwise_rmsd`` of the model over that of MD: 1 is as diverse, 0 a single structure; NaN if unknown."""
     return _ratio(record, "pairwise_rmsd")
 
 
 def effective_ratio(record: Record) -> float:
-    """``effective_conformations`` of the model over that of MD; NaN without them."""
+    """Return ``effective_conformations`` of the model over that of MD; NaN without them."""
     return _ratio(record, "effective_conformations")
 
 
 def marks(record: Record) -> list[str]:
-    """What is to be said of a target, in words.
+    """Return the flags of a target as text.
 
-    "replicas disagree": ``disagreement`` above 0.25, so that a score against this reference is uncertain by as much.
-    "collapsed": ``diversity_ratio`` below 0.5, or ``effective_ratio`` below 0.25 (replicas of MD that are too short
-    reach 0.3 against each other). Distances between ensembles rate a collapsed one only 1.5 to 2 times worse than MD,
-    so it is said here.
+    "replicas disagree": ``disagreement`` is above 0.25. "collapsed": ``diversity_ratio`` is below 0.5 or
+    ``effective_ratio`` below 0.25. (MD replicas that are too short reach 0.3 against each other.) Distances between
+    ensembles penalise a collapsed ensemble only mildly.
+
+    Args:
+        record: The record of a target.
     """
     found = []
     if (share := disagreement(record)) > DISAGREEMENT:

@@ -1,4 +1,4 @@
-"""What the targets of a run look like beside MD: a picture each, and conformations for viewers of structures."""
+"""Draw the targets of a run beside MD, and write conformations for structure viewers."""
 
 from __future__ import annotations
 
@@ -29,17 +29,23 @@ _MARKED = 40  # residues: markers of more than that would hide the lines
 def plot_run(
     run: Run, records: list[Record], reference: Callable[[str], Reference], ensemble: Callable[[str], Ensemble]
 ) -> Iterator[Path]:
-    """Draws targets of a run, and gives the path of each picture once it is there.
+    """Draw targets of a run, and yield the path of each picture.
 
-    ``plots/TARGET.png`` in the run folder has four panels. Fluctuation: of each C-alpha, model and MD. Principal
-    components: the model's conformations over the density of MD in the plane of MD's first two (of C-alphas, in
-    angstrom of RMSD, the plane of ``md_pca_w2``). Ramachandran: phi and psi of all residues, over MD's. Potential
-    energy, where the run's protocol and the model's atoms allow. Beside it, ``plots/TARGET.model.pdb`` and
-    ``TARGET.md.pdb`` hold 20 conformations each (or all), superposed onto the native structure.
+    ``plots/TARGET.png`` in the run folder has four panels: the RMSF of each C-alpha; the model's conformations over the
+    density of MD in the plane of MD's first two principal components (C-alphas, angstrom of RMSD, the plane of
+    ``md_pca_w2``); phi and psi of all residues over those of MD; and the potential energy, if the run has an energy
+    protocol and the model all heavy atoms. ``plots/TARGET.model.pdb`` and ``TARGET.md.pdb`` hold at most 20
+    conformations each, superposed onto the native structure.
+
+    Args:
+        run: The run.
+        records: The records of the targets to draw.
+        reference: Reads the reference of a target.
+        ensemble: Reads the ensemble of a target.
 
     Raises:
-        InputError: an ensemble or a reference cannot be read, or they do not belong together.
-        RunError: a file cannot be written.
+        InputError: An ensemble or a reference cannot be read, or they do not fit.
+        RunError: A file cannot be written (``plot.write``).
     """
     folder = run.folder / "plots"
     for record in records:
@@ -57,7 +63,7 @@ def plot_run(
                 viewed = Ensemble(record.target, pair.atoms, _evenly(positions))
                 write_pdb(viewed, folder / f"{record.target}.{kind}.pdb")
         except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror}") from error
+            raise RunError(f"cannot write {path}: {error.strerror}", code="plot.write", file=path) from error
         yield path
 
 
@@ -67,7 +73,7 @@ def _evenly(positions: Positions) -> Positions:
 
 
 def _picture(record: Record, pair: Pair, model: str) -> bytes:
-    """The picture as PNG."""
+    """Return the picture as PNG."""
     from io import BytesIO
 
     from matplotlib.figure import Figure
@@ -143,7 +149,7 @@ def _ramachandran(axes: Axes, pair: Pair, model: str) -> None:
 
 
 def _dot(count: int) -> float:
-    """The area of each of so many dots, in square points."""
+    """Return the area of each of ``count`` dots, in square points."""
     return float(np.clip(4000 / count, 2, 30))
 
 

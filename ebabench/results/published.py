@@ -1,9 +1,9 @@
-"""Figures that others published, quoted beside what was measured here and never ranked with it.
+"""Published values, quoted beside measured rows and never ranked with them.
 
-``leaderboards/published/SUITE.csv`` (the suite's id without its version) has one figure a row: model, variant, metric
-(our key), value, n_samples, atoms, aggregate, provenance, source, note. ``provenance``: "paper", the authors' own;
-"authors-repository"; "third-party-rescore"; "second-hand", as somebody quotes it. ``atoms``: those that figures of
-fluctuation were made from, "heavy" or "ca". Lengths are in angstrom there as here.
+``leaderboards/published/SUITE.csv`` (the suite's id without its version) has one value per row: model, variant, metric
+(ebabench's key), value, n_samples, atoms, aggregate, provenance, source, note. ``provenance`` is "paper" (by the
+authors), "authors-repository", "third-party-rescore" or "second-hand". ``atoms`` is the atom set of fluctuations,
+"heavy" or "ca". Lengths are in angstrom.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOT_COMPARED = {
         "53 % for these models"
     ),
 }
-"""What is quoted under one of our names, or none, and is not the same thing: carried in the file, not shown."""
+"""Quantities in the file that are not shown, because ebabench measures something else under their name."""
 
 _COLUMNS = ("model", "variant", "metric", "value", "n_samples", "atoms", "aggregate", "provenance", "source", "note")
 _SHARED = ("atoms", "n_samples", "aggregate", "provenance", "source")
@@ -31,7 +31,18 @@ _SHARED = ("atoms", "n_samples", "aggregate", "provenance", "source")
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """What one source says of one model. ``figures``: as they are printed there, by our key."""
+    """The values of one model in one source.
+
+    Attributes:
+        model: Name of the model.
+        atoms: Atom set of fluctuations.
+        samples: Number of conformations, as text.
+        aggregate: "median" or "mean" over targets.
+        provenance: Who made the values.
+        source: The publication.
+        notes: Remarks of the collector.
+        figures: The values as printed, by ebabench's key.
+    """
 
     model: str
     atoms: str
@@ -44,9 +55,14 @@ class PublishedResult:
 
 
 def quotes(suite_id: str) -> list[PublishedResult]:
-    """What is published for a suite, in the order of the file; nothing for most suites.
+    """Return the published values for a suite, in the order of the file; an empty list for most suites.
 
-    Raises InputError if the file is not what it should be.
+    Args:
+        suite_id: Id of the suite.
+
+    Raises:
+        InputError: The file has other columns (``published.columns``), or two values for one quantity
+            (``published.twice``).
     """
     path = folder("ebabench.leaderboards") / "published" / f"{suite_id.rpartition('-v')[0] or suite_id}.csv"
     if not path.is_file():
@@ -54,7 +70,11 @@ def quotes(suite_id: str) -> list[PublishedResult]:
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != _COLUMNS:
-            raise InputError(f"{path}: its columns are {reader.fieldnames}, not {', '.join(_COLUMNS)}")
+            raise InputError(
+                f"{path}: its columns are {reader.fieldnames}, not {', '.join(_COLUMNS)}",
+                code="published.columns",
+                file=path,
+            )
         rows = [row for row in reader if row["metric"] not in NOT_COMPARED]
     found: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for row in rows:
@@ -76,5 +96,9 @@ def _figures(rows: list[dict[str, str]]) -> dict[str, str]:
     figures: dict[str, str] = {}
     for row in rows:
         if figures.setdefault(row["metric"], row["value"]) != row["value"]:
-            raise InputError(f"{_name(row)} ({row['source']}): {row['metric']} is quoted twice, with two values")
+            raise InputError(
+                f"{_name(row)} ({row['source']}): {row['metric']} is quoted twice, with two values",
+                code="published.twice",
+                metric=row["metric"],
+            )
     return figures

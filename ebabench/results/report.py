@@ -85,31 +85,49 @@ class Column:
 
     @property
     def heading(self) -> str:
-        """Key, unit, direction."""
+        """Key, unit and direction."""
         return f"{self.spec.key} {self.units}"
 
     @property
     def units(self) -> str:
-        """Unit, direction."""
+        """Unit and direction."""
         unit = f"[{self.spec.unit}] " if self.spec.unit else ""
         return unit + ARROWS[self.spec.better]
 
 
 def write_report(board: Board, suite: Suite, folder: Path) -> list[Path]:
-    """``folder/<suite>.md`` and ``.html``. Raises RunError if they cannot be written."""
+    """Write a leaderboard as Markdown and HTML, and return both paths.
+
+    Args:
+        board: The leaderboard.
+        suite: Its suite.
+        folder: The folder of leaderboards.
+
+    Raises:
+        RunError: A file cannot be written (``report.write``).
+    """
     pages = {folder / f"{suite.id}.md": markdown(board, suite), folder / f"{suite.id}.html": html(board, suite)}
     for path, text in pages.items():
         try:
             replace_file(path, text)
         except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror}; the table is kept in {suite.id}.csv") from error
+            raise RunError(
+                f"cannot write {path}: {error.strerror}; the table is kept in {suite.id}.csv",
+                code="report.write",
+                file=path,
+            ) from error
     return list(pages)
 
 
 def markdown(board: Board, suite: Suite) -> str:
-    """One row a metric, one column a model: value and interval; the best official one in bold; then the notes.
+    """Return the leaderboard as Markdown: one row per metric, one column per model, then notes.
 
-    Quoted figures follow in a table of their own, with a row a source.
+    A cell has value and interval. The best official value is bold. Published values are in a second table with one row
+    per source.
+
+    Args:
+        board: The leaderboard.
+        suite: Its suite.
     """
     parts = [f"# {suite.id}: {suite.title}", _legend(board, suite)]
     parts.append(_measured(board) if board.lines else NOTHING_MEASURED)
@@ -153,7 +171,12 @@ def _table(rows: list[list[str]]) -> str:
 
 
 def html(board: Board, suite: Suite) -> str:
-    """One page: the table, a plot of intervals a metric, notes, provenance. No script or style from elsewhere."""
+    """Return the leaderboard as one HTML page: table, intervals of each metric, notes, provenance. It loads nothing.
+
+    Args:
+        board: The leaderboard.
+        suite: Its suite.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -180,7 +203,7 @@ def html(board: Board, suite: Suite) -> str:
 
 
 def columns_of(board: Board) -> list[Column]:
-    """The metrics with a figure in any row. MD's own figures are no columns, but stand beside those that they judge."""
+    """Return the metrics that have a value in any row. MD's own values are no columns: they stand beside a metric's."""
     own = {spec.reference_key for spec in board.specs}
     lines = (*board.lines, *board.quoted)
     shown = [spec for spec in board.specs if spec.key not in own and any(line.get(spec.key) for line in lines)]
@@ -212,7 +235,7 @@ def _column(board: Board, spec: MetricSpec) -> Column:
 
 
 def _md(board: Board, spec: MetricSpec) -> float:
-    """MD's own figure as most rows have it: it is another only for models that are a part of MD themselves."""
+    """Return MD's own value as most rows have it. It differs only for models that are a part of the MD."""
     key, models = spec.reference_key, [line for line in board.lines if line["model"] != FLOOR]
     told = [line[key] for line in models if key and line.get(key)]
     return _number(Counter(told).most_common(1)[0][0]) if told else math.nan
@@ -261,7 +284,8 @@ def _legend(board: Board, suite: Suite) -> str:
     return (
         f"{asked} "
         "In parentheses the 95 % interval (bootstrap over targets). MD against itself: each replica as the model "
-        "against the others, the mean over replicas; what is not above it is noise. Arrows: where better lies; → MD: "
+        "against the others, mean over replicas: the score of one replica more, not of a perfect model. Arrows: the "
+        "better direction; → MD: "
         "nearest MD's own figure, in the column MD. The best official row is bold, whether or not intervals overlap: "
         "`ebabench compare` says whether two models can be told apart. †: made with another version of the metric."
     )

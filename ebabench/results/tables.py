@@ -1,4 +1,4 @@
-"""The two tables of a run folder, as CSV text."""
+"""Write the two tables of a run folder as CSV text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ SUMMARY_COLUMNS = ("metric", "value", "low", "high", "floor", "unit", "direction
 
 
 def targets_csv(records: Sequence[Record], specs: Sequence[MetricSpec]) -> str:
-    """One row a target; of a profile, its median. Empty where there is no defined value."""
+    """Return ``targets.csv``: one row per target, with the median of a profile, empty if there is no defined value.
+
+    Args:
+        records: One record per target.
+        specs: The metrics.
+    """
     keys = [spec.key for spec in specs if not spec.of]
     head = ["target", "sequence", "n_samples", "n_reference_frames", "coverage", *keys, "marks", "error"]
     rows = [
@@ -37,7 +42,11 @@ def targets_csv(records: Sequence[Record], specs: Sequence[MetricSpec]) -> str:
 
 
 def summary_csv(rows: Sequence[Row]) -> str:
-    """One row a metric, with SUMMARY_COLUMNS. Empty where there is no defined value."""
+    """Return ``summary.csv``: one row per metric, empty if there is no defined value.
+
+    Args:
+        rows: The aggregates.
+    """
     body = [
         [
             row.spec.key,
@@ -53,14 +62,19 @@ def summary_csv(rows: Sequence[Row]) -> str:
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
-    """Rows as CSV text."""
+    """Return rows as CSV text."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
 def number(value: float) -> str:
-    """The shortest text that reads back as the same number; empty for NaN."""
+    """Return the shortest text that reads back as the same number; an empty text for NaN.
+
+    Example:
+        >>> number(0.1), number(float("nan"))
+        ('0.1', '')
+    """
     return "" if math.isnan(value) else repr(float(value))
 
 
