@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from ebabench.physics.accelerate import accelerate
 from ebabench.physics.molecules import Molecule
-from ebabench.physics.preparation import CannotPrepare, Incomplete, Pairs, Template, build_template, disulfides
+from ebabench.physics.preparation import CannotPrepare, Incomplete, Pairs, Template, disulfides, shared_template
 from ebabench.physics.protocols import Minimisation, Protocol
 from ebabench.physics.repair import add_missing_atoms
 from ebabench.structures import Atoms
@@ -23,7 +23,7 @@ from ebabench.structures.arrays import FloatArray, Positions
 _BROKEN = 400.0  # kJ/mol per heavy atom: one covalent bond each
 _FUSED = 0.08  # nm: shorter than any bond
 _WORTH_A_GPU = 1000  # atoms; below, starting the kernels of a GPU costs more than the sums
-_PREPARED = 8  # molecules that stay prepared per thread
+_CALCULATORS = 8  # that stay in memory per thread
 
 
 @lru_cache(maxsize=1)
@@ -158,23 +158,19 @@ class Calculator:
             raise CannotPrepare(f"clash beyond repair: {names} are fused")
 
 
-_Prepared = Calculator | CannotPrepare
 _of_thread = threading.local()  # a Context serves one thread at a time
 
 
-def _prepared(molecule: Molecule, bonded: Pairs, protocol: Protocol, minimise: bool) -> _Prepared:
-    """The calculator of a molecule, or why there is none; shared by all that ask for the same one in this thread."""
-    prepared: OrderedDict[tuple[str, Pairs, str], _Prepared] = vars(_of_thread).setdefault("prepared", OrderedDict())
+def _calculator(molecule: Molecule, bonded: Pairs, protocol: Protocol, minimise: bool) -> Calculator:
+    """The calculator of a molecule, shared by all that ask for the same one in this thread."""
+    calculators: OrderedDict[tuple[str, Pairs, str], Calculator] = vars(_of_thread).setdefault("kept", OrderedDict())
     key = molecule.digest(), bonded, protocol.key(minimise)
-    if key not in prepared:
-        try:
-            prepared[key] = Calculator(build_template(molecule, protocol, bonded), protocol, minimise)
-        except CannotPrepare as reason:
-            prepared[key] = reason
-        if len(prepared) > _PREPARED:
-            prepared.popitem(last=False)
-    prepared.move_to_end(key)
-    return prepared[key]
+    if key not in calculators:
+        calculators[key] = Calculator(shared_template(molecule, protocol, bonded), protocol, minimise)
+        if len(calculators) > _CALCULATORS:
+            calculators.popitem(last=False)
+    calculators.move_to_end(key)
+    return calculators[key]
 
 
 class Evaluator:
@@ -190,6 +186,7 @@ class Evaluator:
         self._given = Molecule.of(molecule)
         self._protocol = protocol
         self._minimise = minimise
+        self._failed: dict[tuple[str, Pairs], tuple[type[CannotPrepare], str]] = {}
 
     def evaluate(self, positions: Positions) -> Iterator[tuple[Calculator, float, FloatArray] | CannotPrepare]:
         """Yield the calculator, the energy and the positions of all atoms of each frame, or why there is no energy.
@@ -209,13 +206,24 @@ class Evaluator:
                 yield reason
 
     def _evaluate(self, frame: Positions, bonded: Pairs) -> tuple[Calculator, float, FloatArray]:
-        found = _prepared(self._given, bonded, self._protocol, self._minimise)
-        if isinstance(found, Incomplete):
-            whole, frame = add_missing_atoms(self._given, frame)
-            found = _prepared(whole, disulfides(whole.atoms, frame[None])[0], self._protocol, self._minimise)
-        if isinstance(found, CannotPrepare):
-            raise CannotPrepare(str(found))
-        return found, *found.evaluate(frame)
+        molecule = self._given
+        try:
+            calculator = self._prepared(molecule, bonded)
+        except Incomplete:
+            molecule, frame = add_missing_atoms(molecule, frame)
+            calculator = self._prepared(molecule, disulfides(molecule.atoms, frame[None])[0])
+        return calculator, *calculator.evaluate(frame)
+
+    def _prepared(self, molecule: Molecule, bonded: Pairs) -> Calculator:
+        key = molecule.digest(), bonded
+        if key in self._failed:
+            kind, reason = self._failed[key]
+            raise kind(reason)
+        try:
+            return _calculator(molecule, bonded, self._protocol, self._minimise)
+        except CannotPrepare as failed:
+            self._failed[key] = type(failed), str(failed)
+            raise
 
     def __call__(self, positions: Positions) -> tuple[FloatArray, dict[int, str]]:
         """Return the energies of frames, and by frame the reason where there is none.

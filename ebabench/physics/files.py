@@ -14,7 +14,7 @@ from ebabench.io.structure_files import read_frames
 from ebabench.physics.description import Description, describe
 from ebabench.physics.energy import Energies, prepare_energies
 from ebabench.physics.molecules import CAPS, Molecule, parent_name
-from ebabench.physics.preparation import CannotPrepare, build_template, disulfides
+from ebabench.physics.preparation import CannotPrepare, disulfides, shared_template
 from ebabench.physics.protocols import Protocol, get_protocol
 from ebabench.structures import Atoms
 from ebabench.structures.arrays import Positions
@@ -132,7 +132,7 @@ def described(frames: Frames, protocol: Protocol) -> Description:
     found = describe(frames.atoms, sample)
     if found.molecule.hydrogen.any():
         try:
-            build_template(found.molecule, protocol, disulfides(found.molecule.atoms, sample[:1, found.columns])[0])
+            shared_template(found.molecule, protocol, disulfides(found.molecule.atoms, sample[:1, found.columns])[0])
         except CannotPrepare as reason:
             return found.without_hydrogens(str(reason))
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,7 @@ from ebabench.structures.nomenclature import is_hydrogen
 Pairs = tuple[tuple[int, int], ...]
 
 DISULFIDE = 3.0  # angstrom, as in openmm.app
+_TEMPLATES = 32  # that stay in memory
 
 
 class CannotPrepare(Exception):  # noqa: N818 - it is a finding about the structure, handed on as a reason
@@ -137,6 +140,28 @@ def build_template(molecule: Molecule | Atoms, protocol: Protocol, bonded: Pairs
     except ValueError as error:
         raise CannotPrepare(str(error)) from error
     return Template(topology, system, given, placement)
+
+
+_shared: OrderedDict[tuple[str, Pairs, str], Template] = OrderedDict()
+_sharing = threading.Lock()
+
+
+def shared_template(molecule: Molecule, protocol: Protocol, bonded: Pairs = ()) -> Template:
+    """Return what `build_template` returns, from memory if the same molecule was parametrised before.
+
+    The template must not be changed. Arguments and errors are those of `build_template`.
+    """
+    key = molecule.digest(), bonded, protocol.key(minimise=False)
+    with _sharing:
+        if key in _shared:
+            _shared.move_to_end(key)
+            return _shared[key]
+    template = build_template(molecule, protocol, bonded)
+    with _sharing:
+        _shared[key] = template
+        if len(_shared) > _TEMPLATES:
+            _shared.popitem(last=False)
+    return template
 
 
 def _topology(molecule: Molecule, bonded: Pairs) -> app.Topology:
