@@ -188,3 +188,13 @@ def test_every_embedded_replica_is_of_l_amino_acids(suite: str) -> None:
                     o, p, q, w = replica[[0, -1]][:, rows].transpose(1, 0, 2)
                     volume = np.einsum("fi,fi->f", np.cross(p - o, q - o), w - o)
                     assert (volume > 0).all(), f"{target.name} {letter}{residue + 1} {centre}"
+
+
+@pytest.mark.parametrize("sequence", ["AXS", "G", "ags", "A-S", "AUS", "A*"])
+def test_a_sequence_that_is_no_peptide_of_the_twenty_is_refused_before_it_is_simulated(
+    sequence: str, tmp_path: Path
+) -> None:
+    (tmp_path / "odd-v1.toml").write_text(SUITE.replace('sequence = "AGS"', f'sequence = "{sequence}"'))
+    with pytest.raises(InputError) as refused:
+        load_suite(str(tmp_path / "odd-v1.toml")).simulations()
+    assert "sequence" in f"{refused.value.code} {refused.value}"

@@ -17,7 +17,7 @@ from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_NANOSECONDS, ATLAS_REPL
 from ebabench.datasets.references import References
 from ebabench.datasets.simulation import Simulation
 from ebabench.errors import InputError, unknown
-from ebabench.structures import Reference, Target
+from ebabench.structures import ONE_TO_THREE, Reference, Target
 from ebabench.system.names import Name
 from ebabench.system.registry import Registry, folder, toml_files
 from ebabench.system.schema import Text, first_fault, read_toml
@@ -127,10 +127,24 @@ class Suite:
         return None
 
     def simulations(self, *names: str) -> list[Simulation]:
-        """The simulations that make the suite's references, of all targets or of some. Raises InputError."""
+        """Return the simulations that make the suite's references, of all targets or of some.
+
+        Raises:
+            InputError: the suite has no simulations, there is no such target, or a sequence cannot be simulated (code
+                ``suite.sequence``): it has one residue, or a letter that is none of the twenty amino acids.
+        """
         if self.simulation is None:
             raise InputError(f"the references of {self.id} are not simulated by ebabench")
         chosen = [self.target(name) for name in names] or self.targets
+        for target in chosen:
+            strange = sorted(set(target.sequence) - ONE_TO_THREE.keys())
+            if strange or len(target.sequence) == 1:
+                what = f"{', '.join(strange)} is no amino acid" if strange else "a chain has two residues at least"
+                raise InputError(
+                    f"{self.id}: {target.name} cannot be simulated, {target.sequence!r}: {what}",
+                    code="suite.sequence",
+                    target=target.name,
+                )
         return [
             simulation
             for index, target in enumerate(self.targets)
