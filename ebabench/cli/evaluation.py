@@ -120,7 +120,9 @@ def score(
     suite: Annotated[str | None, typer.Option(help="The suite whose targets these are.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Or any references, in the ATLAS layout.")] = None,
     data: _Data = None,
-    protocol: Annotated[str | None, typer.Option(help="corrected or alphaflow; the suite's by default.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="corrected, alphaflow or symmetric; the suite's by default.")
+    ] = None,
     metric: _Metric = None,
     energy: _Energy = True,
     jobs: _Jobs = None,

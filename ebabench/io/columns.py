@@ -112,8 +112,8 @@ def _check_lengths(frames: Frames, bonds: IndexArray, lengths: FloatArray, low: 
         return
     if lengths[wrong].min() > _CUT:
         raise InputError(
-            f"{frames.source}: {wrong.sum()} bonds are {lengths[wrong].min():.1f} angstrom and longer: a periodic boundary "
-            "cuts the molecule, and there is no box to mend it by; make it whole (gmx trjconv -pbc whole)",
+            f"{frames.source}: {wrong.sum()} bonds are {lengths[wrong].min():.1f} angstrom and longer: a periodic "
+            "boundary cuts the molecule, without a box to mend it by; make it whole (gmx trjconv -pbc whole)",
             code="trajectory.cut",
             file=frames.source,
         )

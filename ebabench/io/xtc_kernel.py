@@ -8,8 +8,11 @@ that range, a range that is not filled, and bits that are left over or missing: 
 
 from __future__ import annotations
 
-import numba
+from typing import Any
+
 import numpy as np
+
+from ebabench.system.compilation import cached_njit
 
 _MAGIC_INTS = np.array(
     [
@@ -27,8 +30,8 @@ _PLAIN_ATOMS = 9  # up to so many are not packed
 _HEAD, _PLAIN_HEAD = 92, 56  # bytes before the coordinates
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def unpack(data, starts, n_atoms, slot, found):  # type: ignore[no-untyped-def]
+@cached_njit(error_model="numpy", nogil=True)
+def unpack(data: Any, starts: Any, n_atoms: Any, slot: Any, found: Any) -> Any:
     """Unpack frames into ``found``.
 
     Args:
@@ -52,8 +55,8 @@ def unpack(data, starts, n_atoms, slot, found):  # type: ignore[no-untyped-def]
     return -1
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _word(data, at):  # type: ignore[no-untyped-def]
+@cached_njit(error_model="numpy", nogil=True)
+def _word(data: Any, at: Any) -> Any:
     """The four bytes at ``at``, big-endian, as an unsigned integer."""
     value = np.uint64(0)
     for k in range(4):
@@ -61,19 +64,19 @@ def _word(data, at):  # type: ignore[no-untyped-def]
     return value
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _signed(data, at):  # type: ignore[no-untyped-def]
+@cached_njit(error_model="numpy", nogil=True)
+def _signed(data: Any, at: Any) -> Any:
     value = np.int64(_word(data, at))
     return value - (np.int64(1) << 32) if value >= np.int64(1) << 31 else value
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _float(data, at):  # type: ignore[no-untyped-def]
+@cached_njit(error_model="numpy", nogil=True)
+def _float(data: Any, at: Any) -> Any:
     return np.uint32(_word(data, at)).view(np.float32)
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _plain(data, n_atoms, slot, found):  # type: ignore[no-untyped-def]
+@cached_njit(error_model="numpy", nogil=True)
+def _plain(data: Any, n_atoms: Any, slot: Any, found: Any) -> Any:
     for atom in range(n_atoms):
         if slot[atom] >= 0:
             for axis in range(3):
@@ -81,8 +84,8 @@ def _plain(data, n_atoms, slot, found):  # type: ignore[no-untyped-def]
     return True
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _bits_of(value):  # type: ignore[no-untyped-def]
+@cached_njit(error_model="numpy", nogil=True)
+def _bits_of(value: Any) -> Any:
     bits = 0
     while value > 0:
         bits += 1
@@ -90,8 +93,8 @@ def _bits_of(value):  # type: ignore[no-untyped-def]
     return bits
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _window(data, at):  # type: ignore[no-untyped-def]
+@cached_njit(error_model="numpy", nogil=True, inline="always")
+def _window(data: Any, at: Any) -> Any:
     """The 64 bits from bit ``at`` on, the most significant one first; nine bytes must be there."""
     first, shift = at >> 3, np.uint64(at & 7)
     value = np.uint64(0)
@@ -100,14 +103,14 @@ def _window(data, at):  # type: ignore[no-untyped-def]
     return (value << shift) | (np.uint64(data[first + 8]) >> (np.uint64(8) - shift))
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _read(data, at, bits):  # type: ignore[no-untyped-def]
+@cached_njit(error_model="numpy", nogil=True, inline="always")
+def _read(data: Any, at: Any, bits: Any) -> Any:
     """``bits`` (1 to 32) bits at bit ``at``, the most significant one first."""
     return np.int64(_window(data, at) >> np.uint64(64 - bits))
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _divide(value, size):  # type: ignore[no-untyped-def]
+@cached_njit(error_model="numpy", nogil=True, inline="always")
+def _divide(value: Any, size: Any) -> Any:
     """Quotient and remainder; by a floating-point product where that is exact after one correction."""
     if value < np.uint64(1) << np.uint64(52):
         quotient = np.uint64(np.float64(value) * (1.0 / np.float64(size)))
@@ -121,8 +124,8 @@ def _divide(value, size):  # type: ignore[no-untyped-def]
     return quotient, np.int64(value - quotient * np.uint64(size))
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _three(data, at, bits, s0, s1, s2):  # type: ignore[no-untyped-def]
+@cached_njit(error_model="numpy", nogil=True)
+def _three(data: Any, at: Any, bits: Any, s0: Any, s1: Any, s2: Any) -> Any:
     """Three integers below ``s0``, ``s1``, ``s2`` from one number of ``bits`` bits; the first is -1 if it is not."""
     if bits <= 64:
         # The number's bytes come in the order of rising significance, each with its most significant bit first.
@@ -163,8 +166,8 @@ def _three(data, at, bits, s0, s1, s2):  # type: ignore[no-untyped-def]
     return first, rest[1], rest[0]
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _packed(data, limit, n_atoms, slot, found):  # type: ignore[no-untyped-def]  # noqa: PLR0911, PLR0912, PLR0915
+@cached_njit(error_model="numpy", nogil=True)
+def _packed(data: Any, limit: Any, n_atoms: Any, slot: Any, found: Any) -> Any:  # noqa: PLR0911, PLR0912, PLR0915
     precision = _float(data, 56)
     if not precision > 0 or not np.isfinite(precision):
         return False
@@ -272,8 +275,8 @@ def _packed(data, limit, n_atoms, slot, found):  # type: ignore[no-untyped-def] 
     return end - at < 8
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _write(here, least, inverse, slot, found, lowest, highest):  # type: ignore[no-untyped-def]
+@cached_njit(error_model="numpy", nogil=True)
+def _write(here: Any, least: Any, inverse: Any, slot: Any, found: Any, lowest: Any, highest: Any) -> Any:
     for axis in range(3):
         lowest[axis] = min(lowest[axis], here[axis])
         highest[axis] = max(highest[axis], here[axis])

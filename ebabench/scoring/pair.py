@@ -15,12 +15,13 @@ from ebabench.scoring.spec import Need, NotAvailable
 from ebabench.scoring.superposed import SuperposedReference
 from ebabench.structures import Atoms, Ensemble, Reference, validation
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
+from ebabench.structures.equivalence import equivalent_atoms, name_as, named_reference
 from ebabench.structures.geometry import principal_components, superpose
 from ebabench.structures.matching import match
 from ebabench.structures.nomenclature import canonical
 from ebabench.structures.torsions import TorsionTable, torsion_angles, torsion_table
 
-PROTOCOLS = ("corrected", "alphaflow")
+PROTOCOLS = ("corrected", "alphaflow", "symmetric")
 _SEED = 137
 _MANY = 1000
 _COMPONENTS = 20
@@ -46,7 +47,8 @@ class Pair:
         in_reference: [N], the atoms in common as columns of the reference.
         model_order: [N], the atoms in common in the order of the model's file.
         coverage: share of the reference's heavy atoms that the model has.
-        protocol: "corrected", or "alphaflow" for the published scorer with its faults.
+        protocol: "corrected"; "alphaflow" for the published scorer with its faults; or "symmetric", which is
+            "corrected" after equivalent atoms are named as in the native structure (``structures.equivalence``).
         energy_protocol: how energies are computed, if at all.
         identity: says all that the reference's side depends on, if that is kept on disk.
         torsions: the T torsions that ``atoms`` define.
@@ -213,6 +215,8 @@ def make_pair(
     """
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)
+    if protocol == "symmetric":
+        reference = named_reference(reference)
     who = ensemble.target
     weighed = slice(None) if ensemble.weights is None else np.flatnonzero(ensemble.weights)
     weights = None if ensemble.weights is None else _equal_as_none(ensemble.weights[weighed])
@@ -234,6 +238,8 @@ def make_pair(
     validation.validate(who, atoms, place, positions)
     validation.validate_chirality(who, atoms, positions, native)
     validation.validate_register(who, atoms, place, positions, native)
+    if protocol == "symmetric":
+        positions = name_as(positions, native, equivalent_atoms(atoms))
     native = np.asarray(native - native.mean(0, dtype=np.float64), np.float32)
     torsions = torsion_table(atoms, place)
     if aligned is None or not np.array_equal(aligned.atoms, found.reference):

@@ -40,7 +40,8 @@ def score(
         native: The structure onto which all frames are superposed; by default the first frame of the first replica.
         name: Name of the target; by default that of the ensemble or its file.
         floor: Also score each replica against the others, as the noise floor. It needs two replicas.
-        protocol: "corrected", or "alphaflow" for the published scorer with its faults.
+        protocol: "corrected"; "alphaflow" for the published scorer with its faults; "symmetric" names equivalent atoms
+            as the native structure does.
         energy: The energy protocol for metrics of energy, for instance ``"amber99sbildn-obc"``; by default there are
             no energies.
         threads: The number of threads; one per core by default.

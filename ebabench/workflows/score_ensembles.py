@@ -55,7 +55,7 @@ def score_ensembles(
         data: The folder of the suite's references, where they are not embedded.
         metrics: Keys, families or ``Metric`` objects; all by default.
         energy: False leaves out the metrics that need energies.
-        protocol: "corrected" or "alphaflow"; the suite's by default.
+        protocol: "corrected", "alphaflow" or "symmetric"; the suite's by default.
         jobs: Processes that score; one per core by default.
         executor: Scores in place of processes: anything with the interface of ``concurrent.futures``.
         out: The run folder; ``runs/SUITE/NAME`` by default.

@@ -427,7 +427,7 @@ def test_a_molecule_that_is_cut_in_few_frames_is_refused_when_it_is_scored(folde
 
     positions = np.where(np.arange(12)[:, None, None] == 5, np.mod(centered(MOLECULE), 40.0), MOLECULE.positions)
     write(folder / "x.xtc", positions)
-    with pytest.raises(InputError, match="frame 6.*periodic boundary"):
+    with pytest.raises(InputError, match=r"frame 6.*periodic boundary"):
         make_pair(read_ensemble(folder / "x.xtc", "x"), reference(build("GAIHWKSTV")))
 
 
