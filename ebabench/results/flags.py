@@ -47,12 +47,12 @@ def marks(record: Record) -> list[str]:
 
     "replicas disagree": ``disagreement`` is above 0.25. "collapsed": ``diversity_ratio`` is below 0.5 or
     ``effective_ratio`` below 0.25. (MD replicas that are too short reach 0.3 against each other.) Distances between
-    ensembles penalise a collapsed ensemble only mildly.
+    ensembles penalise a collapsed ensemble only mildly. The notes of the record are flags, too.
 
     Args:
         record: The record of a target.
     """
-    found = []
+    found = [*record.notes]
     if (share := disagreement(record)) > DISAGREEMENT:
         found.append(f"replicas disagree ({share:.2f})")
     if (spread := diversity_ratio(record)) < COLLAPSED_DIVERSITY:

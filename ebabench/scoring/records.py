@@ -101,6 +101,7 @@ class Record:
         duplicates: How many conformations are copies of another one.
         inputs: SHA-256 of what was scored: ``ensemble`` (``Ensemble.digest``) and ``reference``
             (``reference_digest``). Empty in records of earlier versions, which cannot be traced.
+        notes: What was changed on reading the model or the reference (a modified residue taken for its parent).
     """
 
     target: str
@@ -117,6 +118,7 @@ class Record:
     effective_samples: Number = math.nan
     duplicates: int = 0
     inputs: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     def digest(self) -> str:
@@ -146,6 +148,8 @@ class Record:
         plain = asdict(self)
         plain["figures"] = figures_to(self.figures)
         plain["floor"] = [figures_to(replica) for replica in self.floor]
+        if not self.notes:
+            del plain["notes"]
         return {name: _null(value) for name, value in plain.items()}
 
     @staticmethod

@@ -192,6 +192,7 @@ def score_pair(
         random_weights=ensemble.random_weights,
         effective_samples=ensemble.effective_samples,
         duplicates=pair.duplicates,
+        notes=ensemble.notes + tuple(f"reference: {note}" for note in reference.notes),
         inputs={"ensemble": ensemble.digest(), "reference": reference_digest(reference)},
     )
 

@@ -12,6 +12,7 @@ from ebabench.datasets.suites import load_suite, reference_reader
 from ebabench.errors import InputError, RunError
 from ebabench.io.xtc import XtcFrames
 from ebabench.metrics import FAMILIES
+from ebabench.results.flags import marks
 from ebabench.scoring import noise_floor as floor
 from ebabench.scoring.metric import METRICS, Metric
 from ebabench.scoring.records import MetricValues, Record
@@ -57,6 +58,14 @@ def test_a_record_survives_json_to_the_byte():
     assert back.figures.profiles == record.figures.profiles
     assert math.isnan(back.figures.values["jaccard"])
     assert math.isnan(Record.from_json(job("one").failed("no").to_json()).coverage)
+
+
+def test_the_notes_of_both_sides_are_kept_and_are_flags():
+    model, md = ensemble("one"), reference("one")
+    record = score_target(replace(model, notes=("SEP 3 as SER",)), replace(md, notes=("TPO 4 as THR",)), [TOY])
+    assert record.notes == ("SEP 3 as SER", "reference: TPO 4 as THR")
+    assert Record.from_json(record.to_json()).notes == record.notes
+    assert set(record.notes) <= set(marks(record))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"figures": {}, "floor": []}'])
