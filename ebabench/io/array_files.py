@@ -39,9 +39,10 @@ class ArrayFrames(FileFrames):
     def __init__(self, path: Path, n_atoms: int, atoms: IndexArray) -> None:
         self._path = path
         with self._open() as arrays:
-            if "coordinates" not in arrays:
-                raise _broken(path, f"has no array coordinates (it has {', '.join(list(arrays)[:8])})")
-            shape = arrays["coordinates"].shape
+            try:
+                shape, self._scale = arrays["coordinates"].shape, _scale(arrays["coordinates"], path)
+            except (KeyError, AttributeError, RuntimeError, OSError) as error:
+                raise _broken(path, f"has no array coordinates that can be read ({error})") from error
             if len(shape) == 2:
                 raise _broken(path, "one structure (a restart file), no trajectory")
             if len(shape) != 3 or shape[2] != 3 or not shape[0]:
@@ -52,7 +53,6 @@ class ArrayFrames(FileFrames):
                     code="trajectory.atoms",
                     file=str(path),
                 )
-            self._scale = _scale(arrays["coordinates"], path)
         super().__init__(path, atoms, int(shape[0]))
 
     def _open(self) -> AbstractContextManager[Any]:
@@ -61,15 +61,17 @@ class ArrayFrames(FileFrames):
     def _read(self, handle: Any, start: int, count: int) -> tuple[Positions, FloatArray | None]:
         rows = slice(start, start + count)
         try:
-            values = np.array(handle["coordinates"][rows])[:, self._atoms].astype(np.float64) * self._scale
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = np.array(handle["coordinates"][rows])[:, self._atoms].astype(np.float64) * self._scale
+                positions = values.astype(np.float32)
             box = None
             if "cell_lengths" in handle and "cell_angles" in handle:
                 scale = _scale(handle["cell_lengths"], self._path)
                 lengths, angles = (np.array(handle[name][rows], np.float64) for name in ("cell_lengths", "cell_angles"))
                 box = box_vectors(lengths * scale, angles)
-        except (OSError, RuntimeError, ValueError, IndexError) as error:
+        except (OSError, RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
             raise _broken(self._path, f"broken from frame {start + 1} on ({error})") from error
-        return values.astype(np.float32), box
+        return positions, box
 
 
 @contextmanager

@@ -99,7 +99,8 @@ def _noise(frames: Frames, bonds: IndexArray, sample: Positions) -> float:
     known = np.isfinite(ideal)
     if not known.any():
         return 0.0
-    lengths = np.linalg.norm(sample[:, bonds[known, 0]] - sample[:, bonds[known, 1]], axis=2)
+    apart = sample[:, bonds[known, 0]].astype(np.float64) - sample[:, bonds[known, 1]]
+    lengths = np.linalg.norm(apart, axis=2)
     sigma = 1.4826 * float(np.median(np.abs(lengths - ideal[known])))
     return _SIGMAS * sigma * float(np.sqrt(np.pi / 2 / len(sample)))
 
@@ -130,5 +131,5 @@ def _check_lengths(frames: Frames, bonds: IndexArray, lengths: FloatArray, low: 
 
 
 def _median_lengths(sample: Positions, bonds: IndexArray) -> FloatArray:
-    apart = np.linalg.norm(sample[:, bonds[:, 0]] - sample[:, bonds[:, 1]], axis=2)
-    return np.asarray(np.median(apart, axis=0), np.float64)
+    apart = sample[:, bonds[:, 0]].astype(np.float64) - sample[:, bonds[:, 1]]
+    return np.asarray(np.median(np.linalg.norm(apart, axis=2), axis=0), np.float64)

@@ -45,7 +45,7 @@ def read_arrays(path: Path) -> _Arrays:
         InputError: ``npz.broken``, the file is cut, damaged or of another format.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             return {name: data[name] for name in data.files}
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file", code="file.missing", file=str(path)) from error

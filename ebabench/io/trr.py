@@ -92,7 +92,8 @@ class TrrFrames(FileFrames):
             kind = np.dtype(">f8" if frame.double else ">f4")
             handle.seek(frame.positions)
             values = np.frombuffer(handle.read(3 * self._n_atoms * kind.itemsize), kind).reshape(-1, 3)
-            positions[row] = values[self._atoms].astype(np.float64) * 10
+            with np.errstate(over="ignore", invalid="ignore"):
+                positions[row] = values[self._atoms].astype(np.float64) * 10
             if frame.box:
                 handle.seek(frame.box)
                 boxes[row] = np.frombuffer(handle.read(9 * kind.itemsize), kind).reshape(3, 3) * 10
