@@ -1,18 +1,24 @@
 """A short molecular dynamics simulation from the native structure: what a few CPU minutes of physics earn.
 
 Force field, solvent, integrator and time step are those of the suite's references (`ebabench.datasets.simulation`), its
-start is the native structure alone. On the CPU it runs on OpenMM's Reference platform with ebabench's kernel, on a GPU
-on OpenMM's CUDA platform; the two differ in rounding, and so in trajectory.
+start is the native structure alone. On the CPU it runs as the references do (`ebabench.physics.langevin`), on a GPU on
+OpenMM's CUDA platform; the two differ in rounding and random numbers, and so in trajectory.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+import numpy.typing as npt
 
 from ebabench.errors import InputError
 from ebabench.generators.cards import Card
 from ebabench.generators.protocol import Generator, Resources
 from ebabench.structures import Ensemble, Target
+
+if TYPE_CHECKING:
+    from ebabench.physics.langevin import Trajectory
 
 _SEEDS = 2**31 - 1  # OpenMM takes 32 bits, and takes 0 to mean any
 
@@ -20,17 +26,15 @@ _SEEDS = 2**31 - 1  # OpenMM takes 32 bits, and takes 0 to mean any
 class MolecularDynamics:
     """Evenly spaced frames of ``nanoseconds``, after ``equilibration_ps`` that are not kept."""
 
-    def __init__(self, nanoseconds: float, equilibration_ps: float, temperature_k: float, platform: str) -> None:
+    def __init__(self, nanoseconds: float, equilibration_ps: float, temperature_k: float, on_gpu: bool) -> None:
         self.nanoseconds = nanoseconds
         self.equilibration_ps = equilibration_ps
         self.temperature_k = temperature_k
-        self.platform = platform
+        self.on_gpu = on_gpu
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
         """``samples`` frames. Raises InputError if the force field lacks an atom or residue, or there are too many."""
-        import openmm
-
-        from ebabench.datasets.simulation import Simulation, langevin_context, positions_of
+        from ebabench.datasets.simulation import Simulation, dynamics
         from ebabench.physics.molecules import Molecule
         from ebabench.physics.preparation import CannotPrepare, build_template, disulfides
         from ebabench.physics.protocols import get_protocol
@@ -53,21 +57,56 @@ class MolecularDynamics:
             molecule = build_template(target.atoms, get_protocol("amber99sbildn-obc"), bonded)
         except CannotPrepare as error:
             raise InputError(f"{target.name}: cannot be simulated: {error}") from error
-        simulator = langevin_context(simulation, molecule.topology, self.platform)
-        simulator.setPositions(molecule.complete(target.native[None])[0])
-        simulator.applyConstraints(1e-6)
-        openmm.LocalEnergyMinimizer.minimize(simulator, 10, 500)
-        simulator.setVelocitiesToTemperature(simulation.temperature_k, simulation.seed)
-        integrator = simulator.getIntegrator()
-        integrator.step(round(1000 * simulation.equilibration_ps / simulation.timestep_fs))
-        steps = round(1000 * simulation.frame_ps / simulation.timestep_fs)
-        if not steps:
+        if not simulation.steps:
             raise InputError(f"{target.name}: {samples} samples of {self.nanoseconds} ns: more than it has time steps")
+        settings = dynamics(simulation, molecule.topology)
+        moving = OnGpu(settings) if self.on_gpu else settings
+        moving.start(molecule.complete(target.native[None])[0])
+        moving.advance(round(1000 * simulation.equilibration_ps / simulation.timestep_fs))
         frames = np.empty((samples, *target.native.shape), np.float32)
         for frame in frames:
-            integrator.step(steps)
-            frame[:] = 10 * positions_of(simulator)[molecule.given]
+            moving.advance(simulation.steps)
+            frame[:] = 10 * moving.positions[molecule.given]
         return Ensemble(target.name, target.atoms, frames)
+
+
+class OnGpu:
+    """The same dynamics by OpenMM's CUDA platform. Raises InputError if OpenMM lacks it."""
+
+    def __init__(self, dynamics: Trajectory) -> None:
+        import openmm
+
+        self._temperature_k, self._seed = dynamics.temperature_k, dynamics.seed
+        self._integrator = openmm.LangevinMiddleIntegrator(
+            dynamics.temperature_k, dynamics.friction_per_ps, dynamics.timestep_fs / 1000
+        )
+        self._integrator.setRandomNumberSeed(dynamics.seed)
+        try:
+            platform = openmm.Platform.getPlatformByName("CUDA")
+            self._context = openmm.Context(dynamics.system, self._integrator, platform)
+        except openmm.OpenMMException as error:
+            raise InputError(f"OpenMM cannot use its platform CUDA here: {error}") from error
+
+    @property
+    def positions(self) -> npt.NDArray[np.float64]:
+        """Positions [N, 3] in nm. Raises FloatingPointError if the simulation has diverged."""
+        positions = self._context.getState(getPositions=True).getPositions(asNumpy=True)._value
+        if not np.isfinite(positions).all():
+            raise FloatingPointError("the simulation diverged: positions are not finite")
+        return np.asarray(positions)
+
+    def start(self, positions: npt.NDArray[np.float64]) -> None:
+        """Place the atoms [N, 3] (nm), relax them and draw their velocities."""
+        import openmm
+
+        self._context.setPositions(positions)
+        self._context.applyConstraints(1e-6)
+        openmm.LocalEnergyMinimizer.minimize(self._context, 10, 500)
+        self._context.setVelocitiesToTemperature(self._temperature_k, self._seed)
+
+    def advance(self, steps: int) -> None:
+        """Go on by ``steps``."""
+        self._integrator.step(steps)
 
 
 def build(card: Card, resources: Resources) -> Generator:
@@ -77,5 +116,5 @@ def build(card: Card, resources: Resources) -> Generator:
         float(settings["nanoseconds"]),
         float(settings["equilibration_ps"]),
         float(settings["temperature_k"]),
-        "Reference" if resources.device == "cpu" else "CUDA",
+        on_gpu=resources.device != "cpu",
     )

@@ -1,38 +1,54 @@
-"""Reference molecular dynamics of small peptides, in the ATLAS layout.
+"""Reference molecular dynamics of small peptides.
 
-Implicit solvent (amber99sb-ildn with GBSA-OBC), hydrogen mass repartitioning, 4 fs, Langevin middle integrator.
-A trajectory is written in chunks, each with the integrator's full state, so that a killed simulation goes on where it
-stopped and ends with the same frames as an undisturbed one.
+Implicit solvent, hydrogen mass repartitioning, Langevin dynamics (`ebabench.physics.langevin`). The frames are the same
+to the bit on every processor. A trajectory is written in chunks, each with the full state of the dynamics. A killed
+simulation goes on where it stopped, and a finished one can be made longer: both end with the frames of an undisturbed
+one.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
-import platform
-import random
+import os
+import socket
 import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.errors import InputError
+from ebabench.errors import InputError, RunError
+from ebabench.structures import THREE_TO_ONE, Atoms
+from ebabench.system.files import replace_file
 
 if TYPE_CHECKING:
     from openmm import app
 
+    from ebabench.physics.langevin import Trajectory
+
+Array = npt.NDArray[Any]
+
 FORCEFIELD = ("amber99sbildn.xml", "amber99_obc.xml")
+_LETTERS = frozenset(THREE_TO_ONE.values())
 _CHUNK_FRAMES = 100
 _ATTEMPTS = 20
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """One replica. ``start``: "random", or phi, psi in degrees for each residue (jittered by ``jitter`` degrees)."""
+    """One replica. ``start``: "random", or phi, psi in degrees for each residue (jittered by ``jitter`` degrees).
+
+    ``forcefield``: names of OpenMM's force field files, solvent included.
+    """
 
     name: str
     sequence: str
@@ -47,16 +63,48 @@ class Simulation:
     timestep_fs: float = 4.0
     hydrogen_mass_amu: float = 3.0
     friction_per_ps: float = 1.0
+    forcefield: tuple[str, ...] = FORCEFIELD
 
     @property
     def frames(self) -> int:
         """Number of frames, the starting frame included (as in ATLAS, where frame 0 is the PDB of replica 1)."""
         return round(self.nanoseconds * 1000 / self.frame_ps) + 1
 
+    @property
+    def steps(self) -> int:
+        """Steps from one frame to the next."""
+        return round(self.frame_ps * 1000 / self.timestep_fs)
+
     def digest(self) -> str:
         """Identity of the trajectory: every setting enters it."""
-        text = json.dumps({**asdict(self), "forcefield": FORCEFIELD}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _digest(asdict(self))
+
+    def identity(self) -> str:
+        """Identity of the trajectory whatever its length: a longer one has the same frames first."""
+        return _digest({key: value for key, value in asdict(self).items() if key != "nanoseconds"})
+
+    def check(self) -> None:
+        """Raises InputError where the sequence or the times are not such that the simulation can be made as it says."""
+        strange = sorted(set(self.sequence) - _LETTERS)
+        if strange or not self.sequence:
+            raise InputError(
+                f"{self.name}: sequence {self.sequence!r} holds {', '.join(map(repr, strange)) or 'nothing'}: "
+                "a simulation takes the one-letter codes of the twenty amino acids, in capitals",
+                code="simulate.sequence",
+                target=self.name,
+            )
+        for key, value in (("frame_ps", self.frame_ps), ("equilibration_ps", self.equilibration_ps)):
+            steps = value * 1000 / self.timestep_fs
+            if abs(steps - round(steps)) > 1e-6 or (key == "frame_ps" and round(steps) < 1):
+                raise InputError(
+                    f"{self.name}: {key} is {value:g}, which is not a multiple of timestep_fs = {self.timestep_fs:g}",
+                    code="simulate.time",
+                    field=key,
+                )
+
+
+def _digest(settings: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def start_torsions(simulation: Simulation, attempt: int = 0) -> list[tuple[float, float]]:
@@ -73,15 +121,27 @@ def start_torsions(simulation: Simulation, attempt: int = 0) -> list[tuple[float
     return [(float(a), float(b)) for a, b in torsions]
 
 
-def build_peptide(sequence: str, torsions: list[tuple[float, float]]) -> app.Modeller:
-    """All-atom peptide with charged termini at pH 7 from backbone torsions in degrees."""
+@dataclass(frozen=True)
+class Peptide:
+    """A peptide with all its atoms: topology, positions [N, 3] in nm, and the indices of its heavy atoms."""
+
+    topology: app.Topology
+    positions: Array
+    heavy: npt.NDArray[np.int64]
+
+
+def build_peptide(sequence: str, torsions: list[tuple[float, float]], forcefield: tuple[str, ...]) -> Peptide:
+    """All-atom peptide with charged termini at pH 7 from backbone torsions in degrees.
+
+    Histidines are neutral and protonated at ND1 in every conformation: the replicas are of one molecule.
+    """
     import PeptideBuilder
-    from Bio.PDB import PDBIO
-    from openmm import Platform, app
-    from pdbfixer import PDBFixer
     from PeptideBuilder import Geometry
 
-    structure = None
+    from ebabench.physics.preparation import build_template
+    from ebabench.physics.protocols import Minimisation, Protocol
+
+    structure: Any = None
     for index, letter in enumerate(sequence):
         geometry = Geometry.geometry(letter)
         geometry.phi = torsions[index][0]
@@ -91,66 +151,55 @@ def build_peptide(sequence: str, torsions: list[tuple[float, float]]) -> app.Mod
             geometry.psi_im1 = torsions[index - 1][1]
             PeptideBuilder.add_residue(structure, geometry)
     PeptideBuilder.add_terminal_OXT(structure)
-    writer = PDBIO()
-    writer.set_structure(structure)
-    text = io.StringIO()
-    writer.save(text)
-    text.seek(0)
-    reference = Platform.getPlatformByName("Reference")
-    fixer = PDBFixer(pdbfile=text, platform=reference)
-    fixer.findMissingResidues()
-    fixer.findMissingAtoms()
-    fixer.addMissingAtoms()
-    modeller = app.Modeller(fixer.topology, fixer.positions)
-    modeller.addHydrogens(app.ForceField(*FORCEFIELD), platform=reference)
-    return modeller
+    residues = list(structure.get_residues())
+    rows = [(atom, k) for k, residue in enumerate(residues) for atom in residue]
+    atoms = Atoms(
+        np.array([atom.get_name() for atom, _ in rows]),
+        np.array([residues[k].get_resname() for _, k in rows]),
+        np.array([k for _, k in rows], np.int64),
+    )
+    # Thousandths of an angstrom, as in a file: the last bit of a library's sine must not decide a trajectory.
+    heavy = np.round(np.array([atom.get_coord() for atom, _ in rows], float), 3)
+    template = build_template(atoms, Protocol("", 0, tuple(forcefield), True, Minimisation(0.0, 0), False))
+    return Peptide(template.topology, template.complete(heavy[None])[0], template.given)
 
 
-def langevin_context(simulation: Simulation, topology: app.Topology, platform: str = "Reference") -> Any:
-    """A molecule in the settings of ``simulation``, to step through.
+@lru_cache(maxsize=4)
+def _forcefield(files: tuple[str, ...]) -> app.ForceField:
+    from openmm import app
 
-    On OpenMM's Reference platform it has ebabench's kernel, on another OpenMM's own forces. Raises InputError if OpenMM
-    lacks the platform.
-    """
-    import openmm
+    return app.ForceField(*files)
+
+
+def dynamics(simulation: Simulation, topology: app.Topology) -> Trajectory:
+    """The dynamics of a molecule in the settings of ``simulation``, to be given positions. Raises ValueError."""
     from openmm import app, unit
 
-    from ebabench.physics.accelerate import accelerate
+    from ebabench.physics.langevin import Trajectory
 
-    system = app.ForceField(*FORCEFIELD).createSystem(
+    system = _forcefield(tuple(simulation.forcefield)).createSystem(
         topology,
         nonbondedMethod=app.NoCutoff,
         constraints=app.HBonds,
         hydrogenMass=simulation.hydrogen_mass_amu * unit.amu,
     )
-    integrator = openmm.LangevinMiddleIntegrator(
-        simulation.temperature_k, simulation.friction_per_ps, simulation.timestep_fs / 1000
+    return Trajectory(
+        system, simulation.temperature_k, simulation.friction_per_ps, simulation.timestep_fs, simulation.seed
     )
-    integrator.setRandomNumberSeed(simulation.seed)
-    try:
-        chosen = openmm.Platform.getPlatformByName(platform)
-        return openmm.Context(accelerate(system) if platform == "Reference" else system, integrator, chosen)
-    except openmm.OpenMMException as error:
-        raise InputError(f"{simulation.name}: OpenMM cannot use its platform {platform} here: {error}") from error
 
 
-def _start(simulation: Simulation) -> tuple[app.Modeller, Any]:
-    """The minimised peptide; torsions at which the chain runs through itself or turns a centre over are drawn again."""
-    import openmm
-
-    random.seed(simulation.seed)  # OpenMM puts hydrogens at random places before it minimises them
+def _start(simulation: Simulation) -> tuple[Peptide, Trajectory]:
+    """The relaxed peptide; torsions at which the chain runs through itself or turns a centre over are drawn again."""
     for attempt in range(_ATTEMPTS):
-        modeller = build_peptide(simulation.sequence, start_torsions(simulation, attempt))
-        context = langevin_context(simulation, modeller.topology)
-        context.setPositions(modeller.positions)
-        openmm.LocalEnergyMinimizer.minimize(context, 10, 500)
-        energy = context.getState(getEnergy=True).getPotentialEnergy()._value
-        if energy < 0 and not inverted_centres(modeller.topology, positions_of(context)):
-            return modeller, context
+        torsions = start_torsions(simulation, attempt)
+        peptide = build_peptide(simulation.sequence, torsions, simulation.forcefield)
+        moving = dynamics(simulation, peptide.topology)
+        if moving.start(peptide.positions) < 0 and not inverted_centres(peptide.topology, moving.positions):
+            return peptide, moving
     raise FloatingPointError(f"{simulation.name}: no start without clashes in {_ATTEMPTS} attempts")
 
 
-def inverted_centres(topology: app.Topology, positions: npt.NDArray[np.float64]) -> list[str]:
+def inverted_centres(topology: app.Topology, positions: Array) -> list[str]:
     """The C-alphas, and C-betas of THR and ILE, whose handedness is not that of L-amino acids; positions [N, 3].
 
     Minimising a chain that runs through itself can turn a centre inside out.
@@ -166,88 +215,168 @@ def inverted_centres(topology: app.Topology, positions: npt.NDArray[np.float64])
     return inverted
 
 
-def _replace_file(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+def replica_folder(simulation: Simulation, work: Path) -> Path:
+    """Where a replica's frames are: ``work/NAME_Rn``."""
+    return work / f"{simulation.name}_R{simulation.replica}"
 
 
-def positions_of(context: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """All atoms [N, 3] in nm. Raises FloatingPointError if the simulation has diverged."""
-    positions = context.getState(getPositions=True).getPositions(asNumpy=True)._value
-    if not np.isfinite(positions).all():
-        raise FloatingPointError("the simulation diverged: positions are not finite")
-    return np.asarray(positions)
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Raises RunError if another process is at this replica, and names it. A killed process lets go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            other = lock.read().strip() or "another process"
+            raise RunError(
+                f"{folder} is being simulated by {other}: wait for it, or choose another --work",
+                code="simulate.busy",
+                folder=str(folder),
+            ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        yield
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of one replica: ``positions`` [F, heavy atoms, 3] in angstrom, ``energy`` [F] (potential, kJ/mol).
+
+    state, count: the dynamics after the last frame. fitted: number of first frames that an export has superposed.
+    """
+
+    positions: Array
+    energy: Array
+    state: Array
+    count: Array
+    fitted: int
+
+    def write(self, path: Path) -> None:
+        """Writes an npz, whole or not at all."""
+        file = io.BytesIO()
+        arrays: dict[str, Any] = vars(self)
+        np.savez(file, **arrays)
+        replace_file(path, file.getvalue())
+
+    @classmethod
+    def read(cls, path: Path) -> Frames:
+        """Raises InputError for a file that is damaged."""
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                return cls(data["positions"], data["energy"], data["state"], data["count"], int(data["fitted"]))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} is damaged ({error}): remove {path.parent}", code="simulate.damaged") from error
+
+
+def _join(parts: list[Frames]) -> Frames:
+    last = parts[-1]
+    positions, energy = (np.concatenate([getattr(p, key) for p in parts]) for key in ("positions", "energy"))
+    return Frames(positions, energy, last.state, last.count, parts[0].fitted)
+
+
+def _made(folder: Path) -> list[Frames]:
+    """The frames so far, in parts. A damaged chunk, and what follows on it, is removed: it is made again."""
+    whole = folder / "frames.npz"
+    parts = [Frames.read(whole)] if whole.exists() else []
+    count = sum(len(part.positions) for part in parts)
+    for path in sorted(folder.glob("chunk_*.npz")):
+        if int(path.stem.removeprefix("chunk_")) == count:
+            try:
+                parts.append(Frames.read(path))
+            except InputError:
+                path.unlink()
+            else:
+                count += len(parts[-1].positions)
+                continue
+        path.unlink(missing_ok=True)
+    return parts
 
 
 def simulate(simulation: Simulation, work: Path) -> Path:
-    """Runs or resumes one replica; returns the folder ``work/NAME_Rn`` with topology.pdb, frames.npz and done.json.
+    """Runs, resumes or extends one replica; returns its folder with topology.pdb, frames.npz and done.json.
 
-    frames.npz holds ``positions`` [frames, heavy atoms, 3] in angstrom and ``energy`` [frames] (potential, kJ/mol).
-    Raises FloatingPointError if the simulation diverges, ValueError if the folder belongs to other settings.
+    Raises FloatingPointError if the simulation diverges, InputError if its settings cannot be or the folder belongs to
+    others, RunError if another process is at it.
     """
-    import openmm
-    from openmm import app
-
-    folder = work / f"{simulation.name}_R{simulation.replica}"
-    folder.mkdir(parents=True, exist_ok=True)
-    identity = folder / "simulation.json"
-    if identity.exists() and json.loads(identity.read_text())["digest"] != simulation.digest():
-        raise ValueError(f"{folder} holds a simulation with other settings; choose another --out or remove it")
-    if (folder / "done.json").exists():
-        return folder
-    _replace_file(identity, json.dumps({**asdict(simulation), "digest": simulation.digest()}, indent=1).encode())
-
-    began = time.time()
-    chunks = sorted(folder.glob("chunk_*.npz"))
-    modeller, context = _start(simulation)
-    heavy = [a.index for a in modeller.topology.atoms() if a.element.symbol != "H"]
-    integrator = context.getIntegrator()
-    steps = round(simulation.frame_ps * 1000 / simulation.timestep_fs)
-    if chunks:
-        with np.load(chunks[-1]) as last:
-            context.loadCheckpoint(last["checkpoint"].tobytes())
-    else:
-        context.setVelocitiesToTemperature(simulation.temperature_k, simulation.seed)
-        integrator.step(round(simulation.equilibration_ps * 1000 / simulation.timestep_fs))
-        with io.StringIO() as text:
-            selected = app.Modeller(modeller.topology, context.getState(getPositions=True).getPositions())
-            selected.delete([a for a in modeller.topology.atoms() if a.element.symbol == "H"])
-            app.PDBFile.writeFile(selected.topology, selected.positions, text, keepIds=False)
-            lines = [line for line in text.getvalue().splitlines(True) if not line.startswith("REMARK")]
-            _replace_file(folder / "topology.pdb", "".join(lines).encode())
-    first = len(chunks) * _CHUNK_FRAMES
-    for start in range(first, simulation.frames, _CHUNK_FRAMES):
-        positions, energies = [], []
-        for frame in range(start, min(start + _CHUNK_FRAMES, simulation.frames)):
-            if frame:
-                integrator.step(steps)
-            positions.append(positions_of(context)[heavy] * 10)
-            energies.append(context.getState(getEnergy=True).getPotentialEnergy()._value)
-        chunk = io.BytesIO()
-        np.savez(
-            chunk,
-            positions=np.array(positions, np.float32),
-            energy=np.array(energies),
-            checkpoint=np.frombuffer(context.createCheckpoint(), np.uint8),
-        )
-        _replace_file(folder / f"chunk_{start:08d}.npz", chunk.getvalue())
-    _join(folder)
-    # Seconds and frames of this session only: their ratio is the speed even of a simulation that was resumed.
-    session = {"seconds": time.time() - began, "frames": simulation.frames - first}
-    done = {**session, "openmm": openmm.__version__, "machine": platform.machine()}
-    _replace_file(folder / "done.json", json.dumps(done).encode())
-    for path in folder.glob("chunk_*.npz"):
-        path.unlink()
+    simulation.check()
+    folder = replica_folder(simulation, work)
+    with claimed(folder):
+        identity = folder / "simulation.json"
+        if identity.exists() and json.loads(identity.read_text())["identity"] != simulation.identity():
+            raise InputError(
+                f"{folder} holds a simulation with other settings: choose another --work, or remove it",
+                code="simulate.other_settings",
+                folder=str(folder),
+            )
+        _go_on(simulation, folder, identity)
     return folder
 
 
-def _join(folder: Path) -> None:
-    parts = [np.load(path) for path in sorted(folder.glob("chunk_*.npz"))]
-    joined = io.BytesIO()
-    np.savez(
-        joined,
-        positions=np.concatenate([p["positions"] for p in parts]),
-        energy=np.concatenate([p["energy"] for p in parts]),
+def _go_on(simulation: Simulation, folder: Path, identity: Path) -> None:
+    began = time.time()
+    parts = _made(folder)
+    before = count = sum(len(part.positions) for part in parts)
+    if count < simulation.frames:
+        peptide, moving = _resumed(simulation, parts[-1]) if parts else _start(simulation)
+        if not parts:
+            if not identity.exists():
+                settings = {**asdict(simulation), "identity": simulation.identity()}
+                replace_file(identity, json.dumps(settings, indent=1) + "\n")
+            moving.advance(round(simulation.equilibration_ps * 1000 / simulation.timestep_fs))
+            replace_file(folder / "topology.pdb", heavy_pdb(peptide, moving.positions))
+        while count < simulation.frames:
+            parts.append(_chunk(simulation, moving, peptide.heavy, count))
+            parts[-1].write(folder / f"chunk_{count:08d}.npz")
+            count += len(parts[-1].positions)
+    if len(parts) > 1 or not (folder / "frames.npz").exists():
+        _join(parts).write(folder / "frames.npz")
+    for path in folder.glob("chunk_*.npz"):
+        path.unlink()
+    if count > before or not (folder / "done.json").exists():
+        # Seconds and frames of this session only: their ratio is the speed even of a simulation that was resumed.
+        done = {"seconds": time.time() - began, "frames": count - before, **processor()}
+        replace_file(folder / "done.json", json.dumps(done) + "\n")
+
+
+def _resumed(simulation: Simulation, last: Frames) -> tuple[Peptide, Trajectory]:
+    extended = [(-120.0, 130.0)] * len(simulation.sequence)
+    peptide = build_peptide(simulation.sequence, extended, simulation.forcefield)
+    moving = dynamics(simulation, peptide.topology)
+    if last.state.shape != moving.state.shape:
+        raise InputError(f"{simulation.name}: the state to go on from is of another molecule", code="simulate.damaged")
+    moving.state[:], moving.count[:] = last.state, last.count
+    return peptide, moving
+
+
+def _chunk(simulation: Simulation, moving: Trajectory, heavy: npt.NDArray[np.int64], first: int) -> Frames:
+    """The frames from number ``first`` to the next multiple of a chunk, or to the end."""
+    positions, energies = [], []
+    for frame in range(first, min((first // _CHUNK_FRAMES + 1) * _CHUNK_FRAMES, simulation.frames)):
+        energies.append(moving.advance(simulation.steps if frame else 0))
+        positions.append(moving.positions[heavy] * 10)
+    return Frames(
+        np.array(positions, np.float32), np.array(energies), moving.state.copy(), moving.count.copy(), fitted=0
     )
-    _replace_file(folder / "frames.npz", joined.getvalue())
+
+
+def heavy_pdb(peptide: Peptide, positions: Array) -> str:
+    """The heavy atoms at positions [N, 3] (nm) as a PDB file."""
+    from openmm import app, unit
+
+    heavy = app.Modeller(peptide.topology, positions * unit.nanometer)
+    heavy.delete([atom for atom in peptide.topology.atoms() if atom.element.symbol == "H"])
+    text = io.StringIO()
+    app.PDBFile.writeFile(heavy.topology, heavy.positions, text, keepIds=False)
+    return "".join(line for line in text.getvalue().splitlines(True) if not line.startswith("REMARK"))
+
+
+def processor() -> dict[str, str]:
+    """What makes the numbers: OpenMM's version and the machine."""
+    import platform
+
+    import openmm
+
+    return {"openmm": openmm.__version__, "machine": platform.machine()}

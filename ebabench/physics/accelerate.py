@@ -1,8 +1,10 @@
-"""Replaces a system's Lennard-Jones, Coulomb and generalised Born forces by `ebabench.physics.kernel`.
+"""Replaces the forces of a system by those of `ebabench.physics.kernel` and `ebabench.physics.bonded`.
 
 For molecules without cutoff this makes an evaluation several times cheaper than OpenMM's Reference and CPU platforms;
 the other forces stay OpenMM's.
 """
+
+from __future__ import annotations
 
 import hashlib
 import re
@@ -13,7 +15,17 @@ import numpy as np
 import numpy.typing as npt
 import openmm
 
-from ebabench.physics.kernel import COULOMB, BornTerms, NeckTerms, PairTerms, energy_and_forces
+from ebabench.physics.bonded import BondedTerms, bonded, numbers, read_bonded
+from ebabench.physics.kernel import (
+    COULOMB,
+    TABLES,
+    BornTerms,
+    NeckTerms,
+    PairTerms,
+    nonbonded,
+    pair_table,
+)
+from ebabench.physics.lanes import PADDING, cached
 
 Array = npt.NDArray[np.float64]
 
@@ -30,16 +42,46 @@ class Terms:
     pairs: PairTerms
     born: BornTerms
     neck: NeckTerms | None
+    bonded: BondedTerms
 
     def __call__(self, positions: Array) -> tuple[float, Array]:
         """Energy (kJ/mol) and forces (kJ/mol/nm) [N, 3]."""
-        energy, forces = energy_and_forces(positions, self.pairs, self.born, self.neck)
+        energy, forces = energy_and_forces(positions, self.pairs, self.born, self.neck, self.bonded)
         return energy, forces
 
+    def single(self) -> Terms:
+        """The same with pairs and solvent in single precision, for molecular dynamics."""
 
-def numbers(parameters: Any) -> list[float]:
-    """Parameters in OpenMM's units, without the units."""
-    return [float(getattr(p, "_value", p)) for p in parameters]
+        def convert(value: Any) -> Any:
+            floats = isinstance(value, float) or (isinstance(value, np.ndarray) and value.dtype == np.float64)
+            return np.float32(value) if floats else value
+
+        return Terms(
+            PairTerms(*map(convert, self.pairs)),
+            BornTerms(*map(convert, self.born)),
+            self.neck and NeckTerms(*map(convert, self.neck)),
+            self.bonded,
+        )
+
+
+@cached
+def energy_and_forces(
+    positions: Array, pairs: PairTerms, born: BornTerms, neck: NeckTerms | None, terms: BondedTerms
+) -> tuple[float, Array]:
+    """Energy (kJ/mol) and forces (kJ/mol/nm) [N, 3] at positions [N, 3] in nm. ``neck``: None for OBC."""
+    n, padded, dtype = len(positions), len(pairs.charge), pairs.charge.dtype
+    x, x_real, force = np.zeros((3, padded), dtype), np.zeros((3, padded)), np.zeros((3, padded))
+    for c in range(3):
+        for i in range(n):
+            x[c, i] = x_real[c, i] = positions[i, c]
+    pair_force = np.empty((4, padded), dtype)
+    energy = nonbonded(n, x[0], x[1], x[2], pairs, born, neck, pair_force)
+    energy += bonded(terms, x_real[0], x_real[1], x_real[2], force)
+    forces = np.empty((n, 3))
+    for c in range(3):
+        for i in range(n):
+            forces[i, c] = force[c, i] + pair_force[c, i]
+    return energy, forces
 
 
 def _particles(force: Any) -> Array:
@@ -89,12 +131,32 @@ def _pair_terms(nonbonded: openmm.NonbondedForce, by_type: openmm.CustomNonbonde
         if {frozenset(pair) for pair in theirs} != {frozenset(pair) for pair in excluded.tolist()}:
             raise ValueError("Lennard-Jones and Coulomb exclude different pairs")
         half_sigma, sqrt_epsilon = _lennard_jones(by_type)
-    kept = (values[:, 0] != 0) | (values[:, 2] != 0)
-    return PairTerms(particles[:, 0].copy(), half_sigma, sqrt_epsilon, excluded, excluded[kept], values[kept])
+    s3 = values[:, 1] * values[:, 1] * values[:, 1]  # a library's power may differ between processors
+    c6 = 4 * values[:, 2] * (s3 * s3)
+    own = np.stack([COULOMB * values[:, 0], c6 * (s3 * s3), c6], 1)
+    first, other, order = _by_upper_atom(excluded, len(particles))
+    charge, half_sigma, sqrt_epsilon = _padded(particles[:, 0], half_sigma, sqrt_epsilon)
+    nothing = np.empty((0, 4, len(charge)))
+    return PairTerms(charge, half_sigma, sqrt_epsilon, first, other, own[order], nothing)
+
+
+def _by_upper_atom(pairs: npt.NDArray[np.int64], atoms: int) -> tuple[npt.NDArray[np.int64], ...]:
+    """Sort pairs [X, 2] by their higher atom: where each one's begin [atoms + 1], the lower atoms, the order [X]."""
+    upper, lower = pairs.max(1), pairs.min(1)
+    order = np.lexsort((lower, upper))
+    return np.searchsorted(upper[order], np.arange(atoms + 1)), lower[order], order
+
+
+def _padded(*columns: Array, value: float = 0.0) -> list[Array]:
+    """Columns [..., N] with ``value`` up to a multiple of the kernel's lanes."""
+    widths = [[(0, 0)] * (c.ndim - 1) + [(0, -c.shape[-1] % PADDING)] for c in columns]
+    padded = [np.pad(c, width, constant_values=value) for c, width in zip(columns, widths, strict=True)]
+    return [np.ascontiguousarray(c) for c in padded]
 
 
 def _obc_terms(force: openmm.GBSAOBCForce) -> BornTerms:
     radius, scale = _particles(force)[:, 1:].T.copy()
+    radius, scale = _padded(radius, scale, value=1.0)
     ones = np.ones(len(radius))
     return BornTerms(
         offset_radius=radius - 0.009,
@@ -126,8 +188,9 @@ def _gbn2_terms(force: openmm.CustomGBForce) -> tuple[BornTerms, NeckTerms]:
         width, height, table = force.getTabulatedFunction(k).getFunctionParameters()
         tables[force.getTabulatedFunctionName(k)] = np.array(table).reshape(height, width).T
     index = kind.astype(np.int64)
-    neck = NeckTerms(index, tables["getm0"][:, index].copy(), tables["getd0"][:, index].copy())
+    neck = NeckTerms(index, *_padded(tables["getm0"][index].T, tables["getd0"][index].T))
     prefactor = -_GBN2_COULOMB * (1 / solute - 1 / solvent)
+    offset_radius, screened, alpha, beta, gamma = _padded(offset_radius, screened, alpha, beta, gamma, value=1.0)
     radius = offset_radius + _GBN2_OFFSET
     return BornTerms(offset_radius, radius, screened, alpha, beta, gamma, 0.0, prefactor, _ACE), neck
 
@@ -149,7 +212,10 @@ def read_terms(system: openmm.System) -> tuple[Terms, list[int]]:
         raise ValueError("the system needs one NonbondedForce and one of OBC and GBn2")
     pairs = _pair_terms(found[openmm.NonbondedForce][1], found.get(openmm.CustomNonbondedForce, (0, None))[1])
     born, neck = (_obc_terms(obc[1]), None) if obc else _gbn2_terms(gbn2[1])  # type: ignore[index]
-    return Terms(pairs, born, neck), [index for index, _ in found.values()]
+    if system.getNumParticles() * len(pairs.charge) <= TABLES:
+        pairs = pairs._replace(table=pair_table(pairs, born.prefactor))
+    interactions, harmonic = read_bonded(system)
+    return Terms(pairs, born, neck, interactions), sorted([*harmonic, *(index for index, _ in found.values())])
 
 
 def accelerate(system: openmm.System) -> openmm.System:
@@ -158,7 +224,7 @@ def accelerate(system: openmm.System) -> openmm.System:
     Raises ValueError where the system lacks them or has forms that the kernel does not know.
     """
     terms, replaced = read_terms(system)
-    for index in sorted(replaced, reverse=True):
+    for index in reversed(replaced):
         system.removeForce(index)
 
     def compute(state: openmm.State) -> tuple[float, Array]:

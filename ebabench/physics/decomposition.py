@@ -12,13 +12,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import openmm
-from numba import njit
 
 from ebabench.errors import InputError
 from ebabench.physics import store
-from ebabench.physics.accelerate import Terms, numbers, read_terms
+from ebabench.physics.accelerate import read_terms
+from ebabench.physics.bonded import numbers
 from ebabench.physics.evaluation import Evaluator
-from ebabench.physics.kernel import COULOMB, BornTerms, NeckTerms, PairTerms, born_radius, descreening, surface_energy
+from ebabench.physics.kernel import (
+    BornTerms,
+    NeckTerms,
+    PairTerms,
+    born_integrals,
+    born_radii,
+    pair_row,
+    self_energies,
+)
+from ebabench.physics.lanes import cached
 from ebabench.physics.molecules import Molecule
 from ebabench.physics.preparation import CannotPrepare
 from ebabench.physics.protocols import get_protocol
@@ -28,7 +37,7 @@ from ebabench.structures.arrays import Positions
 Array = npt.NDArray[np.float64]
 
 TERMS = ("bond", "angle", "torsion", "cmap", "lennard_jones", "coulomb", "polar_solvation", "surface")
-_BOND, _ANGLE, _TORSION, _CMAP, _LENNARD_JONES, _COULOMB = range(6)
+_BOND, _ANGLE, _TORSION, _CMAP, _LENNARD_JONES = range(5)
 
 
 @dataclass(frozen=True)
@@ -101,26 +110,28 @@ def _key(protocol: str) -> str:
     return f"{chosen.key(chosen.minimised)}|residues"
 
 
-@njit(cache=True, error_model="numpy")
+@cached
 def _nonbonded(positions: Array, pairs: PairTerms, born: BornTerms, neck: NeckTerms | None) -> Array:
-    """Shares [N, 4] in Lennard-Jones and Coulomb of all pairs, polar solvation, surface; arguments as the kernel's."""
-    n = len(positions)
-    x, y, z = positions[:, 0].copy(), positions[:, 1].copy(), positions[:, 2].copy()
-    energy, radii, unused = np.zeros((n, 4)), np.empty(n), np.empty(n)
-    charge = pairs.charge
+    """Shares [N, 4] in Lennard-Jones, Coulomb, polar solvation and surface; arguments as the kernel's."""
+    n, padded = len(positions), len(pairs.charge)
+    x, y, z = np.zeros(padded), np.zeros(padded), np.zeros(padded)
     for i in range(n):
-        radii[i], _ = born_radius(i, born, descreening(i, x, y, z, born, neck, unused))
-        energy[i, 2] += 0.5 * born.prefactor * charge[i] ** 2 / radii[i]
-        energy[i, 3] += surface_energy(i, born, radii[i])
+        x[i], y[i], z[i] = positions[i, 0], positions[i, 1], positions[i, 2]
+    radii, unused, polar, surface = np.empty(padded), np.empty(padded), np.empty(padded), np.empty(padded)
+    born_radii(born, born_integrals(n, x, y, z, born, neck, np.empty((1, padded))), radii, unused)
+    self_energies(pairs.charge, born, radii, polar, surface)
+    energy, row = np.zeros((n, 4)), np.empty((4, padded))
     for i in range(n):
+        energy[i, 2] += polar[i]
+        energy[i, 3] += surface[i]
+        pair_row(i, pairs, born.prefactor, row)
         for j in range(i):
             r2 = (x[i] - x[j]) ** 2 + (y[i] - y[j]) ** 2 + (z[i] - z[j]) ** 2
-            qq, bb = charge[i] * charge[j], radii[i] * radii[j]
-            s6 = ((pairs.half_sigma[i] + pairs.half_sigma[j]) ** 2 / r2) ** 3
+            r6, bb = r2 * r2 * r2, radii[i] * radii[j]
             shares = (
-                2.0 * pairs.sqrt_epsilon[i] * pairs.sqrt_epsilon[j] * s6 * (s6 - 1.0),
-                0.5 * COULOMB * qq / np.sqrt(r2),
-                0.5 * born.prefactor * qq / np.sqrt(r2 + bb * np.exp(-0.25 * r2 / bb)),
+                0.5 * (row[1, j] / r6 - row[2, j]) / r6,
+                0.5 * row[0, j] / np.sqrt(r2),
+                0.5 * row[3, j] / np.sqrt(r2 + bb * np.exp(-0.25 * r2 / bb)),
             )
             for k in range(3):
                 energy[i, k] += shares[k]
@@ -134,7 +145,6 @@ class _Shares:
     def __init__(self, system: openmm.System) -> None:
         self._terms, _ = read_terms(system)
         self._lists = [found for force in system.getForces() for found in _interactions(force)]
-        self._lists += _exclusions(self._terms)
 
     def __call__(self, positions: Array) -> Array:
         """Shares [N, TERMS] in kJ/mol at positions [N, 3] in nm."""
@@ -204,21 +214,6 @@ def _maps(force: openmm.CMAPTorsionForce) -> list[_List]:
         return lambda x: spline.ev(_torsion(x[:, :4]), _torsion(x[:, 4:]))
 
     return [(_CMAP, rows[rows[:, 0] == k, 1:], energy(splines[k])) for k in np.unique(rows[:, 0])]
-
-
-def _exclusions(terms: Terms) -> list[_List]:
-    """What the sum over all pairs has too much, and the exceptions' own energies."""
-    pairs = terms.pairs
-    i, j = pairs.exclusions.T
-    charge = -pairs.charge[i] * pairs.charge[j]
-    sigma, epsilon = pairs.half_sigma[i] + pairs.half_sigma[j], -pairs.sqrt_epsilon[i] * pairs.sqrt_epsilon[j]
-    charge_own, sigma_own, epsilon_own = pairs.exception_parameters.T
-    return [
-        (_LENNARD_JONES, pairs.exclusions, lambda x: _lennard_jones(x, sigma, epsilon)),
-        (_COULOMB, pairs.exclusions, lambda x: COULOMB * charge / _distance(x)),
-        (_LENNARD_JONES, pairs.exceptions, lambda x: _lennard_jones(x, sigma_own, epsilon_own)),
-        (_COULOMB, pairs.exceptions, lambda x: COULOMB * charge_own / _distance(x)),
-    ]
 
 
 def _lennard_jones(x: Array, sigma: Array, epsilon: Array) -> Array:

@@ -71,6 +71,8 @@ _NAMED = (
     Protocol("amber99sbildn-obc", 2, ("amber99sbildn.xml", "amber99_obc.xml"), False, _BRIEF, True),
     # The protocol of the authors of energy-based alignment.
     Protocol("charmm36-gbn2", 2, ("charmm36.xml", "implicit/gbn2.xml"), True, _FREE, True, caps_are_patches=True),
+    # The force field and solvent that made the molecular dynamics of peptides-v2.
+    Protocol("amber14-gbn2-restrained", 1, ("amber14-all.xml", "implicit/gbn2.xml"), False, _BRIEF, True),
     Protocol("amber14-gbn2", 2, ("amber14-all.xml", "implicit/gbn2.xml"), True, _FREE, True),
 )
 PROTOCOLS = {protocol.name: protocol for protocol in _NAMED}

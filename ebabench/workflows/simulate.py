@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from concurrent.futures import as_completed
 from pathlib import Path
 
-from ebabench.datasets.export import export
+from ebabench.datasets.export import export, take_up
 from ebabench.datasets.simulation import simulate as run_one
 from ebabench.datasets.suites import Suite, load_suite
-from ebabench.errors import RunError
+from ebabench.errors import EbabenchError, RunError
 from ebabench.system.cache import cache_dir
 from ebabench.system.process_pool import workers
 from ebabench.workflows.progress import Progress, silent
@@ -27,6 +27,9 @@ def simulate(
 ) -> Path:
     """Run a suite's molecular dynamics, or go on with it, and return the folder that holds it in the ATLAS layout.
 
+    A replica goes on from the work folder. Where that has nothing of it, it goes on from the references in ``out``, be they
+    shorter. A replica that another process is simulating is left to it, and counts as failed.
+
     Args:
         suite: The suite.
         targets: Names; all targets by default.
@@ -36,7 +39,8 @@ def simulate(
         progress: Called as ``progress(what, done, total)``.
 
     Raises:
-        InputError: There is no such suite or target, or the suite is not simulated.
+        InputError: There is no such suite or target, the suite is not simulated, or its settings cannot be: a sequence
+            holds other letters than those of the twenty amino acids, or a time is not a multiple of the time step.
         RunError: Simulations failed. The message says where the others are.
     """
     chosen = suite if isinstance(suite, Suite) else load_suite(suite)
@@ -45,6 +49,10 @@ def simulate(
     folder = Path(out) if out is not None else Path("data") / chosen.id
     replicas = {one.name: [other for other in simulations if other.name == one.name] for one in simulations}
     waiting = {name: len(of_target) for name, of_target in replicas.items()}
+    for one in simulations:
+        one.check()
+    for one in simulations:
+        take_up(one, folder, place)
     failed = []
     progress(chosen.id, 0, len(simulations))
     with workers(jobs) as pool:
@@ -53,7 +61,7 @@ def simulate(
             one = futures[future]
             try:
                 future.result()
-            except (ValueError, ArithmeticError) as error:
+            except (ValueError, ArithmeticError, OSError, EbabenchError) as error:
                 failed.append(f"{one.name} replica {one.replica}: {error}")
             else:
                 waiting[one.name] -= 1

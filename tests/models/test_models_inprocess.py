@@ -20,6 +20,7 @@ from ebabench.models.files import Files
 from ebabench.models.gaussian import Packed
 from ebabench.models.md import MolecularDynamics
 from ebabench.models.nma import NormalModes
+from ebabench.physics.evaluation import gpu_platform
 from ebabench.results.identity import unofficial
 from ebabench.results.runs import Run
 from ebabench.structures import Ensemble, Reference, Target
@@ -166,11 +167,11 @@ def kled() -> Target:
 
 @pytest.fixture(scope="module")
 def short(kled: Target) -> Ensemble:
-    return MolecularDynamics(0.004, 1.0, 300.0, "Reference").sample(kled, 4, 1)
+    return MolecularDynamics(0.004, 1.0, 300.0, on_gpu=False).sample(kled, 4, 1)
 
 
 def test_dynamics_repeat_under_a_seed_and_differ_under_another(kled: Target, short: Ensemble) -> None:
-    model = MolecularDynamics(0.004, 1.0, 300.0, "Reference")
+    model = MolecularDynamics(0.004, 1.0, 300.0, on_gpu=False)
     np.testing.assert_array_equal(model.sample(kled, 4, 1).positions, short.positions)
     assert np.abs(model.sample(kled, 4, 2).positions - short.positions).max() > 0.1
 
@@ -193,20 +194,21 @@ def test_dynamics_start_at_the_native_and_leave_it(kled: Target, short: Ensemble
 
 def test_more_samples_than_time_steps_are_refused(kled: Target) -> None:
     with pytest.raises(InputError, match="more than it has time steps"):
-        MolecularDynamics(0.004, 0.0, 300.0, "Reference").sample(kled, 4000, 1)
+        MolecularDynamics(0.004, 0.0, 300.0, on_gpu=False).sample(kled, 4000, 1)
 
 
 def test_what_has_no_force_field_is_said(kled: Target) -> None:
     kept = np.flatnonzero(kled.atoms.name != "CG")
     with pytest.raises(InputError, match="KLED: cannot be simulated"):
-        MolecularDynamics(0.004, 1.0, 300.0, "Reference").sample(
+        MolecularDynamics(0.004, 1.0, 300.0, on_gpu=False).sample(
             Target("KLED", kled.sequence, kled.atoms.take(kept), kled.native[kept]), 2, 1
         )
 
 
-def test_a_platform_that_is_not_here_is_named(kled: Target) -> None:
-    with pytest.raises(InputError, match="cannot use its platform CRAY"):
-        MolecularDynamics(0.004, 1.0, 300.0, "CRAY").sample(kled, 2, 1)
+@pytest.mark.skipif(gpu_platform() == "CUDA", reason="there is one")
+def test_a_gpu_that_is_not_here_is_named(kled: Target) -> None:
+    with pytest.raises(InputError, match="cannot use its platform CUDA"):
+        MolecularDynamics(0.004, 1.0, 300.0, on_gpu=True).sample(kled, 2, 1)
 
 
 # Files.

@@ -1,7 +1,11 @@
 """The kernel against OpenMM's own forces, term by term, and against the definition of a force."""
 
 import copy
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import openmm
@@ -10,21 +14,27 @@ from openmm import app
 from proteins import STRAND, build
 
 from ebabench.physics.accelerate import accelerate, read_terms
+from ebabench.physics.bonded import read_bonded
 from ebabench.physics.preparation import build_template
 from ebabench.physics.protocols import PROTOCOLS
 
 REFERENCE = openmm.Platform.getPlatformByName("Reference")
 PAIRS = (openmm.NonbondedForce, openmm.CustomNonbondedForce)
 BORN = (openmm.GBSAOBCForce, openmm.CustomGBForce)
+BONDED = (openmm.HarmonicBondForce, openmm.HarmonicAngleForce, openmm.PeriodicTorsionForce)
 
 
-@pytest.fixture(scope="module", params=sorted(PROTOCOLS))
-def molecule(request):
+def peptide(protocol):
     """The System of a peptide with all amino acids, and distorted positions in nm."""
     target = build("ACDEFGHIKLMNPQRSTVWY", STRAND)
-    template = build_template(target.atoms, PROTOCOLS[request.param])
+    template = build_template(target.atoms, PROTOCOLS[protocol])
     positions = template.complete(target.native[None])[0]
     return template.system, positions + 0.003 * np.random.default_rng(0).standard_normal(positions.shape)
+
+
+@pytest.fixture(scope="module", params=["amber14-gbn2", "amber99sbildn-obc", "charmm36-gbn2"])
+def molecule(request):
+    return peptide(request.param)
 
 
 def evaluate(system, positions):
@@ -49,13 +59,19 @@ def assert_same(ours, theirs):
 
 
 def without_solvent(terms):
-    return replace(terms, born=terms.born._replace(prefactor=0.0, surface=0.0))
+    table = terms.pairs.table.copy()
+    table[:, 3] = 0
+    return replace(terms, pairs=terms.pairs._replace(table=table), born=terms.born._replace(prefactor=0.0, surface=0.0))
+
+
+def without_bonds(terms):
+    return replace(terms, bonded=read_bonded(openmm.System())[0])
 
 
 def test_lennard_jones_and_coulomb_are_openmm_s(molecule):
     system, positions = molecule
     terms, _ = read_terms(system)
-    assert_same(without_solvent(terms)(positions), evaluate(only(system, PAIRS), positions))
+    assert_same(without_bonds(without_solvent(terms))(positions), evaluate(only(system, PAIRS), positions))
 
 
 def test_generalised_born_is_openmm_s(molecule):
@@ -63,6 +79,50 @@ def test_generalised_born_is_openmm_s(molecule):
     terms, _ = read_terms(system)
     ours = [a - b for a, b in zip(terms(positions), without_solvent(terms)(positions), strict=True)]
     assert_same(ours, evaluate(only(system, BORN), positions))
+
+
+def test_bonds_angles_and_torsions_are_openmm_s(molecule):
+    system, positions = molecule
+    terms, _ = read_terms(system)
+    ours = [a - b for a, b in zip(terms(positions), without_bonds(terms)(positions), strict=True)]
+    assert_same(ours, evaluate(only(system, BONDED), positions))
+
+
+def test_single_precision_is_the_same_to_its_precision(molecule):
+    """Of pairs and solvent; bonded terms are of double precision in both."""
+    system, positions = molecule
+    terms, _ = read_terms(system)
+    (energy, forces), (single_energy, single_forces) = terms(positions), terms.single()(positions)
+    assert single_energy == pytest.approx(energy, rel=1e-5)
+    np.testing.assert_allclose(single_forces, forces, atol=1e-5 * np.abs(forces).max())
+    assert not np.array_equal(single_forces, forces)
+
+
+def test_every_instruction_set_gives_the_same_bits(tmp_path):
+    """Compiled for this processor and for the least that x86 or ARM has, in double and in single precision."""
+    code = (
+        "import hashlib, sys; sys.path[:0] = sys.argv[1:]; from test_physics_kernel import peptide\n"
+        "from ebabench.physics.accelerate import read_terms\n"
+        "for name in ('amber14-gbn2', 'amber99sbildn-obc'):\n"
+        "    system, positions = peptide(name); terms, _ = read_terms(system)\n"
+        "    for one in (terms, terms.single()):\n"
+        "        energy, forces = one(positions)\n"
+        "        print(float(energy).hex(), hashlib.sha256(forces.tobytes()).hexdigest())\n"
+    )
+    told = []
+    for processor in ({}, {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}):
+        environment = os.environ | processor | {"NUMBA_CACHE_DIR": str(tmp_path / str(len(processor)))}
+        here = Path(__file__).parent
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(here), str(here.parent)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        told.append(done.stdout)
+    assert told[0] == told[1]
+    assert len(set(told[0].splitlines())) == 4
 
 
 def test_an_accelerated_system_keeps_every_term(molecule):
@@ -82,28 +142,39 @@ def test_forces_are_the_slope_of_the_energy(molecule):
     np.testing.assert_allclose(forces.sum(0), 0, atol=1e-8 * np.abs(forces).max())
 
 
+def repeated(system, copies):
+    """The pair and solvent forces of a molecule that is there ``copies`` times."""
+    many = openmm.System()
+    n = system.getNumParticles()
+    for _ in range(copies * n):
+        many.addParticle(1.0)
+    (pairs,), (born,) = ([f for f in system.getForces() if isinstance(f, kinds)] for kinds in (PAIRS, BORN))
+    pairs, born = copy.deepcopy(pairs), copy.deepcopy(born)
+    exceptions = pairs.getNumExceptions()
+    for first in range(n, copies * n, n):
+        for k in range(n):
+            pairs.addParticle(*pairs.getParticleParameters(k))
+            born.addParticle(born.getParticleParameters(k))
+        for k in range(exceptions):
+            i, j, *values = pairs.getExceptionParameters(k)
+            pairs.addException(first + i, first + j, *values)
+    many.addForce(pairs)
+    many.addForce(born)
+    return many
+
+
 def test_molecules_far_apart_do_not_feel_each_other():
     # Large enough that slopes are not stored but made again.
     target = build("GAVS", STRAND)
     template = build_template(target.atoms, PROTOCOLS["amber14-gbn2"])
     positions = template.complete(target.native[None])[0]
     terms, _ = read_terms(template.system)
+    system = template.system
     copies = -(-6000 // len(positions))
     shift = np.arange(copies)[:, None, None] * np.array([1e6, 0.0, 0.0])
-    pairs, born, neck = terms.pairs, terms.born, terms.neck
-    atoms = len(positions) * np.arange(copies)[:, None, None]
-    many = replace(
-        terms,
-        pairs=type(pairs)(
-            *(np.tile(column, copies) for column in pairs[:3]),
-            exclusions=(pairs.exclusions + atoms).reshape(-1, 2),
-            exceptions=(pairs.exceptions + atoms).reshape(-1, 2),
-            exception_parameters=np.tile(pairs.exception_parameters, (copies, 1)),
-        ),
-        born=type(born)(*(np.tile(column, copies) for column in born[:6]), *born[6:]),
-        neck=type(neck)(np.tile(neck.kind, copies), np.tile(neck.depth, copies), np.tile(neck.distance, copies)),
-    )
-    energy, forces = terms(positions)
+    many, _ = read_terms(repeated(system, copies))
+    assert not len(many.pairs.table)
+    energy, forces = without_bonds(terms)(positions)
     total, all_forces = many((positions + shift).reshape(-1, 3))
     assert total == pytest.approx(copies * energy, rel=1e-5)
     np.testing.assert_allclose(all_forces.reshape(copies, -1, 3), forces[None].repeat(copies, 0), atol=0.1)

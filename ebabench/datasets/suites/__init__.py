@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, Validati
 
 from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_NANOSECONDS, ATLAS_REPLICAS, replica_files
 from ebabench.datasets.references import References
-from ebabench.datasets.simulation import Simulation
+from ebabench.datasets.simulation import FORCEFIELD, Simulation
 from ebabench.errors import InputError, unknown
 from ebabench.structures import ONE_TO_THREE, Reference, Target
 from ebabench.system.names import Name
@@ -32,13 +32,17 @@ _STRICT = ConfigDict(extra="forbid")
 
 @dataclass(frozen=True)
 class SimulationSettings:
-    """How the references of a simulated suite are made."""
+    """How the references of a simulated suite are made; ``forcefield``: OpenMM's files, solvent included."""
 
     temperature_k: Positive
     nanoseconds: Positive
     frame_ps: Positive
     replicas: Count
     equilibration_ps: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100.0
+    forcefield: Annotated[tuple[Text, ...], Field(min_length=1)] = FORCEFIELD
+    friction_per_ps: Positive = 1.0
+    timestep_fs: Positive = 4.0
+    hydrogen_mass_amu: Positive = 3.0
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
@@ -64,7 +68,8 @@ class Suite:
     """What is asked of a model: targets, number of samples, seed; and how it is judged: tier, protocol, energy.
 
     ``tier``: the kind of reference (``datasets.layout.ATLAS_FRAMES`` has those of ATLAS). ``energy``: the energy
-    protocol; without one, metrics of energy are not available.
+    protocol; without one, metrics of energy are not available. ``draft``: the references are still being made, and the
+    suite may change under its id.
     """
 
     id: Name
@@ -78,6 +83,7 @@ class Suite:
     seed: Annotated[int, Field(ge=0)]
     targets: Annotated[tuple[SuiteTarget, ...], Field(min_length=1)]
     simulation: SimulationSettings | None = None
+    draft: bool = False
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     def __post_init__(self) -> None:
@@ -174,6 +180,10 @@ def _replicas(target: SuiteTarget, settings: SimulationSettings, seed: int) -> l
             equilibration_ps=settings.equilibration_ps,
             seed=seed + replica,
             start=start,
+            timestep_fs=settings.timestep_fs,
+            hydrogen_mass_amu=settings.hydrogen_mass_amu,
+            friction_per_ps=settings.friction_per_ps,
+            forcefield=settings.forcefield,
         )
         for replica in range(1, (target.replicas or settings.replicas) + 1)
     ]
