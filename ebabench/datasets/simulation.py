@@ -150,7 +150,9 @@ def build_peptide(sequence: str, torsions: list[tuple[float, float]], forcefield
         else:
             geometry.psi_im1 = torsions[index - 1][1]
             PeptideBuilder.add_residue(structure, geometry)
-    PeptideBuilder.add_terminal_OXT(structure)
+    # A torsion of exactly half a turn is handled, but not without a warning.
+    with np.errstate(invalid="ignore"):
+        PeptideBuilder.add_terminal_OXT(structure)
     residues = list(structure.get_residues())
     rows = [(atom, k) for k, residue in enumerate(residues) for atom in residue]
     atoms = Atoms(

@@ -120,7 +120,7 @@ def _define(symbol: Any, emit: Callable[[Any, Any, Any], Any], mask: bool = Fals
         a, b = (_as_lanes(context, builder, kind, *pair) for pair in zip(sig.args, args, strict=True))
         return emit(builder, a, b)
 
-    class Typing(AbstractTemplate):  # type: ignore[misc]
+    class Typing(AbstractTemplate):
         def generic(self, args: Any, kws: Any) -> Any:
             kinds = [a for a in args if isinstance(a, LanesType)]
             if len(args) == 2 and kinds and not kws:

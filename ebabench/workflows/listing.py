@@ -95,7 +95,7 @@ def metric_rows() -> Rows:
 
 def suite_rows() -> Rows:
     """Return the suites as plain data."""
-    from ebabench.datasets.suites import SUITES
+    from ebabench.datasets.suites import SUITES, references_made
 
     suites = [SUITES.load(name) for name in SUITES]
     return [
@@ -105,7 +105,8 @@ def suite_rows() -> Rows:
             "targets": len(suite.targets),
             "samples": suite.samples,
             "tier": suite.tier,
-            "title": suite.title,
+            "title": suite.title
+            + (f" (in preparation: {references_made(suite)} of {len(suite.targets)})" if suite.draft else ""),
         }
         for suite in suites
     ]

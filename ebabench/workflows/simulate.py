@@ -27,8 +27,8 @@ def simulate(
 ) -> Path:
     """Run a suite's molecular dynamics, or go on with it, and return the folder that holds it in the ATLAS layout.
 
-    A replica goes on from the work folder. Where that has nothing of it, it goes on from the references in ``out``, be they
-    shorter. A replica that another process is simulating is left to it, and counts as failed.
+    A replica goes on from the work folder. If that has nothing of it, it goes on from the references in ``out``, which
+    may be shorter. A replica that another process is simulating is left to it, and counts as failed.
 
     Args:
         suite: The suite.

@@ -141,7 +141,7 @@ class Suite:
         """
         if self.simulation is None:
             raise InputError(f"the references of {self.id} are not simulated by ebabench")
-        chosen = [self.target(name) for name in names] or self.targets
+        chosen = {self.target(name).name for name in names} or {target.name for target in self.targets}
         for target in chosen:
             strange = sorted(set(target.sequence) - ONE_TO_THREE.keys())
             if strange or len(target.sequence) == 1:
@@ -154,7 +154,7 @@ class Suite:
         return [
             simulation
             for index, target in enumerate(self.targets)
-            if target in chosen
+            if target.name in chosen
             for simulation in _replicas(target, self.simulation, self.seed + 10 * index)
         ]
 
@@ -243,6 +243,7 @@ def reference_reader(suite: Suite, data: Path | None = None) -> References:
         root = folder("ebabench.datasets") / "peptides" / suite.id
         if not root.is_dir():
             filled = f" that `{_fetch(suite)}` has filled" if suite.tier in ATLAS_FRAMES else " in the ATLAS layout"
+            filled += f" (`ebabench simulate --suite {suite.id}` makes them)" if suite.simulation else ""
             raise InputError(
                 f"the references of {suite.id} are not shipped: give --data, a folder{filled}",
                 code="references.missing",
@@ -252,6 +253,23 @@ def reference_reader(suite: Suite, data: Path | None = None) -> References:
     return References(root, names, suite.tier, partial(_check, suite, root), partial(_explain, suite, root))
 
 
+def references_made(suite: Suite, root: Path | None = None) -> int:
+    """Return how many targets have references in ``root`` (the package, by default) that are as long as they should be.
+
+    For a suite that ebabench simulates; by their provenance, without reading a trajectory.
+    """
+    root = root or folder("ebabench.datasets") / "peptides" / suite.id
+    wanted: dict[str, set[str]] = {}
+    for one in suite.simulations():
+        wanted.setdefault(one.name, set()).add(one.digest())
+    files = {name: root / name / "provenance.json" for name in wanted}
+    return sum(
+        wanted[name] <= {one.get("digest") for one in json.loads(file.read_text())}
+        for name, file in files.items()
+        if file.is_file()
+    )
+
+
 def _check(suite: Suite, root: Path, reference: Reference) -> None:
     name = reference.target.name
     check_sequence(suite, root, reference.target)
@@ -259,7 +277,8 @@ def _check(suite: Suite, root: Path, reference: Reference) -> None:
     expected = suite.frames(name)
     if expected is not None and found != expected:
         raise InputError(
-            f"{root / name}: frames of each replica are {found}, but {suite.id} says {expected}",
+            f"{root / name}: frames of each replica are {found}, but {suite.id} says {expected}"
+            + (" (its references are still being made)" if suite.draft else ""),
             code="reference.frames",
             target=name,
         )
