@@ -15,6 +15,7 @@ REFERENCE = openmm.Platform.getPlatformByName("Reference")
 FILES = {
     "amber99sbildn-obc": ("amber99sbildn.xml", "amber99_obc.xml"),
     "amber14-gbn2": ("amber14-all.xml", "implicit/gbn2.xml"),
+    "amber14-gbn2-restrained": ("amber14-all.xml", "implicit/gbn2.xml"),
     "charmm36-gbn2": ("charmm36.xml", "implicit/gbn2.xml"),
 }
 
