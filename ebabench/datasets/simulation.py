@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ebabench.errors import InputError, RunError
-from ebabench.structures import THREE_TO_ONE, Atoms
+from ebabench.structures import Atoms
 from ebabench.system.files import replace_file
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 FORCEFIELD = ("amber99sbildn.xml", "amber99_obc.xml")
-_LETTERS = frozenset(THREE_TO_ONE.values())
 _CHUNK_FRAMES = 100
 _ATTEMPTS = 20
 
@@ -84,15 +83,7 @@ class Simulation:
         return _digest({key: value for key, value in asdict(self).items() if key != "nanoseconds"})
 
     def check(self) -> None:
-        """Raises InputError where the sequence or the times are not such that the simulation can be made as it says."""
-        strange = sorted(set(self.sequence) - _LETTERS)
-        if strange or not self.sequence:
-            raise InputError(
-                f"{self.name}: sequence {self.sequence!r} holds {', '.join(map(repr, strange)) or 'nothing'}: "
-                "a simulation takes the one-letter codes of the twenty amino acids, in capitals",
-                code="simulate.sequence",
-                target=self.name,
-            )
+        """Raises InputError (``simulate.time``) where a time is not a multiple of the time step."""
         for key, value in (("frame_ps", self.frame_ps), ("equilibration_ps", self.equilibration_ps)):
             steps = value * 1000 / self.timestep_fs
             if abs(steps - round(steps)) > 1e-6 or (key == "frame_ps" and round(steps) < 1):

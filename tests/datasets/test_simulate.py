@@ -135,14 +135,6 @@ def test_two_processes_do_not_share_a_replica(tmp_path: Path) -> None:
     simulate(replace(LONG, nanoseconds=0.002), tmp_path)
 
 
-@pytest.mark.parametrize("sequence", ["", "GXA", "gaa", "GA ", "GBZ", "AÄ"])
-def test_letters_other_than_the_twenty_are_refused(tmp_path: Path, sequence: str) -> None:
-    with pytest.raises(InputError) as refused:
-        simulate(replace(LONG, sequence=sequence), tmp_path)
-    assert refused.value.code == "simulate.sequence"
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize(
     "times", [{"frame_ps": 0.001}, {"frame_ps": 0.005}, {"frame_ps": 0.0}, {"equilibration_ps": 0.001}]
 )

@@ -189,7 +189,6 @@ def test_every_embedded_replica_is_of_l_amino_acids(suite: str) -> None:
                     assert (volume > 0).all(), f"{target.name} {letter}{residue + 1} {centre}"
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("sequence", ["AXS", "G", "ags", "A-S", "AUS", "A*"])
 def test_a_sequence_that_is_no_peptide_of_the_twenty_is_refused_before_it_is_simulated(
     sequence: str, tmp_path: Path
@@ -198,7 +197,8 @@ def test_a_sequence_that_is_no_peptide_of_the_twenty_is_refused_before_it_is_sim
     with pytest.raises(InputError) as refused:
         load_suite(str(tmp_path / "odd-v1.toml")).simulations()
     assert "sequence" in f"{refused.value.code} {refused.value}"
-=======
+
+
 def test_references_are_made_when_they_are_as_long_as_the_suite_says(tiny: Tiny, tmp_path: Path) -> None:
     assert references_made(load_suite(str(tiny.suite)), tiny.data) == 3
     longer = load_suite(str(written(tmp_path, SUITE.replace("nanoseconds = 0.03", "nanoseconds = 0.04"))))
@@ -217,4 +217,3 @@ def test_peptides_v2_are_the_names_of_the_field() -> None:
     assert all(len(name) == 4 and set(name) <= AMINO_ACIDS for name in test + val + train)
     seeds = [one.seed for suite in suites for one in suite.simulations()]
     assert len(set(seeds)) == len(seeds)
->>>>>>> 243b0bc (Suites in preparation say so, and how far they are)

@@ -141,8 +141,8 @@ class Suite:
         """
         if self.simulation is None:
             raise InputError(f"the references of {self.id} are not simulated by ebabench")
-        chosen = {self.target(name).name for name in names} or {target.name for target in self.targets}
-        for target in chosen:
+        chosen = {name: self.target(name) for name in names} or {target.name: target for target in self.targets}
+        for target in chosen.values():
             strange = sorted(set(target.sequence) - ONE_TO_THREE.keys())
             if strange or len(target.sequence) == 1:
                 what = f"{', '.join(strange)} is no amino acid" if strange else "a chain has two residues at least"
