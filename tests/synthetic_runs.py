@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from ebabench.results.identity import Identity
 from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.pair import Pair
+from ebabench.scoring.reference_cache import reference_digest
 from ebabench.scoring.score import score_target
 from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
 from ebabench.structures import ONE_TO_THREE, Atoms, Ensemble, Reference, Target
@@ -92,18 +94,27 @@ def identity(model: str = "wobble", **changes: object) -> Identity:
     settings = {
         "model": model, "suite": "toy-v1", "tier": "md-implicit", "targets": tuple(SEQUENCES), "samples": 20,
         "seed": 0, "protocol": "corrected", "energy": "none",
-        "card": {"name": model, "training": {"overlap": "not_trained"}},
+        "card": {"name": model, "training": {"overlap": "not_trained"}}, "suite_digest": suite().digest(),
+        "references": digests(),
     }  # fmt: skip
     return Identity(**(settings | changes))
 
 
-def make_run(folder: Path, who: Identity | None = None, *, make=ensemble, metric: Metric = TOY, **options) -> Run:
+@lru_cache
+def digests(read=reference) -> dict[str, str]:
+    """What the references are, by target."""
+    return {name: reference_digest(read(name)) for name in SEQUENCES}
+
+
+def make_run(
+    folder: Path, who: Identity | None = None, *, make=ensemble, metric: Metric = TOY, read=reference, **options
+) -> Run:
     """A whole run in this process, as the command line makes one; ``options`` go to ``make``."""
-    run = Run.open(folder, who or identity())
+    run = Run.open(folder, who or identity(references=digests(read)))
     for name in run.identity.targets:
         if run.load_ensemble(name) is None:
             run.save_ensemble(make(name, **options))
     for name in run.pending(metric.specs):
-        run.save_record(score_target(run.load_ensemble(name), reference(name), [metric]))
+        run.save_record(score_target(run.load_ensemble(name), read(name), [metric]))
     run.finish(metric.specs, suite())
     return run

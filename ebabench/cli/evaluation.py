@@ -154,7 +154,7 @@ def _show(made: Run) -> None:
     """Print the summary and the remarks. Raises RunError if a target failed."""
     from ebabench.results.leaderboard import print_summary
 
-    title = f"{made.identity.model} on {made.identity.suite}: {made.folder}"
+    title = f"{made.identity.model} on {made.identity.suite or made.identity.folder}: {made.folder}"
     show_table(print_summary(made.rows, title))
     for remark in made.remarks:
         print(remark)

@@ -20,6 +20,7 @@ from ebabench.io.topologies import Topology, read_topology
 from ebabench.io.trajectories import read_trajectory
 from ebabench.structures import Reference, StoredFrames, Target
 from ebabench.structures.arrays import Positions
+from ebabench.system.names import check_name
 
 _AT_ONCE = 8_000_000  # coordinates, 32 MB: about ten times the largest embedded target
 _HELD = 16  # references
@@ -28,6 +29,8 @@ _HELD = 16  # references
 def reference_names(root: Path) -> list[str]:
     """The targets in a folder of that layout. Raises InputError if there are none."""
     names = sorted(path.parent.name for path in root.glob("*/*.pdb") if path.stem == path.parent.name)
+    for name in names:
+        check_name(name, f"{root}: target")
     if not names:
         raise InputError(f"{root}: no references in it (NAME/NAME.pdb with NAME/NAME_prod_R1_fit.xtc)")
     return names

@@ -153,7 +153,7 @@ def comparison_table(differences: Sequence[Difference], title: str) -> Table:
     """The differences as a table for ``rich.print``."""
     from rich.table import Table
 
-    from ebabench.results.leaderboard import short
+    from ebabench.results.report import short
 
     shown = Table("metric", title=title, title_justify="left", header_style="bold")
     for name in ("A", "B", "A less B", "95 % interval", "p", "adjusted p", "targets"):
@@ -180,9 +180,12 @@ def _mismatches(a: Run, b: Run) -> list[str]:
     ours, theirs = a.identity, b.identity
     faults = [
         f"{name} {getattr(ours, name)} and {getattr(theirs, name)}"
-        for name in ("suite", "tier", "protocol", "energy")
+        for name in ("suite", "folder", "tier", "protocol", "energy")
         if getattr(ours, name) != getattr(theirs, name)
     ]
+    digests = {ours.suite_digest, theirs.suite_digest} - {""}  # earlier versions did not say
+    if len(digests) > 1:
+        faults.append(f"the suite {ours.suite} was changed between them")
     if changed := changed_references(ours.references, theirs.references):
         faults.append(f"other references of {', '.join(changed)}")
     records = [[record for record in run.records() if not record.error] for run in (a, b)]

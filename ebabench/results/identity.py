@@ -1,4 +1,4 @@
-"""What makes a run this run and no other, and whether it may be called official."""
+"""The identity of a run: what makes it this run and no other, and whether it may be called official."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ebabench.scoring.records import Record
+from ebabench.system.names import Name
+from ebabench.system.schema import first_fault
 
 if TYPE_CHECKING:
     from ebabench.datasets.suites import Suite
+
+_NOT_DIGESTED = ("references",)  # each record has that of its own reference
 
 
 @dataclass(frozen=True)
@@ -20,25 +26,27 @@ class Identity:
     """What makes a run this run and no other. Runs of equal identity have equal records.
 
     Attributes:
-        model: Name of the model, or of a row of ensembles from elsewhere.
-        suite: Id of the suite, or the reference folder.
+        model: Name of the row.
+        suite: The suite's id; empty where references are those of a folder.
         tier: Kind of the references.
-        targets: Names of all targets of the run.
+        targets: Names of the targets, in the suite's order.
         samples: Conformations per target; None where ensembles from elsewhere do not say.
         seed: Seed of the run; None where ensembles from elsewhere do not say.
-        protocol: "corrected" or "alphaflow".
-        energy: The energy protocol, if there is one.
-        card: The model's card as plain data; empty for ensembles from elsewhere.
-        ensembles: Digest of ensembles from elsewhere (``files_digest``); empty for ensembles that a model samples.
-        references: Digests of the references that are known so far (``reference_cache.reference_digest``), by target;
-            None where a manifest of an earlier version does not say.
-        random_weights: Whether the model is run without its checkpoints, to test the plumbing.
+        protocol: How pairs are superposed.
+        energy: The energy protocol; None for none.
+        card: The model's card as plain data, with the settings that were changed; empty for ensembles from elsewhere.
+        ensembles: Digest of ensembles from elsewhere (``files_digest``); empty for those that a model samples.
+        references: Digest of every target's reference (``reference_digest``), of those that there are; None where a
+            manifest of an earlier version does not say.
+        random_weights: The model was run without its checkpoints, to test the plumbing.
+        suite_digest: ``Suite.digest``; empty in manifests of earlier versions.
+        folder: The folder of the references, where they are not those of a suite.
     """
 
-    model: str
+    model: Name
     suite: str
     tier: str
-    targets: tuple[str, ...]
+    targets: tuple[Name, ...]
     samples: int | None
     seed: int | None
     protocol: str
@@ -47,29 +55,51 @@ class Identity:
     ensembles: str = ""
     references: Mapping[str, str] | None = None
     random_weights: bool = False
-
-    @staticmethod
-    def of(data: Mapping[str, Any]) -> Identity:
-        """Return the identity in plain data. Raises TypeError or KeyError if it is none."""
-        return Identity(**{**data, "targets": tuple(data["targets"])})
-
-    def plain(self) -> Identity:
-        """Return the identity as JSON gives it back, so that it compares equal to one that was read."""
-        return Identity.of(json.loads(json.dumps(asdict(self))))
+    suite_digest: str = ""
+    folder: str = ""
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def card_digest(self) -> str:
         """Return the SHA-256 of the card, checkpoints' hashes included; empty without a card."""
-        return hashlib.sha256(json.dumps(self.card, sort_keys=True).encode()).hexdigest() if self.card else ""
+        return _sha256(self.card) if self.card else ""
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the identity but for the references, in hex. Every record has it."""
+        return _sha256({name: value for name, value in asdict(self).items() if name not in _NOT_DIGESTED})
+
+    def plain(self) -> Identity:
+        """Return the identity as JSON gives it back, so that it compares equal to one that was read."""
+        data = json.loads(json.dumps(asdict(self)))
+        return Identity(**{**data, "targets": tuple(data["targets"])})
+
+    @staticmethod
+    def of(data: Any) -> Identity:
+        """Return the identity in a manifest, of this or an earlier version.
+
+        Raises:
+            ValueError: It is none; the message names the field.
+        """
+        try:
+            found: Identity = _IDENTITY.validate_python(data)
+        except ValidationError as error:
+            raise ValueError(first_fault(error)) from error
+        if found.folder or found.suite_digest or found.tier not in ("folder", "atlas-analysis"):
+            return found
+        # Earlier versions wrote the folder into the place of the suite's id.
+        of_folder = found.tier == "folder" or any(mark in found.suite for mark in "/\\.")
+        return Identity(**{**vars(found), "suite": "", "folder": found.suite}) if of_folder else found
 
     def differences(self, asked: Identity) -> list[str]:
-        """Return what another identity has otherwise, in words: ``name: ours there, theirs asked``."""
+        """Return what another identity has otherwise: ``name: ours there, theirs asked``."""
         found = []
         for name in (item.name for item in fields(self)):
             ours, theirs = getattr(self, name), getattr(asked, name)
             if name == "references":
                 found += _other_references(ours, theirs)
-            elif ours == theirs:
+            elif ours == theirs or (name == "suite_digest" and not ours):  # an earlier version did not say
                 continue
+            elif name == "suite_digest":
+                found.append(f"the suite {self.suite} was changed since")
             elif name in ("card", "ensembles", "targets"):
                 found.append(f"other {name}")
             else:
@@ -77,8 +107,11 @@ class Identity:
         return found
 
 
+_IDENTITY: TypeAdapter[Identity] = TypeAdapter(Identity)
+
+
 def changed_references(one: Mapping[str, str] | None, other: Mapping[str, str] | None) -> list[str]:
-    """Return the targets of which both sides know the reference, but not the same one (digests by target)."""
+    """Return the targets of which both know the reference, and know another one (digests by target)."""
     return sorted(name for name, digest in (one or {}).items() if (other or {}).get(name, digest) != digest)
 
 
@@ -90,19 +123,19 @@ def _other_references(ours: Mapping[str, str] | None, theirs: Mapping[str, str] 
 
 
 def files_digest(files: Mapping[str, Path]) -> str:
-    """Return the SHA-256 of the names and contents of files. A folder counts as all files in it."""
+    """Return the SHA-256 of the names and contents of files (a folder counts as all files in it)."""
     digest = hashlib.sha256()
     for name, root in sorted(files.items()):
         for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
             if path.is_file():
-                digest.update(f"{name}|{path.name}|{path.stat().st_size}|".encode())
+                digest.update(f"{name}|{path.name}|{path.stat().st_size}|".encode("utf-8", "surrogateescape"))
                 with path.open("rb") as file:
                     digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
 def unofficial(identity: Identity, records: Sequence[Record], suite: Suite | None) -> list[str]:
-    """Return why a run may not stand on a leaderboard as official, one reason each; empty if it may."""
+    """Why a run may not stand on a leaderboard as official; empty if it may."""
     if suite is None:
         return ["scored against a folder, not a suite"]
     because = [
@@ -131,3 +164,7 @@ def unofficial(identity: Identity, records: Sequence[Record], suite: Suite | Non
     if identity.random_weights or any(record.random_weights for record in records):
         because.append("random weights: made to test the plumbing")
     return because
+
+
+def _sha256(plain: Any) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

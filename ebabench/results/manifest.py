@@ -13,8 +13,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from ebabench.errors import InputError
 from ebabench.system.files import exclusive, replace_file
+from ebabench.system.schema import first_fault, parse_json, read_text
 
 FILE = "manifest.json"
 _LIBRARIES = ("ebabench", "numpy", "scipy", "numba", "POT", "mdtraj", "gemmi", "openmm", "torch")
@@ -47,7 +50,7 @@ class Manifest:
             raise InputError(
                 f"{folder} is not a run folder: cannot read {FILE}: {error.strerror}", code="run.missing", run=folder
             ) from error
-        except (ValueError, TypeError, KeyError) as error:
+        except ValueError as error:
             raise _broken(manifest._path, error) from error
         return manifest
 
@@ -82,10 +85,30 @@ class Manifest:
 
     def _load(self) -> None:
         self._stamp = stamp(self._path)
-        data = json.loads(self._path.read_text(encoding="utf-8"))
-        if not isinstance(data["sessions"], list) or not isinstance(data["identity"], dict):
-            raise TypeError("identity or sessions are not what they should be")
+        data = parse_json(read_text(self._path))
+        try:
+            _Form.model_validate(data)
+        except ValidationError as error:
+            raise ValueError(first_fault(error)) from error
         self.data = data
+
+
+class _SessionForm(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    started: str
+    libraries: dict[str, str] = Field(default_factory=dict)
+
+
+class _Form(BaseModel):
+    """A manifest, as far as it is read."""
+
+    model_config = ConfigDict(extra="allow")
+
+    identity: dict[str, Any]
+    sessions: list[_SessionForm] = Field(min_length=1)
+    official: bool = False
+    unofficial_because: list[str] = Field(default_factory=list)
 
 
 def stamp(path: Path) -> tuple[int, int]:

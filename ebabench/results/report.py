@@ -10,11 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ebabench.errors import RunError
-from ebabench.results.leaderboard import FLOOR, OFFICIAL, Board, short
+from ebabench.results.board import FLOOR, Board
 from ebabench.results.published import NOT_COMPARED
+from ebabench.results.standing import OFFICIAL
 from ebabench.scoring.spec import Better, MetricSpec
-from ebabench.system.files import replace_file
+from ebabench.system.names import printable
 
 if TYPE_CHECKING:
     from ebabench.datasets.suites import Suite
@@ -31,6 +31,7 @@ QUOTED_LEGEND = (
 _TEMPLATES = Path(__file__).parent / "templates"
 _PLOT_WIDTH = 480.0
 _LINE_HEIGHT = 22.0
+_BEST = {"lower": "lower", "higher": "higher", "reference": "nearest MD"}
 
 
 @dataclass(frozen=True)
@@ -95,28 +96,22 @@ class Column:
         return unit + ARROWS[self.spec.better]
 
 
-def write_report(board: Board, suite: Suite, folder: Path) -> list[Path]:
-    """Write a leaderboard as Markdown and HTML, and return both paths.
+def pages(board: Board, suite: Suite, folder: Path) -> dict[Path, str]:
+    """Return the pages beside the CSV of a leaderboard, ``<suite>.md`` and ``<suite>.html``, with their text."""
+    return {folder / f"{suite.id}.md": markdown(board, suite), folder / f"{suite.id}.html": html(board, suite)}
 
-    Args:
-        board: The leaderboard.
-        suite: Its suite.
-        folder: The folder of leaderboards.
 
-    Raises:
-        RunError: A file cannot be written (``report.write``).
-    """
-    pages = {folder / f"{suite.id}.md": markdown(board, suite), folder / f"{suite.id}.html": html(board, suite)}
-    for path, text in pages.items():
-        try:
-            replace_file(path, text)
-        except OSError as error:
-            raise RunError(
-                f"cannot write {path}: {error.strerror}; the table is kept in {suite.id}.csv",
-                code="report.write",
-                file=path,
-            ) from error
-    return list(pages)
+def best(spec: MetricSpec) -> str:
+    """Return where better lies, in words; a dash for MD's own figures, which judge others."""
+    return "–" if spec.better == "reference" and spec.reference_key is None else _BEST[spec.better]
+
+
+def short(value: float | str) -> str:
+    """Return three significant digits for a reader; a dash for what is not there."""
+    number = math.nan if value == "" else float(value)
+    if math.isnan(number):
+        return "–"
+    return f"{number:.0f}" if abs(number) >= 1000 else f"{number:#.3g}".rstrip(".")
 
 
 def markdown(board: Board, suite: Suite) -> str:
@@ -129,12 +124,14 @@ def markdown(board: Board, suite: Suite) -> str:
         board: The leaderboard.
         suite: Its suite.
     """
-    parts = [f"# {suite.id}: {suite.title}", _legend(board, suite)]
+    parts = [f"# {suite.id}: {_inert(suite.title)}", _legend(board, suite)]
     parts.append(_measured(board) if board.lines else NOTHING_MEASURED)
     if notes := _notes(board):
-        parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in notes))
+        parts.append("## Notes\n\n" + "\n".join(f"- {_inert(note)}" for note in notes))
     if board.lines:
-        parts.append("## Where the rows come from\n\n" + "\n".join(f"- {_provenance(line)}" for line in board.lines))
+        parts.append(
+            "## Where the rows come from\n\n" + "\n".join(f"- {_inert(_provenance(line))}" for line in board.lines)
+        )
     if board.quoted:
         parts += [f"## {QUOTED_HEAD}", QUOTED_LEGEND, _quoted(board), "\n".join(f"- {text}" for text in _left_out())]
     return "\n\n".join(parts) + "\n"
@@ -167,7 +164,12 @@ def _left_out() -> list[str]:
 
 
 def _table(rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows)
+    return "\n".join("| " + " | ".join(_inert(text).replace("|", "\\|") for text in row) + " |" for row in rows)
+
+
+def _inert(text: str) -> str:
+    """A text from outside for Markdown: on one line, no HTML, no link, no picture."""
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("](", "]&#40;")
 
 
 def html(board: Board, suite: Suite) -> str:

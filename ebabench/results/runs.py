@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,8 @@ from ebabench.scoring.metric import load_metrics
 from ebabench.scoring.records import Record
 from ebabench.scoring.spec import MetricSpec
 from ebabench.structures import Ensemble
-from ebabench.system.files import clear_temporaries, replace_file
+from ebabench.system.files import Claim, claim, clear_temporaries, replace_file
+from ebabench.system.schema import read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,13 +57,14 @@ class Run:
         self.identity = identity
         self.remarks: list[str] = []
         self._manifest = manifest
+        self._claim: Claim | None = None
         self._rows: list[Row] | None = None
         self._parsed: dict[str, tuple[tuple[int, int], Record]] = {}
 
     def __repr__(self) -> str:
         scored = sum(record.error is None for record in self.records())
         return (
-            f"Run({str(self.folder)!r}: {self.identity.model} on {self.identity.suite}, "
+            f"Run({str(self.folder)!r}: {self.identity.model} on {self.identity.suite or self.identity.folder}, "
             f"{scored} of {len(self.identity.targets)} targets scored)"
         )
 
@@ -115,7 +117,7 @@ class Run:
 
         Raises:
             InputError: The folder holds another run (``run.other``), or is not empty (``run.folder``).
-            RunError: The folder cannot be made or written.
+            RunError: The folder cannot be made or written, or another process is at work on it (``folder.busy``).
         """
         identity = identity.plain()
         if (folder / MANIFEST).exists():
@@ -136,12 +138,14 @@ class Run:
             run = Run(folder, identity, Manifest(folder, {"sessions": []}))
         with run._writing():
             folder.mkdir(parents=True, exist_ok=True)
+            run._claim = claim(folder)
             # First, so that a kill from here on leaves a folder that is known as this run's.
             run._manifest.begin(asdict(run.identity))
             for place in (folder / "ensembles", folder / "records"):
                 place.mkdir(exist_ok=True)
                 clear_temporaries(place)
             clear_temporaries(folder)
+            run._drop_damaged_records()
         return run
 
     @staticmethod
@@ -154,7 +158,7 @@ class Run:
         manifest = Manifest.read(folder)
         try:
             return Run(folder, Identity.of(manifest.data["identity"]), manifest)
-        except (TypeError, KeyError) as error:
+        except ValueError as error:
             raise InputError(
                 f"{folder / MANIFEST} is not the manifest of a run: {error}", code="run.manifest", run=folder
             ) from error
@@ -167,7 +171,7 @@ class Run:
     @property
     def made_with(self) -> str:
         """The version of ebabench of the last session."""
-        return str(self._manifest.last_session["libraries"].get("ebabench", ""))
+        return str(self._manifest.last_session.get("libraries", {}).get("ebabench", ""))
 
     @property
     def unofficial_because(self) -> list[str]:
@@ -179,9 +183,15 @@ class Run:
         return self.folder / "ensembles" / f"{target}.npz"
 
     def load_ensemble(self, target: str) -> Ensemble | None:
-        """The ensemble that was kept; None if there is none yet. Raises InputError if it cannot be read."""
+        """Return the ensemble of a target; None if there is none that can be read: it is then to be made again."""
         path = self.ensemble_path(target)
-        return load_ensemble(path, target) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return load_ensemble(path, target)
+        except InputError as error:
+            self.remarks.append(f"made again: {error}")
+            return None
 
     def save_ensemble(self, ensemble: Ensemble) -> None:
         """Keep an ensemble. Raises RunError that says what was kept."""
@@ -189,8 +199,10 @@ class Run:
             write_ensemble(ensemble, self.ensemble_path(ensemble.target))
 
     def save_record(self, record: Record) -> None:
-        """Keep a record. Raises RunError that says what was kept."""
+        """Keep a record, with the digest of this run's identity. Raises RunError that says what was kept."""
         path = self._record_path(record.target)
+        if record.inputs:
+            record = replace(record, inputs={**record.inputs, "run": self.identity.digest()})
         with self._writing():
             replace_file(path, record.to_json())
             self._parsed[record.target] = stamp(path), record
@@ -204,19 +216,33 @@ class Run:
 
         A file is parsed once, and again only after another process replaced it.
         """
-        found = []
+        found = [self._record(target) for target in self.identity.targets]
+        return [record for record in found if record is not None]
+
+    def _record(self, target: str) -> Record | None:
+        path = self._record_path(target)
+        try:
+            at = stamp(path)
+            if target not in self._parsed or self._parsed[target][0] != at:
+                record = Record.from_json(read_text(path))
+                if record.target != target:
+                    raise ValueError(f"it is of {record.target}")
+                self._parsed[target] = at, record
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            message = f"{path} cannot be read ({error}); remove it to score the target again"
+            raise InputError(message, code="run.record", file=path) from error
+        return self._parsed[target][1]
+
+    def _drop_damaged_records(self) -> None:
+        """Remove records that were cut or changed: they are made again."""
         for target in self.identity.targets:
-            path = self._record_path(target)
             try:
-                at = stamp(path)
-                if target not in self._parsed or self._parsed[target][0] != at:
-                    self._parsed[target] = at, Record.from_json(path.read_text(encoding="utf-8"))
-            except FileNotFoundError:
-                continue
-            except (OSError, ValueError) as error:
-                raise InputError(f"{path} cannot be read ({error}); remove it to score the target again") from error
-            found.append(self._parsed[target][1])
-        return found
+                self._record(target)
+            except InputError as error:
+                self.remarks.append(f"scored again: {error}")
+                self.remove_record(target)
 
     def _record_path(self, target: str) -> Path:
         return self.folder / "records" / f"{target}.json"
@@ -254,6 +280,8 @@ class Run:
                 {"identity": asdict(self.identity), "official": not because, "unofficial_because": because}
             )
         self._rows = rows
+        if self._claim is not None:
+            self._claim.release()
         return rows
 
     def learn_references(self, digests: Mapping[str, str]) -> None:
@@ -266,8 +294,11 @@ class Run:
         """The asked identity with the digests of the references that this run knows already."""
         if digest is None or asked.references is None:
             return asked
-        scored = {r.target: r.inputs["reference"] for r in self.records() if "reference" in r.inputs}
-        self.learn_references(scored)
+        for target in self.identity.targets:
+            with suppress(InputError):  # one that was damaged is made again
+                record = self._record(target)
+                if record is not None and "reference" in record.inputs:
+                    self.learn_references({target: record.inputs["reference"]})
         lacking = [name for name in self.identity.references or () if name not in asked.references]
         found = {name: value for name in lacking if (value := digest(name)) is not None}
         return replace(asked, references={**asked.references, **found})

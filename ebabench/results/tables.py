@@ -12,6 +12,7 @@ from ebabench.results.aggregation import Row
 from ebabench.results.flags import marks
 from ebabench.scoring.records import Record
 from ebabench.scoring.spec import MetricSpec
+from ebabench.system.names import cell
 
 SUMMARY_COLUMNS = ("metric", "value", "low", "high", "floor", "unit", "direction", "n_targets", "n_undefined")
 
@@ -62,9 +63,9 @@ def summary_csv(rows: Sequence[Row]) -> str:
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
-    """Return rows as CSV text."""
+    """Return rows as CSV text, in which no cell is a formula or holds what cannot be printed."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([cell(one) for one in row] for row in rows)
     return text.getvalue()
 
 

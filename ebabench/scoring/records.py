@@ -126,8 +126,14 @@ class Record:
         return _sealed(self._plain())
 
     def has(self, versions: Mapping[str, int]) -> bool:
-        """Whether the target was scored with these metrics, in these versions."""
-        return self.error is None and all(self.metric_versions.get(key) == version for key, version in versions.items())
+        """Whether the target was scored with these metrics, in these versions, by a version that says of what."""
+        known = all(self.metric_versions.get(key) == version for key, version in versions.items())
+        return known and self.error is None and bool(self.inputs)
+
+    def of_same_inputs(self, other: Record) -> bool:
+        """Whether both records are of the same ensemble and reference, as far as both say."""
+        names = ("ensemble", "reference")
+        return bool(self.inputs) and all(self.inputs.get(name) == other.inputs.get(name) for name in names)
 
     def joined(self, other: Record) -> Record:
         """This record with the metrics of another one of the same ensemble and reference; ``other`` wins."""

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
+import re
 import stat
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+from weakref import WeakValueDictionary, finalize
 
-from filelock import FileLock
+from filelock import BaseFileLock, FileLock, Timeout
 
-LOCK_FILE = ".lock"
+from ebabench.errors import RunError
+
+_LOCK_FILE = ".lock"
+_CLAIM_FILE = ".claim"
 _NAME_KEPT = 60  # characters of a file's name in that of its temporary, so that a long name stays within 255 bytes
 
 
@@ -94,13 +101,77 @@ def open_regular(path: Path) -> Iterator[IO[bytes]]:
 def exclusive(folder: Path) -> Iterator[None]:
     """Wait until no other process or thread is in here with the same folder, for files that are read and rewritten.
 
-    The lock is the file ``.lock`` in the folder. It stays, since removing it would let two in.
+    The lock is the file ``.lock`` in the folder, which goes with it.
 
     Raises:
         OSError: The folder is not there, or cannot be written to.
     """
-    with FileLock(folder / LOCK_FILE):
-        yield
+    path = folder / _LOCK_FILE
+    with FileLock(path):
+        try:
+            yield
+        finally:
+            _remove_locked(path)
+
+
+def _remove_locked(path: Path) -> None:
+    """Remove a lock's file while it is held: who waits for it sees that it is no longer the file of that name."""
+    with suppress(OSError):
+        path.unlink()
+
+
+class Claim:
+    """A folder that this process alone writes to, until ``release``, or until nobody holds the Claim any more."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder.resolve() / _CLAIM_FILE
+        self._lock = FileLock(self._path)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            owner = _owner(self._path)
+            raise RunError(
+                f"{folder} is in use by another process{owner}; wait for it, or choose another folder",
+                code="folder.busy",
+                folder=folder,
+            ) from None
+        with suppress(OSError):  # who it is only makes a better message
+            self._path.write_text(f"{os.getpid()} on {platform.node()}", encoding="utf-8")
+        self.release = finalize(self, _release, self._lock, self._path)
+        """Ends the claim."""
+
+
+def _release(lock: BaseFileLock, path: Path) -> None:
+    _CLAIMS.pop(path.parent, None)
+    _remove_locked(path)
+    lock.release()
+
+
+def claim(folder: Path) -> Claim:
+    """Return the claim of this process on a folder. Keep it as long as the folder is written to.
+
+    Raises:
+        RunError: Another process has it (code ``folder.busy``); the message names that process.
+        OSError: The folder cannot be written to.
+    """
+    key = folder.resolve()
+    with _CLAIMING:
+        found = _CLAIMS.get(key)
+        if found is None:
+            found = _CLAIMS[key] = Claim(folder)
+        return found
+
+
+_CLAIMS: WeakValueDictionary[Path, Claim] = WeakValueDictionary()
+_CLAIMING = threading.Lock()
+
+
+def _owner(path: Path) -> str:
+    try:
+        text = read_file(path, 1000).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return f" ({text})" if re.fullmatch(r"\d+ on [\w.-]*", text) else ""
 
 
 def clear_temporaries(folder: Path) -> None:

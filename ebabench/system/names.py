@@ -30,6 +30,7 @@ def name_fault(text: str) -> str:
     """
     faults = {
         "it is empty": not text,
+        "it is not UTF-8": any(unicodedata.category(character) == "Cs" for character in text),
         f"it has more than {MOST_BYTES} bytes": len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES,
         "it does not begin with a letter, a digit or _": not (text[:1].isalnum() or text[:1] == "_"),
         "it holds a slash or a character that cannot be printed": any(c in "/\\" or _unprintable(c) for c in text),
@@ -50,13 +51,13 @@ def check_name(text: str, what: str) -> str:
         InputError: It is not (code ``name.unsafe``); the message says why.
     """
     if fault := name_fault(text):
-        raise InputError(f"{what} {printable(text)!r}: not a name: {fault}", code="name.unsafe", name=text)
+        raise InputError(f"{what} '{printable(text)}': not a name: {fault}", code="name.unsafe", name=text)
     return text
 
 
 def _validated(text: str) -> str:
     if fault := name_fault(text):
-        raise ValueError(f"{printable(text)!r} is not a name: {fault}")
+        raise ValueError(f"'{printable(text)}' is not a name: {fault}")
     return text
 
 
@@ -67,7 +68,7 @@ Name = Annotated[str, AfterValidator(_validated)]
 def _inside(text: str) -> str:
     path = PurePosixPath(text)
     if path.is_absolute() or not path.parts or any(name_fault(part) for part in path.parts) or "\\" in text:
-        raise ValueError(f"{printable(text)!r} is not a path of plain names that stays inside the folder")
+        raise ValueError(f"'{printable(text)}' is not a path of plain names that stays inside the folder")
     return text
 
 

@@ -65,7 +65,7 @@ def references_of(run: Run, data: str | os.PathLike[str] | None) -> Callable[[st
     """Reads what the run was scored against: its suite, or the folder that was given as ``--reference``."""
     if run.identity.suite in SUITES:
         return reference_reader(load_suite(run.identity.suite), Path(data) if data is not None else None)
-    folder = Path(data or run.identity.suite)
+    folder = Path(data or run.identity.folder or run.identity.suite)
     if not folder.is_dir():
         raise InputError(f"{folder} is not here: give its references as --data", code="plot.references", folder=folder)
     return partial(read_reference, folder, tier=run.identity.tier)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ebabench.datasets.suites import Suite, load_suite
+from ebabench.errors import InputError
 from ebabench.results.leaderboard import Board, rebuild, refusal
-from ebabench.results.report import write_report
 from ebabench.results.runs import Run
 from ebabench.scoring.selection import registered
 
@@ -47,7 +47,7 @@ def publish(run: Run, suite: Suite, leaderboards: str | os.PathLike[str] = LEADE
         run.remarks.append(f"not on the leaderboard: {why}")
         return
     made = _board(suite, [run], Path(leaderboards), {})
-    run.remarks.append(f"the leaderboard is {made.table}")
+    run.remarks += [*(f"no new row: {text}" for text in made.board.remarks), f"the leaderboard is {made.table}"]
 
 
 def leaderboard(
@@ -63,19 +63,38 @@ def leaderboard(
         leaderboards: The folder of leaderboards.
 
     Raises:
-        InputError: A run cannot be read, or rows were scored against different references.
+        InputError: Rows were scored against different references, or the CSV is not a leaderboard of the suite.
         RunError: The leaderboard cannot be written.
     """
     chosen = suite if isinstance(suite, Suite) else load_suite(suite)
+    left_out: dict[Path, str] = {}
     if isinstance(runs, str | os.PathLike):
-        runs = [Run.read(path.parent) for path in sorted(Path(runs).rglob("manifest.json"))]
-    of_suite = [run for run in runs if run.identity.suite == chosen.id]
-    refused = {run.folder: why for run in of_suite if (why := refusal(run, chosen))}
-    return _board(chosen, [run for run in of_suite if run.folder not in refused], Path(leaderboards), refused)
+        runs = list(_found(Path(runs), left_out))
+    kept = []
+    for run in (run for run in runs if run.identity.suite == chosen.id):
+        try:
+            why = refusal(run, chosen)
+        except InputError as error:  # a record that cannot be read
+            why = str(error)
+        if why:
+            left_out[run.folder] = why
+        else:
+            kept.append(run)
+    return _board(chosen, kept, Path(leaderboards), left_out)
+
+
+def _found(folder: Path, left_out: dict[Path, str]) -> Iterator[Run]:
+    """The runs under a folder; other programs write manifests, too."""
+    for path in sorted(folder.rglob("manifest.json")):
+        try:
+            yield Run.read(path.parent)
+        except InputError as error:
+            left_out[path.parent] = str(error)
 
 
 def _board(suite: Suite, runs: list[Run], folder: Path, left_out: dict[Path, str]) -> Published:
     specs = [spec for metric in registered() for spec in metric.specs]
     board = rebuild(suite, runs, specs, folder)
-    pages = write_report(board, suite, folder)
-    return Published(board, tuple(runs), left_out, folder / f"{suite.id}.csv", tuple(pages))
+    table, *pages = (folder / f"{suite.id}.{kind}" for kind in ("csv", "md", "html"))
+    left_out |= {run.folder: text for run in runs for text in board.remarks if text.startswith(f"{run.folder}: ")}
+    return Published(board, tuple(runs), left_out, table, tuple(pages))

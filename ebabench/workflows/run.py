@@ -139,6 +139,7 @@ def _sampled(
     identity = Identity(
         model=card.name,
         suite=chosen.id,
+        suite_digest=chosen.digest(),
         tier=chosen.tier,
         targets=tuple(target.name for target in chosen.targets),
         samples=count,

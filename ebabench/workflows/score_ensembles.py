@@ -13,7 +13,7 @@ from ebabench.datasets.layout import folder_tier
 from ebabench.datasets.references import read_reference, reference_names
 from ebabench.datasets.suites import Suite, load_suite, reference_reader
 from ebabench.errors import InputError
-from ebabench.generators.cards import Card
+from ebabench.generators.cards import CARDS, Card
 from ebabench.io.structure_files import find_ensembles
 from ebabench.results.identity import Identity, files_digest
 from ebabench.results.runs import Run
@@ -21,6 +21,7 @@ from ebabench.scoring.metric import Metric
 from ebabench.scoring.reference_cache import reference_digest
 from ebabench.scoring.selection import select_metrics
 from ebabench.structures import Reference
+from ebabench.system.names import check_name
 from ebabench.workflows.models import model_card
 from ebabench.workflows.progress import Progress, silent
 from ebabench.workflows.publish import LEADERBOARDS, publish
@@ -70,6 +71,13 @@ def score_ensembles(
         raise InputError("give either --suite or --reference", code="score.reference")
     if (name is None) == (model is None):
         raise InputError("give either --name or --model", code="score.name")
+    if name is not None and check_name(name, "--name") in CARDS:
+        raise InputError(
+            f"--name {name}: that is a model of `ebabench list models`, and these are ensembles from elsewhere: "
+            "call them otherwise",
+            code="score.name_taken",
+            name=name,
+        )
     selection = select_metrics(metrics, energy=energy)
     folder = Path(ensembles)
     card = model_card(model) if model is not None else None
@@ -81,7 +89,9 @@ def score_ensembles(
         known, remarks = _scored(folder, files, known)
     identity = Identity(
         model=card.name if card else str(name),
-        suite=chosen.id if chosen else str(reference),
+        suite=chosen.id if chosen else "",
+        suite_digest=chosen.digest() if chosen else "",
+        folder="" if chosen else str(reference),
         tier=tier,
         targets=tuple(known),
         samples=None,
@@ -92,7 +102,7 @@ def score_ensembles(
         ensembles=files_digest({target: files[target] for target in known} if files else {"": folder}),
         references=_digests(read, known),
     )
-    place = chosen.id if chosen else Path(identity.suite).resolve().name
+    place = chosen.id if chosen else Path(identity.folder).resolve().name
     made = Run.open(Path(out) if out is not None else Path("runs") / place / identity.model, identity)
     made.remarks += remarks
     targets = [] if chosen and files else [read(target).target for target in known]

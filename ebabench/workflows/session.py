@@ -17,6 +17,7 @@ from ebabench.scoring.score import Job
 from ebabench.scoring.score import score as score_jobs
 from ebabench.scoring.selection import Selection, registered
 from ebabench.structures import Reference
+from ebabench.system.names import printable
 from ebabench.workflows.progress import Progress
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Session:
 
     def score(self, selection: Selection, processes: int | None = None, executor: Executor | None = None) -> None:
         """Score the targets that have an ensemble with the metrics that they lack; then write the tables."""
+        self.run.remarks += selection.faults
         settings, before = self.run.identity, {record.target: record for record in self.run.records()}
         groups = self._to_score(selection, before)
         done, total = 0, sum(len(jobs) for jobs in groups.values())
@@ -74,7 +76,8 @@ class Session:
                 )
                 for record in records:
                     earlier = before.get(record.target)
-                    joined = earlier is not None and earlier.error is None and record.error is None
+                    whole = earlier is not None and earlier.error is None and record.error is None
+                    joined = whole and earlier is not None and earlier.of_same_inputs(record)
                     self.run.save_record(earlier.joined(record) if earlier is not None and joined else record)
                     done += 1
                     self.progress("scoring", done, total)
@@ -129,4 +132,4 @@ class Session:
 
 def few(names: Sequence[str]) -> str:
     """Return names for a message: the first five, and how many more there are."""
-    return ", ".join(names[:5]) + f" and {len(names) - 5} more" * (len(names) > 5)
+    return ", ".join(map(printable, names[:5])) + f" and {len(names) - 5} more" * (len(names) > 5)

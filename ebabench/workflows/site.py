@@ -109,7 +109,9 @@ def _collect(sources: Places) -> tuple[dict[str, list[Run]], dict[str, Path], di
             try:
                 load_suite(run.identity.suite)
             except InputError:
-                left_out[str(run.folder)] = f"scored against {run.identity.suite}, which is no suite"
+                left_out[str(run.folder)] = (
+                    f"scored against {run.identity.suite or run.identity.folder}, which is no suite"
+                )
                 continue
             runs.setdefault(run.identity.suite, []).append(run)
     return runs, tables, left_out

@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,13 +9,16 @@ from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
-from synthetic_runs import SEQUENCES, TOY, ensemble, identity, make_run, suite
+from synthetic_runs import SEQUENCES, TOY, digests, ensemble, identity, make_run, reference, spec, suite
 
 from ebabench.errors import InputError, RunError
 from ebabench.results import leaderboard
 from ebabench.results.aggregation import summarise
 from ebabench.results.leaderboard import FLOOR, board_tables, print_summary, rebuild, refusal, short
-from ebabench.results.report import html, markdown, write_report
+from ebabench.results.report import html, markdown
+from ebabench.results.runs import Run
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.score import Job
 
 
 @pytest.fixture(autouse=True)
@@ -109,37 +113,195 @@ def test_a_row_made_with_other_versions_is_marked_and_kept(tmp_path, runs):
 
 @pytest.mark.parametrize("change", [{"id": "toy-v2"}, {"tier": "atlas-protein"}])
 def test_runs_of_other_suites_and_tiers_are_refused(tmp_path, runs, change):
-    with pytest.raises(InputError, match=r"not of toy-v2|tiers are never mixed"):
+    with pytest.raises(InputError, match=r"not of toy-v2|was changed"):
         rebuild(suite(**change), [runs["wobble"]], TOY.specs, tmp_path)
     assert list(tmp_path.glob("*.csv")) == []
 
 
+def moved(name):
+    """Other molecular dynamics of the target ``two``."""
+    md = reference(name)
+    return replace(md, replicas=md.replicas[::-1]) if name == "two" else md
+
+
+def all_moved(name):
+    md = reference(name)
+    return replace(md, replicas=md.replicas[::-1])
+
+
 def test_rows_against_other_references_never_stand_together(tmp_path):
-    md, other = (dict.fromkeys(SEQUENCES, digit * 64) for digit in "ab")
-    first = make_run(tmp_path / "first", identity("first", references=md))
-    second = make_run(tmp_path / "second", identity("second", references=md | {"two": other["two"]}))
+    first = make_run(tmp_path / "first", identity("first"))
+    second = make_run(tmp_path / "second", identity("second", references=digests(moved)), read=moved)
     board = tmp_path / "board"
     rebuild(suite(), [first], TOY.specs, board)
     before = (board / "toy-v1.csv").read_bytes()
     for runs in ([second], [first, second]):
-        with pytest.raises(InputError, match="first and second were scored against different references of two"):
+        with pytest.raises(InputError) as raised:
             rebuild(suite(), runs, TOY.specs, board)
+        assert raised.value.code == "board.references"
+        assert str(raised.value).count("two:") == 1
     assert (board / "toy-v1.csv").read_bytes() == before
     # A run that takes the only row's place brings its own floor.
-    rebuild(suite(), [make_run(tmp_path / "again", identity("first", references=other))], TOY.specs, board)
-    assert {line["references"] for line in lines(board).values()} == {" ".join(f"{k}=bbbbbbbb" for k in sorted(other))}
+    again = make_run(tmp_path / "again", identity("first", references=digests(all_moved)), read=all_moved)
+    rebuild(suite(), [again], TOY.specs, board)
+    expected = " ".join(f"{name}={digest[:8]}" for name, digest in sorted(digests(all_moved).items()))
+    assert {line["references"] for line in lines(board).values()} == {expected}
 
 
-def test_a_table_of_an_earlier_version_is_gone_on_with(tmp_path, runs):
-    """It has no column of references, and its rows are taken as they are."""
+def test_rows_of_an_earlier_version_stay_and_are_claimed(tmp_path, runs):
+    """They have no digests: nobody can tell whether they are as they were written."""
     rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
+    before = lines(tmp_path)["wobble", "official"]
     path = tmp_path / "toy-v1.csv"
-    rows = [line.rsplit(",", 1)[0] for line in path.read_text().splitlines()]
+    rows = [line.rsplit(",", 4)[0] for line in path.read_text().splitlines()]
     path.write_text("\n".join(rows) + "\n")
-    known = identity("stiff", references=dict.fromkeys(SEQUENCES, "c" * 64))
-    rebuild(suite(), [make_run(tmp_path / "stiff", known)], TOY.specs, tmp_path)
-    assert lines(tmp_path)["wobble", "official"]["references"] == ""
-    assert lines(tmp_path)["stiff", "official"]["references"].startswith("five=cccccccc ")
+    rebuild(suite(), [runs["stiff"]], TOY.specs, tmp_path)
+    found = lines(tmp_path)
+    assert found["wobble", "claimed"]["shift"] == before["shift"]
+    assert "cannot be traced" in found["wobble", "claimed"]["because"]
+    assert found["stiff", "official"]["references"].startswith("five=")
+    rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
+    assert lines(tmp_path)["wobble", "official"] == before
+    assert ("wobble", "claimed") not in lines(tmp_path)
+
+
+def edited(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_a_row_that_was_changed_by_hand_is_claimed(tmp_path, runs):
+    rebuild(suite(), [runs["wobble"], runs["stiff"]], TOY.specs, tmp_path)
+    figure = lines(tmp_path)["wobble", "official"]["shift"]
+    edited(tmp_path / "toy-v1.csv", f",{figure},", ",0.0001,")
+    page = markdown(rebuild(suite(), [], TOY.specs, tmp_path), suite())
+    assert ("wobble", "claimed") in lines(tmp_path)
+    assert ("stiff", "official") in lines(tmp_path)
+    assert "wobble (claimed)" in page
+    assert "**0.000100" not in page
+
+
+@pytest.mark.parametrize("edit", ["value,low", "emptied", "gone"])
+def test_the_tables_of_a_run_are_never_read(tmp_path, edit):
+    run = make_run(tmp_path / "run")
+    summary = run.folder / "summary.csv"
+    text = {
+        "value,low": summary.read_text().replace("0.", "9."),
+        "emptied": "",
+        "gone": "metric,value,low,high,floor\n",
+    }
+    summary.write_text(text[edit])
+    rebuild(suite(), [Run.read(run.folder)], TOY.specs, tmp_path / "board")
+    expected = next(row for row in summarise(run.records(), TOY.specs) if row.spec.key == "shift").estimate.value
+    assert float(lines(tmp_path / "board")["wobble", "official"]["shift"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_edited_record_is_never_read(tmp_path):
+    run = make_run(tmp_path / "run")
+    record = run.records()[0]
+    value = json.dumps(record.figures.values["shift"])
+    edited(run.folder / "records" / "one.json", value, "0.0001")
+    with pytest.raises(InputError) as raised:
+        Run.read(run.folder).records()
+    assert raised.value.code == "run.record"
+    assert make_run(run.folder).records()[0].to_json() == record.to_json()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"samples": 20', '"samples": 30'), ('"model": "wobble"', '"model": "better"'), ('"seed": 0', '"seed": 1')],
+)
+def test_an_edited_manifest_is_refused(tmp_path, old, new):
+    run = make_run(tmp_path / "run")
+    edited(run.folder / "manifest.json", old, new)
+    assert "the manifest was changed" in refusal(Run.read(run.folder), suite())
+
+
+def test_a_run_that_says_it_is_official_is_not_believed(tmp_path):
+    run = make_run(tmp_path / "run", identity(samples=10), samples=10)
+    manifest = json.loads((run.folder / "manifest.json").read_text())
+    (run.folder / "manifest.json").write_text(json.dumps(manifest | {"official": True, "unofficial_because": []}))
+    rebuild(suite(), [Run.read(run.folder)], TOY.specs, tmp_path / "board")
+    assert ("wobble", "unofficial") in lines(tmp_path / "board")
+
+
+@pytest.mark.parametrize("change", ["other", "gone"])
+def test_a_run_without_its_ensembles_is_claimed(tmp_path, change):
+    run = make_run(tmp_path / "run")
+    if change == "gone":
+        run.ensemble_path("two").unlink()
+    else:
+        run.save_ensemble(ensemble("two", seed=9))
+    rebuild(suite(), [run], TOY.specs, tmp_path / "board")
+    line = lines(tmp_path / "board")["wobble", "claimed"]
+    assert "cannot be traced" in line["because"]
+    assert "two" in line["because"]
+
+
+def test_a_suite_that_was_edited_under_its_id_is_another_suite(tmp_path, runs):
+    rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
+    before = (tmp_path / "toy-v1.csv").read_bytes()
+    other = suite(seed=7)
+    assert "was changed" in refusal(runs["stiff"], other)
+    with pytest.raises(InputError) as raised:
+        rebuild(other, [], TOY.specs, tmp_path)
+    assert raised.value.code == "board.suite"
+    assert (tmp_path / "toy-v1.csv").read_bytes() == before
+    assert suite(title="Another title").digest() == suite().digest()
+
+
+def test_the_table_of_another_suite_under_this_name_is_refused(tmp_path, runs):
+    rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
+    (tmp_path / "toy-v1.csv").rename(tmp_path / "toy-v2.csv")
+    with pytest.raises(InputError) as raised:
+        rebuild(suite(id="toy-v2"), [], TOY.specs, tmp_path)
+    assert raised.value.code == "board.suite"
+
+
+def test_a_run_that_failed_erases_no_figures(tmp_path, runs):
+    whole = make_run(tmp_path / "whole", identity("model", seed=3))
+    broken = make_run(tmp_path / "broken", identity("model", seed=4))
+    for name in list(SEQUENCES)[:3]:
+        broken.save_record(Job(name, SEQUENCES[name], "md-implicit", None, None).failed("torn"))
+    broken.finish(TOY.specs, suite())
+    rebuild(suite(), [whole], TOY.specs, tmp_path)
+    before = lines(tmp_path)["model", "unofficial"]
+    board = rebuild(suite(), [broken], TOY.specs, tmp_path)
+    assert lines(tmp_path)["model", "unofficial"] == before
+    assert ("model", "incomplete") not in lines(tmp_path)
+    (remark,) = board.remarks
+    assert "this run has 2/5" in remark
+
+
+def test_columns_of_metrics_that_are_not_installed_here_stay(tmp_path, runs):
+    extra = Metric("extra", (spec("theirs", aggregate="mean"),), lambda pair: {"theirs": 4.0})
+    both = Metric("both", (*TOY.specs, *extra.specs), lambda pair: {**TOY.compute(pair), **extra.compute(pair)})
+    with_plugin = make_run(tmp_path / "run", identity("model"), metric=both)
+    rebuild(suite(), [with_plugin], both.specs, tmp_path)
+    before = lines(tmp_path)["model", "official"]
+    assert before["theirs"] == "4"
+    rebuild(suite(), [runs["stiff"]], TOY.specs, tmp_path)
+    assert lines(tmp_path)["model", "official"] == before
+    assert lines(tmp_path)["stiff", "official"]["theirs"] == ""
+    rebuild(suite(), [], both.specs, tmp_path)
+    assert lines(tmp_path)["model", "official"] == before
+
+
+def test_ensembles_from_elsewhere_never_take_the_row_of_a_card(tmp_path, runs):
+    rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
+    before = lines(tmp_path)["wobble", "official"]
+    who = identity("wobble", card={}, ensembles="a" * 64, samples=None, seed=None)
+    board = rebuild(suite(), [make_run(tmp_path / "own", who)], TOY.specs, tmp_path)
+    assert lines(tmp_path)["wobble", "official"] == before
+    assert "another --name" in board.remarks[0]
+
+
+@pytest.mark.parametrize("name", ["(floor)", "", "=1+1", "../x", "a\nb", "\x1b[2J", "x" * 300])
+def test_a_name_that_is_none_has_no_row(tmp_path, runs, name):
+    run = runs["wobble"]
+    other = Run(run.folder, replace(run.identity, model=name), {})
+    assert "no name" in refusal(other, suite())
 
 
 def test_random_weights_are_refused(tmp_path):
@@ -178,6 +340,29 @@ def test_another_csv_is_not_overwritten(tmp_path, runs):
     with pytest.raises(InputError, match="not a leaderboard"):
         rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
     assert path.read_text() == "name,score\nx,1\n"
+
+
+@pytest.mark.parametrize("damage", ["short row", "long row", "no number", "not UTF-8", "NUL", "quote", "empty"])
+def test_a_damaged_table_is_one_line_and_stays(tmp_path, runs, damage):
+    rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
+    path = tmp_path / "toy-v1.csv"
+    data = path.read_bytes()
+    figure = lines(tmp_path)["wobble", "official"]["shift"].encode()
+    damaged = {
+        "short row": data.rsplit(b",", 1)[0],
+        "long row": data.rstrip(b"\n") + b",x\n",
+        "no number": data.replace(figure, b"1.2.3"),
+        "not UTF-8": data.replace(b"wobble", b"\xff\xfe"),
+        "NUL": data.replace(b"wobble", b"wob\0ble"),
+        "quote": data + b'"',
+        "empty": b"",
+    }[damage]
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match=r"not a leaderboard|not a number") as raised:
+        rebuild(suite(), [], TOY.specs, tmp_path)
+    assert raised.value.code == "board.read"
+    assert "\n" not in str(raised.value)
+    assert path.read_bytes() == damaged
 
 
 def test_an_unwritable_leaderboard_is_a_run_error(tmp_path, runs, monkeypatch):
@@ -293,9 +478,19 @@ def test_only_official_and_current_rows_can_be_best(board):
     assert page.count('class="best"') >= 3
 
 
-def test_the_report_lies_beside_the_table(tmp_path, board, monkeypatch):
-    paths = write_report(board, suite(), tmp_path)
-    assert sorted(path.name for path in paths) == ["toy-v1.html", "toy-v1.md"]
-    assert paths[0].read_text() == markdown(board, suite())
-    with pytest.raises(RunError, match="the table is kept"):
-        write_report(board, suite(), tmp_path / "nowhere")
+def test_all_files_of_a_leaderboard_are_written_together(tmp_path, board):
+    assert {path.name for path in tmp_path.glob("toy-v1.*")} == {"toy-v1.csv", "toy-v1.md", "toy-v1.html"}
+    assert (tmp_path / "toy-v1.md").read_text() == markdown(board, suite())
+    assert (tmp_path / "toy-v1.html").read_text() == html(board, suite())
+
+
+def test_texts_from_outside_are_inert_in_markdown_and_csv(tmp_path, runs):
+    found = rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
+    evil = "<script>x</script> [a](javascript:x) | =1+1\n# head \x1b[2J"
+    line = found.lines[1] | {"because": evil, "model": "=cmd()", "status": "unofficial"}
+    text = markdown(replace(found, lines=(line,)), suite(title=evil))
+    assert "<script" not in text
+    assert "](" not in text
+    assert "\n# head" not in text
+    assert "\x1b" not in text
+    assert "'=cmd()" in replace(found, lines=(line,)).to_csv()

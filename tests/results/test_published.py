@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from synthetic_runs import TOY, make_run, suite
 
-import ebabench.results.leaderboard
+import ebabench.results.board
 from ebabench.datasets.suites import load_suite
 from ebabench.errors import InputError
 from ebabench.results.leaderboard import QUOTED, Board, rebuild
@@ -85,7 +85,7 @@ QUOTE = PublishedResult(
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
     monkeypatch.setenv("EBABENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(ebabench.results.leaderboard, "quotes", lambda suite_id: [QUOTE])
+    monkeypatch.setattr(ebabench.results.board, "quotes", lambda suite_id: [QUOTE])
     return rebuild(suite(), [make_run(tmp_path / "run")], TOY.specs, tmp_path)
 
 

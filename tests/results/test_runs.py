@@ -124,7 +124,9 @@ def test_records_of_older_metrics_are_scored_again(tmp_path):
         ({"card": {"name": "wobble", "checkpoints": ["0" * 64]}}, "other card"),
         ({"targets": ("one",)}, "other targets"),
         ({"random_weights": True}, "random_weights: False there, True asked"),
-        ({"references": {"one": "a"}}, "an earlier version .* did not say what the references were"),
+        ({"references": {"one": "a"}}, "other references of one"),
+        ({"references": None}, "an earlier version .* did not say what the references were"),
+        ({"suite_digest": "a"}, "the suite toy-v1 was changed since"),
     ],
 )
 def test_the_folder_of_another_run_is_refused_and_left_alone(tmp_path, change, said):
@@ -140,7 +142,7 @@ def test_a_run_does_not_go_on_with_other_references(tmp_path):
     with pytest.raises(InputError, match=r"belongs to another run \(other references of two\)"):
         Run.open(run.folder, identity(references={"one": "a", "two": "c"}))
     with pytest.raises(InputError, match="did not say"):
-        Run.open(run.folder, identity())
+        Run.open(run.folder, identity(references=None))
 
 
 def test_a_reference_that_was_missing_may_come_later(tmp_path):
