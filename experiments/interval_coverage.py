@@ -58,7 +58,7 @@ CASES = (
 def coverage(case: Case, targets: int, repeats: int) -> float:
     """Return the share of repeats in which the 95 % interval contains the true value."""
     assert targets >= FEWEST_TARGETS
-    random, counts = np.random.default_rng(targets), resample(targets, 2000)
+    random, counts = np.random.default_rng(targets), resample(targets)
     inside = 0
     for _ in range(repeats):
         data = [tuple((float(x),) for x in row) for row in case.draw(random, targets)]

@@ -34,36 +34,38 @@ class Flow:
         return LogNormal(self.sigma_data, self.log_mean, self.log_std)
 
     def level(self, sigma: Tensor) -> Tensor:
-        """Time sigma / (sigma + sigma_data)."""
+        """Return the time sigma / (sigma + sigma_data)."""
         return sigma / (sigma + self.sigma_data)
 
     def sigma(self, level: Tensor) -> Tensor:
-        """sigma_data t / (1 - t)."""
+        """Return sigma_data t / (1 - t)."""
         return self.sigma_data * level / (1 - level)
 
     def progress(self, level: Tensor) -> Tensor:
-        """The time itself."""
+        """Return the time."""
         return level
 
     def noised(self, clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
-        """(1 - t) x + t sigma_data n."""
+        """Return (1 - t) x + t sigma_data n."""
         return (1 - level) * clean + level * self.sigma_data * noise
 
     def weight(self, level: Tensor) -> Tensor:
-        """Makes the squared error of the clean coordinates that of the velocity, in units of sigma_data."""
+        """Return the weight that turns the squared error of clean coordinates into that of velocity / sigma_data."""
         return 1 / (level * self.sigma_data) ** 2
 
     def precondition(self, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The network sees coordinates in units of their spread and gives the velocity in units of sigma_data."""
+        """Return the factors with which the network reads scaled coordinates and returns velocity / sigma_data."""
         spread = self.sigma_data * ((1 - level) ** 2 + level**2).sqrt()
         return torch.ones_like(level), -level * self.sigma_data, 1 / spread, torch.logit(level) / 4
 
     def schedule(self, steps: int) -> Tensor:
-        """Noise over signal [steps + 1], falling to 0 in even steps of t."""
+        """Return noise over signal [steps + 1], falling to 0 in equal steps of t."""
         return self.sigma(torch.linspace(self.latest, 0, steps + 1))
 
     def sample(self, denoise: Denoise, noise: Noise, *, steps: int, **settings: Any) -> Tensor:
-        """Samples of the noise's shape; ``settings`` are `sampler.sample`'s. ``churn=0`` follows the flow itself.
+        """Return samples with the shape of the noise. ``settings`` are those of ``sampler.sample``.
+
+        ``churn=0`` follows the flow.
 
         A flow divided by its signal 1 - t is a diffusion with noise sigma, and is sampled as one.
         """

@@ -1,4 +1,4 @@
-"""What a generative process is to training and sampling: `diffusion.Edm` and `flow.Flow` are the two."""
+"""The interface of a generative process. ``diffusion.Edm`` and ``flow.Flow`` implement it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
-"""From noisy coordinates [S, ...] and their levels [S] to the expected clean coordinates."""
+"""Returns the expected clean coordinates of noisy coordinates [S, ...] at levels [S]."""
 
 Noise = Callable[[], Tensor]
-"""Fresh unit noise [S, ...] of S samples at every call. Where it lies, sampling runs."""
+"""Returns new unit noise [S, ...] at every call. Sampling runs on the device of the noise."""
 
 _EDGE = 1e-5  # quantiles closer to 0 and 1 are not drawn: their noise is none or all
 
 
 @dataclass(frozen=True)
 class LogNormal:
-    """How training draws noise: ln(sigma / sigma_data) is normal. Sigma is noise over signal, in units of coordinates.
+    """Training noise with normal ln(sigma / sigma_data). Sigma is noise over signal, in units of the coordinates.
 
-    For flow matching, where sigma = sigma_data t / (1 - t), this makes t logit-normal.
+    For flow matching, with sigma = sigma_data t / (1 - t), the times t are logit-normal.
     """
 
     sigma_data: float = 0.7
@@ -31,74 +31,80 @@ class LogNormal:
     log_std: float = 1.5
 
     def sigma_at(self, quantile: Tensor) -> Tensor:
-        """Sigma at quantiles in [0, 1] of the training distribution (Karras et al., arXiv:2206.00364, section 5)."""
+        """Return sigma at quantiles in [0, 1] of the distribution (Karras et al., arXiv:2206.00364, section 5)."""
         u = quantile.clamp(_EDGE, 1 - _EDGE)
         return self.sigma_data * torch.exp(self.log_mean + self.log_std * 2**0.5 * torch.erfinv(2 * u - 1))
 
 
 @dataclass(frozen=True)
 class LogUniform:
-    """Noise drawn for likelihoods: ln(sigma) is uniform, so that no draw counts much more than another."""
+    """Noise for likelihoods: ln(sigma) is uniform, so that no draw dominates."""
 
     lowest: float = 0.01
     highest: float = 30.0
 
     def sigma_at(self, quantile: Tensor) -> Tensor:
-        """Sigma at quantiles in [0, 1]."""
+        """Return sigma at quantiles in [0, 1]."""
         return self.lowest * (self.highest / self.lowest) ** quantile
 
     def weight(self, sigma: Tensor) -> Tensor:
-        """What makes the squared error summed over coordinates, averaged over draws, -log p plus a constant.
+        """Return the weight with which the summed squared error, averaged over draws, is -log p plus a constant.
 
-        -log p(x) = 1/2 integral of |x - D|^2 d(1/sigma^2) + constant, exact for an ideal denoiser (Kong et al.,
-        arXiv:2302.03792, equation 8), so that the weight is 1 / sigma^2 over the density of ln(sigma).
+        -log p(x) = integral over ln(sigma) of E[(x - D)^2] / sigma^2 + constant, exact for an ideal denoiser D (Kong et
+        al., arXiv:2302.03792, equation 8). The weight is 1 / sigma^2 over the density of ln(sigma).
         """
         return math.log(self.highest / self.lowest) / sigma**2
 
 
 class Process(Protocol):
-    """Noise levels, and how coordinates go from data to noise and back. A level is sigma for EDM and t for a flow."""
+    """Noise levels and the path of coordinates from data to noise and back. A level is sigma for EDM, t for a flow."""
 
     @property
     def noise(self) -> LogNormal:
-        """How training draws noise."""
+        """The distribution of training noise."""
         ...
 
     def level(self, sigma: Tensor) -> Tensor:
-        """The level at which noise over signal is sigma."""
+        """Return the level at which noise over signal is sigma."""
         ...
 
     def sigma(self, level: Tensor) -> Tensor:
-        """Noise over signal at a level."""
+        """Return noise over signal at a level."""
         ...
 
     def progress(self, level: Tensor) -> Tensor:
-        """How much of the process a level has gone through, from 0 for data to 1 for noise alone."""
+        """Return the fraction of the process that a level has passed: 0 for data, 1 for pure noise."""
         ...
 
     def noised(self, clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
-        """Coordinates at levels that broadcast with them, under unit noise."""
+        """Return noisy coordinates at levels that broadcast with them."""
         ...
 
     def precondition(self, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """c_skip, c_out, c_in and c_noise: D(x) = c_skip x + c_out network(c_in x, c_noise)."""
+        """Return c_skip, c_out, c_in and c_noise: D(x) = c_skip x + c_out network(c_in x, c_noise)."""
         ...
 
     def weight(self, level: Tensor) -> Tensor:
-        """Weight of the squared error of D that makes every training draw count alike."""
+        """Return the weight of the squared error of D with which all training draws count alike."""
         ...
 
     def sample(self, denoise: Denoise, noise: Noise, *, steps: int, **settings: Any) -> Tensor:
-        """Samples of the noise's shape, the first axis counting them; ``settings`` are `sampler.sample`'s."""
+        """Return samples with the shape of the noise. ``settings`` are those of ``sampler.sample``."""
         ...
 
 
 def unit_noise(shape: tuple[int, ...], generator: torch.Generator) -> Noise:
-    """Return a source of normal noise of that shape, where the generator lies."""
+    """Return a source of normal noise of that shape on the device of the generator."""
     return lambda: torch.randn(shape, generator=generator, device=generator.device)
 
 
 def stratified(targets: int, draws: int, generator: torch.Generator) -> Tensor:
-    """Quantiles [targets, draws] of training noise, one in each of ``draws`` equal strata, so that they cover it."""
+    """Return quantiles [targets, draws] of training noise, one in each of ``draws`` equal strata.
+
+    Args:
+        targets: Number of targets.
+        draws: Number of draws per target.
+        generator: Source of random numbers.
+    """
     uniform = torch.rand(targets, draws, generator=generator, device=generator.device)
     return (torch.arange(draws, device=generator.device) + uniform) / draws

@@ -1,7 +1,7 @@
-"""Training a model that lives in another environment: its worker runs the loop, on conformations that it is handed.
+"""Train a model in an environment of its own: its worker runs the training loop.
 
-The worker answers the verb ``finetune`` (docs/reference/workers.md). Energies are computed here: its environment has no
-OpenMM.
+The worker answers the verb ``finetune`` (docs/reference/workers.md). Energies are computed in this process, because the
+worker's environment has no OpenMM.
 """
 
 from __future__ import annotations
@@ -33,15 +33,21 @@ _AT_ONCE = 1 << 20  # bytes of losses between two looks
 
 
 def worker_card(name: str) -> Card | None:
-    """The card of that name or path, if it is a worker's."""
+    """Return the card of a name or path if it is a worker's, else None."""
     card = load_card(name) if name in CARDS or name.endswith(".toml") else None
     return card if card is not None and card.environment.kind == "worker" else None
 
 
 def required(card: Card, start: Path | None, random_weights: bool = False) -> tuple[Path, dict[str, Path]]:
-    """The interpreter and the checkpoints, by name, that training takes; ``start`` stands in for ``model``.
+    """Return the interpreter and the checkpoints, by name, for training.
 
-    Raises InputError if the environment or the weights are not here.
+    Args:
+        card: The model.
+        start: Replaces the card's checkpoint ``model``.
+        random_weights: Whether to train without checkpoints.
+
+    Raises:
+        InputError: The environment or a checkpoint is missing.
     """
     python = environments.python(card)
     if random_weights:
@@ -61,15 +67,26 @@ def finetune(
     left_out: Sequence[Exclusion] = (),
     on_step: Callable[[int, float], None] | None = None,
 ) -> Path:
-    """Trains the part of a card's model that its worker trains, in ``out``; gives the checkpoint.
+    """Train the part of a model that its worker can train, and return the path of the checkpoint.
 
-    ``start`` stands in for the card's checkpoint ``model``. The same call goes on where one was stopped. The worker's
-    output is in out/worker.log, the losses in out/log.csv; ``on_step`` is told of every step whose loss the worker
-    says. ``left_out``, what is not among the data although it was asked for, is kept there, too.
+    The same call continues a stopped training. The worker's output is in ``out/worker.log``, the losses in
+    ``out/log.csv``.
+
+    Args:
+        card: The model.
+        data: The training frames.
+        config: All settings.
+        out: The folder of the training run.
+        start: Replaces the card's checkpoint ``model``.
+        device: Where the model trains.
+        random_weights: Whether to train without checkpoints.
+        left_out: What is excluded from the data, to be stored in ``out``.
+        on_step: Called with step and loss for every step that the worker reports.
 
     Raises:
-        InputError: the environment or the weights are not here.
-        RunError: the worker failed, or has no such verb.
+        InputError: The environment or a checkpoint is missing.
+        RunError: The worker failed or cannot train (``worker.failed``), ran out of memory (``worker.memory``), or left
+            no checkpoint (``worker.answer``).
     """
     python, checkpoints = required(card, start, random_weights)
     (out / "data").mkdir(parents=True, exist_ok=True)
@@ -98,22 +115,24 @@ def finetune(
             try:
                 Call(_unhurried(card), python, device, out / "worker.log", threading.Event())(request, None, folder)
             except OutOfMemoryError as error:
-                raise RunError(f"{card.name}: {error}; take fewer residues a batch, --set batch_residues=N") from error
+                raise RunError(
+                    f"{card.name}: {error}; take fewer residues per batch, --set batch_residues=N", code="worker.memory"
+                ) from error
     checkpoint = out / "model.safetensors"
     if not checkpoint.is_file():
-        raise RunError(f"{card.name}: the worker says ok, but left no {checkpoint}")
+        raise RunError(f"{card.name}: the worker says ok, but left no {checkpoint}", code="worker.answer")
     return checkpoint
 
 
 def _unhurried(card: Card) -> Card:
-    """The card without the deadline, which is meant for the sampling of one target."""
+    """Return the card without the deadline, which is for the sampling of one target."""
     environment = card.environment.model_copy(update={"timeout": float("inf")})
     return card.model_copy(update={"environment": environment})
 
 
 @contextmanager
 def _followed(path: Path, on_step: Callable[[int, float], None]) -> Iterator[None]:
-    """Meanwhile ``on_step`` is told of every line STEP,LOSS of the file; lines of another form are passed over."""
+    """Call ``on_step`` for every new line STEP,LOSS of a file during the body. Other lines are ignored."""
     over, place = threading.Event(), 0
 
     def look() -> None:

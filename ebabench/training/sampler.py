@@ -1,4 +1,4 @@
-"""The stochastic sampler of Karras et al. (arXiv:2206.00364, algorithm 2), for any process that can be told sigma."""
+"""The stochastic sampler of Karras et al. (arXiv:2206.00364, algorithm 2) for any process."""
 
 from __future__ import annotations
 
@@ -22,12 +22,21 @@ def sample(
     heun: bool = True,
     on_step: Callable[[], None] | None = None,
 ) -> Tensor:
-    """Samples of the noise's shape along falling noise levels ``sigmas``, the last of them 0.
+    """Return samples with the shape of the noise.
 
-    ``noise()`` is asked once for the start, then once for each level. ``denoise(x [S, ...], sigma [S])`` gives the
-    expected clean coordinates of x = clean + sigma noise. With AlphaFold 3's noise scale lambda and step scale eta at
-    one the sampled density is the model's own; lambda > 1 or eta < 1 broadens it, eta > 1 sharpens it. ``churn`` 0
-    follows the deterministic flow; ``heun`` adds the second-order correction.
+    With noise scale (lambda) and step scale (eta) at 1 the sampled density is the model's own. lambda > 1 or eta < 1
+    broadens it, eta > 1 sharpens it.
+
+    Args:
+        denoise: Returns the expected clean coordinates of x = clean + sigma noise, for x [S, ...] and sigma [S].
+        sigmas: Falling noise levels, the last one 0.
+        noise: Called once for the start, then once per level.
+        sigma_data: Standard deviation of the data.
+        churn: Noise that is added at each level; 0 follows the deterministic flow.
+        noise_scale: AlphaFold 3's lambda.
+        step_scale: AlphaFold 3's eta.
+        heun: Whether to apply the second-order correction.
+        on_step: Called after each step.
     """
     x = noise()
     levels = sigmas.to(x.device)

@@ -1,4 +1,4 @@
-"""One training stage from beginning to end: what ``ebabench align`` does."""
+"""One training stage from data to checkpoint and card."""
 
 from __future__ import annotations
 
@@ -29,20 +29,22 @@ from ebabench.training.loop import TrainConfig, claim, train
 
 
 class DenoiserKind(Protocol):
-    """How a kind of denoiser comes into being: fresh, or from a checkpoint; and how a checkpoint is sampled.
+    """A kind of denoiser: makes a new one, or reads one from a checkpoint.
 
-    ``entry`` and ``sampling`` are what a card of a checkpoint says.
+    Attributes:
+        entry: The ``entry`` of the card of a trained checkpoint.
+        sampling: The sampling settings of that card.
     """
 
     entry: str
     sampling: Mapping[str, float]
 
     def fresh(self, seed: int, settings: Mapping[str, Any]) -> Denoiser:
-        """An untrained model; ``settings`` go before its defaults. Raises InputError for one that it does not have."""
+        """Return a new model with some settings replaced. Raises InputError for an unknown setting."""
         ...
 
     def load(self, path: Path) -> Denoiser:
-        """The model of a checkpoint. Raises InputError if the file is not one."""
+        """Return the model of a checkpoint. Raises InputError if the file is not one."""
         ...
 
 
@@ -66,10 +68,17 @@ DENOISERS: Registry[DenoiserKind] = Registry(
 
 @dataclass(frozen=True)
 class Stage:
-    """What is trained from what: enters the checkpoint.
+    """The inputs of a training stage, which the checkpoint records.
 
-    ``start`` is a checkpoint, or none for a fresh model, whose shape ``model`` sets. ``energy``: the protocol, where
-    the objective needs energies. ``data_sha256``: what the conformations must have, where a run is made again.
+    Attributes:
+        denoiser: The kind of model.
+        suites: Training suites.
+        stride: Every ``stride``-th frame is used.
+        start: The checkpoint with the initial weights; None for a new model.
+        command: The command line.
+        model: The shape of a new model.
+        energy: The energy protocol, if the objective needs energies.
+        data_sha256: Required digest of the conformations, if a run is repeated.
     """
 
     denoiser: str
@@ -83,7 +92,15 @@ class Stage:
 
 
 def begun(stage: Stage, seed: int) -> Denoiser:
-    """The model that a stage begins with. Raises InputError for a kind, a shape or a checkpoint that is none."""
+    """Return the model with its initial weights.
+
+    Args:
+        stage: The stage.
+        seed: Seed of the initial weights of a new model.
+
+    Raises:
+        InputError: The kind of model, its shape or the checkpoint is not valid.
+    """
     kind = DENOISERS.load(stage.denoiser)
     return kind.load(stage.start) if stage.start else kind.fresh(seed, stage.model)
 
@@ -100,12 +117,26 @@ def align(
     left_out: Sequence[Exclusion] = (),
     on_progress: Progress = lambda _what, _done, _total: None,
 ) -> Path:
-    """Trains one stage; returns the checkpoint, beside which lies a card of it. Raises what `train` raises.
+    """Train one stage, and return the path of the checkpoint. A card of it is written beside it.
 
-    ``left_out``, what is not among the data although it was asked for, is kept beside it, too. ``on_progress`` is told
-    of what precedes the first step, ``on_step`` of every step.
-    What the model makes of the conformations, the embeddings of a frozen trunk among it, is kept in out/prepared until
-    training has ended, and read from there as needed.
+    Prepared conformations and embeddings are stored in ``out/prepared`` until training ends.
+
+    Args:
+        stage: The inputs.
+        data: The training frames.
+        config: All settings.
+        out: The folder of the training run.
+        on_step: Called with step and loss after each step.
+        device: Where the model trains.
+        devices: Number of processes.
+        tensorboard: Whether to write a TensorBoard log, too.
+        left_out: What is excluded from the data, to be stored beside the checkpoint.
+        on_progress: Called during the work before the first step.
+
+    Raises:
+        InputError: As ``train``; or the conformations are too few (``training.too_little``) or not those of the run
+            that is repeated (``training.other_data``).
+        RunError: As ``train``.
     """
     denoiser = begun(stage, config.seed)
     if config.freeze:
@@ -116,8 +147,8 @@ def align(
         try:
             denoiser.adopt_geometry(conformations)
         except ValueError as error:
-            raise InputError(f"these conformations do not suffice: {error}") from error
-    for _ in conformations:  # those that were not wanted for the geometry
+            raise InputError(f"these conformations do not suffice: {error}", code="training.too_little") from error
+    for _ in conformations:  # those that the geometry did not need
         pass
     provenance: dict[str, Any] = {
         "denoiser": stage.denoiser,
@@ -130,7 +161,10 @@ def align(
         "command": stage.command,
     }
     if stage.data_sha256 not in (None, provenance["data_sha256"]):
-        raise InputError("these are not the conformations of the run of these settings: give its --data or --samples")
+        raise InputError(
+            "these are not the conformations of the run of these settings: give its --data or --samples",
+            code="training.other_data",
+        )
     claim(out, config, provenance)
     keep(left_out, out)
     examples = []
@@ -148,7 +182,7 @@ def align(
 def _read(
     data: Sequence[Trajectories], digests: list[str], on_progress: Progress
 ) -> Iterator[tuple[Target, Positions]]:
-    """All conformations, a target at a time; leaves the digest of each in ``digests``."""
+    """Yield the conformations of one target after another, and append their digests to ``digests``."""
     for one in data:
         read = one.read()
         digests.append(read.digest())
@@ -157,7 +191,7 @@ def _read(
 
 
 def _write_card(kind: DenoiserKind, stage: Stage, objective: str, checkpoint: Path) -> None:
-    """``OUT/OUT.toml``, by which the checkpoint can be sampled and scored as any model."""
+    """Write ``OUT/OUT.toml``, the card with which the checkpoint is sampled and scored like any model."""
     from jinja2 import Environment, StrictUndefined
 
     name = re.sub(r"[^a-z0-9_.-]", "-", checkpoint.resolve().parent.name.lower()).lstrip("_.-") or "trained"
@@ -177,7 +211,7 @@ def _write_card(kind: DenoiserKind, stage: Stage, objective: str, checkpoint: Pa
 
 
 def _example(denoiser: Denoiser, one: Trajectories, folder: Path) -> Example:
-    """What the denoiser makes of a target's conformations, from ``folder`` if it is there; pages of it when used."""
+    """Return the prepared conformations of a target, from ``folder`` if they are stored there."""
     path = folder / f"{one.name}.safetensors"
     if not path.exists():
         folder.mkdir(exist_ok=True)
