@@ -1,7 +1,7 @@
-"""Conformations given as backbone frames and torsions, turned into atoms.
+"""Convert backbone frames and torsions to atoms.
 
-Bond lengths, angles, rings and handedness are those of the target's native structure; frames place N, CA and C, and
-torsions the oxygen and the side chains.
+Frames place N, CA and C. Torsions place the oxygen and the side chains. Bond lengths, angles, rings and chirality are
+those of the target's native structure.
 """
 
 from __future__ import annotations
@@ -20,11 +20,19 @@ _ORDER = ("omega", "phi", "psi", "chi1", "chi2", "chi3", "chi4")  # OpenFold's
 
 
 def convert(folder: Path, target: Target) -> Ensemble:
-    """Reads ``TARGET.npz``, in the conventions of OpenFold, which MDGen and many others share.
+    """Return the ensemble in ``TARGET.npz``, in the conventions of OpenFold, which MDGen and others share.
 
-    Arrays: ``trans`` [S, L, 3], the C-alphas in angstrom; ``rots`` [S, L, 3, 3], whose columns point along CA-C,
-    towards N, and along their normal; optionally ``torsions`` [S, L, 7, 2], sine and cosine of omega, phi, psi (by way
-    of O) and chi1 to chi4. Without torsions there is N, CA and C only. Raises InputError if the file is not that.
+    Arrays: ``trans`` [S, L, 3], C-alphas in angstrom; ``rots`` [S, L, 3, 3], whose columns point along CA-C, towards N,
+    and along their normal; optionally ``torsions`` [S, L, 7, 2], sine and cosine of omega, phi, psi (defined by O) and
+    chi1 to chi4. Without torsions the ensemble has N, CA and C only.
+
+    Args:
+        folder: The output of the model.
+        target: The target.
+
+    Raises:
+        InputError: The file cannot be read (``output.unreadable``), or its arrays are missing or wrong
+            (``output.shape``).
     """
     path = folder / f"{target.name}.npz"
     length = len(target.sequence)
@@ -32,16 +40,22 @@ def convert(folder: Path, target: Target) -> Ensemble:
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: data[name].astype(np.float64) for name in ("trans", "rots", "torsions") if name in data}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read as npz of frames ({error})") from error
+        raise InputError(
+            f"{path}: cannot be read as npz of frames ({error})", code="output.unreadable", file=path
+        ) from error
     shapes = {"trans": (3,), "rots": (3, 3), "torsions": (7, 2)}
     for name in shapes.keys() - arrays.keys() - {"torsions"}:
-        raise InputError(f"{path}: lacks {name}")
+        raise InputError(f"{path}: lacks {name}", code="output.shape", file=path)
     for name, values in arrays.items():
         if values.shape != (len(arrays["trans"]), length, *shapes[name]):
-            raise InputError(f"{path}: {name} has shape {values.shape}, expected [samples, {length}, {shapes[name]}]")
+            raise InputError(
+                f"{path}: {name} has shape {values.shape}, expected [samples, {length}, {shapes[name]}]",
+                code="output.shape",
+                file=path,
+            )
     rotations = arrays["rots"]
     if not np.allclose(rotations.swapaxes(-1, -2) @ rotations, np.eye(3), atol=1e-2):
-        raise InputError(f"{path}: rots are not rotations")
+        raise InputError(f"{path}: rots are not rotations", code="output.shape", file=path)
     pieces = [_residue(target, k, {name: values[:, k] for name, values in arrays.items()}) for k in range(length)]
     names = [(name, k) for k, piece in enumerate(pieces) for name in piece]
     residue = np.array([k for _, k in names])
@@ -52,13 +66,15 @@ def convert(folder: Path, target: Target) -> Ensemble:
 
 
 def _residue(target: Target, k: int, given: dict[str, FloatArray]) -> dict[str, FloatArray]:
-    """Atoms [S, 3] of residue ``k`` by name."""
+    """Return the atoms [S, 3] of residue ``k`` by name."""
     rows = np.flatnonzero(target.atoms.residue == k)
     native = {str(target.atoms.name[row]): target.native[row].astype(np.float64) for row in rows}
     letter = THREE_TO_ONE.get(str(target.atoms.residue_name[rows[0]]), "X")
     if not {"N", "CA", "C"} <= native.keys() or letter not in ROWS:
         raise InputError(
-            f"{target.name}: residue {k + 1} of its native structure lacks N, CA or C, or is none of twenty"
+            f"{target.name}: residue {k + 1} of its native structure lacks N, CA or C, or is none of twenty",
+            code="native.backbone",
+            residue=k + 1,
         )
     axes = _axes(native)
     placed = {
@@ -80,7 +96,7 @@ def _placed(
     torsions: FloatArray,
     drivers: dict[int, float],
 ) -> FloatArray:
-    """One atom [S, 3] at its native length and angle; ``drivers``: the native dihedral that each torsion stands for."""
+    """Return one atom [S, 3] at its native length and angle. ``drivers`` holds the native dihedral of each torsion."""
     parent, grandparent, great = row.parents
     here = native[row.atom]
     length = float(np.linalg.norm(here - native[parent]))
@@ -88,7 +104,7 @@ def _placed(
     turn: FloatArray = np.full(len(torsions), _dihedral(native[great], native[grandparent], native[parent], here))
     if row.torsion >= 0:
         sine, cosine = torsions[:, _ORDER.index(TORSIONS[row.torsion])].T
-        # The first atom that a torsion turns defines it: O for psi, to which the next N lies opposite.
+        # The first atom that a torsion moves defines it: O for psi, which is opposite to the next N.
         own = drivers.setdefault(row.torsion, float(turn[0]) + (np.pi if row.torsion == PSI else 0.0))
         turn = turn + np.arctan2(sine, cosine) - own
     a, b, c = placed[great], placed[grandparent], placed[parent]

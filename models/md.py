@@ -1,8 +1,8 @@
-"""A short molecular dynamics simulation from the native structure: what a few CPU minutes of physics earn.
+"""A short MD simulation from the native structure as a model.
 
-Force field, solvent, integrator and time step are those of the suite's references (`ebabench.datasets.simulation`), its
-start is the native structure alone. On the CPU it runs as the references do (`ebabench.physics.langevin`), on a GPU on
-OpenMM's CUDA platform; the two differ in rounding and random numbers, and so in trajectory.
+Force field, solvent, integrator and time step are those of the embedded suites' references
+(``ebabench.datasets.simulation``). On the CPU it runs as the references do (``ebabench.physics.langevin``), on a GPU on
+OpenMM's CUDA platform. The two differ in rounding and random numbers, and therefore in trajectory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SEEDS = 2**31 - 1  # OpenMM takes 32 bits, and takes 0 to mean any
 
 
 class MolecularDynamics:
-    """Evenly spaced frames of ``nanoseconds``, after ``equilibration_ps`` that are not kept."""
+    """Simulates ``nanoseconds`` after ``equilibration_ps``, which are discarded."""
 
     def __init__(self, nanoseconds: float, equilibration_ps: float, temperature_k: float, on_gpu: bool) -> None:
         self.nanoseconds = nanoseconds
@@ -33,7 +33,17 @@ class MolecularDynamics:
         self.on_gpu = on_gpu
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
-        """``samples`` frames. Raises InputError if the force field lacks an atom or residue, or there are too many."""
+        """Return evenly spaced frames.
+
+        Args:
+            target: The molecule.
+            samples: Number of frames.
+            seed: Seed of the velocities and of the thermostat.
+
+        Raises:
+            InputError: The force field lacks an atom or residue (``md.prepare``), or there are more frames than time
+                steps (``md.too_many``).
+        """
         from ebabench.datasets.simulation import Simulation, dynamics
         from ebabench.physics.molecules import Molecule
         from ebabench.physics.preparation import CannotPrepare, build_template, disulfides
@@ -56,9 +66,15 @@ class MolecularDynamics:
                 raise CannotPrepare(gap)
             molecule = build_template(target.atoms, get_protocol("amber99sbildn-obc"), bonded)
         except CannotPrepare as error:
-            raise InputError(f"{target.name}: cannot be simulated: {error}") from error
+            raise InputError(
+                f"{target.name}: cannot be simulated: {error}", code="md.prepare", target=target.name
+            ) from error
         if not simulation.steps:
-            raise InputError(f"{target.name}: {samples} samples of {self.nanoseconds} ns: more than it has time steps")
+            raise InputError(
+                f"{target.name}: {samples} samples of {self.nanoseconds} ns: more than it has time steps",
+                code="md.too_many",
+                target=target.name,
+            )
         settings = dynamics(simulation, molecule.topology)
         moving = OnGpu(settings) if self.on_gpu else settings
         moving.start(molecule.complete(target.native[None])[0])
@@ -110,7 +126,7 @@ class OnGpu:
 
 
 def build(card: Card, resources: Resources) -> Generator:
-    """The generator of the card ``md``."""
+    """Return the generator of the card ``md``."""
     settings = card.sampling
     return MolecularDynamics(
         float(settings["nanoseconds"]),

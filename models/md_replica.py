@@ -1,4 +1,4 @@
-"""Molecular dynamics itself as a model: replica 1, judged against the others. The floor of every table."""
+"""MD itself as a model: one replica of the reference, scored against the others."""
 
 from collections.abc import Callable
 
@@ -11,27 +11,43 @@ from ebabench.structures import Ensemble, Reference, Target
 
 
 class MdReplica:
-    """Evenly spaced frames of one replica of the reference, which must then not be scored against it."""
+    """Returns frames of one replica of the reference. The replica is then left out of the reference."""
 
     def __init__(self, replica: int, reference: Callable[[str], Reference]) -> None:
         self.replica = replica
         self.reference = reference
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
-        """``samples`` frames from first to last; ``seed`` has no part in it. Raises InputError if there are too few."""
+        """Return evenly spaced frames, the first and last among them.
+
+        Args:
+            target: The molecule.
+            samples: Number of frames.
+            seed: Unused.
+
+        Raises:
+            InputError: The reference has no such replica (``replica.missing``) or too few frames
+                (``replica.too_short``).
+        """
         del seed
         reference = self.reference(target.name)
         if self.replica not in reference.numbers:
-            raise InputError(f"{target.name}: the reference has no replica {self.replica}")
+            raise InputError(
+                f"{target.name}: the reference has no replica {self.replica}",
+                code="replica.missing",
+                replica=self.replica,
+            )
         frames = reference.replicas[reference.numbers.index(self.replica)]
         if len(frames) < samples:
             raise InputError(
-                f"{target.name}: replica {self.replica} has {len(frames)} frames, {samples} were asked for"
+                f"{target.name}: replica {self.replica} has {len(frames)} frames, {samples} were asked for",
+                code="replica.too_short",
+                replica=self.replica,
             )
         chosen = np.linspace(0, len(frames) - 1, samples).round().astype(int)
         return Ensemble(target.name, reference.target.atoms, frames[chosen], held_out=(self.replica,))
 
 
 def build(card: Card, resources: Resources) -> Generator:
-    """The generator of the card ``md-replica``."""
+    """Return the generator of the card ``md-replica``."""
     return MdReplica(int(card.sampling["replica"]), resources.reference)

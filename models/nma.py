@@ -1,8 +1,8 @@
-"""Normal modes of an elastic network: the directions in which a structure can move, by its shape alone.
+"""Normal modes of an elastic network as a model.
 
 The anisotropic network model (Atilgan et al., Biophys. J. 80, 505 (2001), doi:10.1016/S0006-3495(01)76033-X) over all
-heavy atoms, with every residue a rigid block (Tama et al., Proteins 41, 1 (2000)), as ProDy has it. Over C-alphas alone
-the network of a short peptide is near to flat, and its softest mode has no bound.
+heavy atoms, with rigid residues (Tama et al., Proteins 41, 1 (2000)), by ProDy. Over C-alphas only, the network of a
+short peptide is nearly flat and its softest mode has almost no stiffness.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ _RIGID_BODY = 6
 
 
 class NormalModes:
-    """Independent Gaussian amplitudes along all modes, by equipartition: as 1 / sqrt(eigenvalue).
+    """Independent Gaussian amplitudes along all modes, proportional to 1 / sqrt(eigenvalue) (equipartition).
 
-    ``cutoff``: angstrom, of the springs. ``amplitude``: angstrom, the width along a mode of eigenvalue 1.
+    Args:
+        amplitude: Standard deviation along a mode of eigenvalue 1, in angstrom.
+        cutoff: Cutoff distance of the springs, in angstrom.
     """
 
     def __init__(self, amplitude: float, cutoff: float) -> None:
@@ -30,7 +32,7 @@ class NormalModes:
         self.cutoff = cutoff
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
-        """``samples`` conformations. Raises InputError if the network falls apart."""
+        """Return displaced conformations. Raises InputError (``nma.disconnected``) if the network falls apart."""
         widths = self.widths(target)
         draws = np.random.default_rng(seed).standard_normal((samples, len(widths)))
         moved = target.native + self.amplitude * np.tensordot(draws, widths, axes=1)
@@ -40,11 +42,11 @@ class NormalModes:
         return Ensemble(target.name, target.atoms, moved.astype(np.float32))
 
     def rmsf(self, target: Target) -> FloatArray:
-        """Root mean square fluctuation of every atom [N] at an amplitude of 1, to first order."""
+        """Return the root mean square fluctuation [N] of every atom at an amplitude of 1, to first order."""
         return np.asarray(np.sqrt((self.widths(target) ** 2).sum((0, 2))))
 
     def widths(self, target: Target) -> FloatArray:
-        """One standard deviation along every mode, at an amplitude of 1: displacements [K, N, 3]."""
+        """Return the displacements [K, N, 3] of one standard deviation along every mode at an amplitude of 1."""
         import prody
 
         prody.LOGGER.verbosity = "none"
@@ -54,12 +56,16 @@ class NormalModes:
         stiffness, modes = network.getEigvals(), network.getEigvecs()
         moving = stiffness > _STILL
         if len(stiffness) - moving.sum() > _RIGID_BODY:
-            raise InputError(f"{target.name}: springs of {self.cutoff} angstrom do not hold its residues together")
+            raise InputError(
+                f"{target.name}: springs of {self.cutoff} angstrom do not hold its residues together",
+                code="nma.disconnected",
+                target=target.name,
+            )
         return np.asarray((modes[:, moving] / np.sqrt(stiffness[moving])).T.reshape(-1, len(target.atoms), 3))
 
 
 def _placed(piece: FloatArray, moved: FloatArray) -> FloatArray:
-    """A rigid piece [N, 3], turned and moved onto each of its straight-line displacements ``moved`` [S, N, 3]."""
+    """Return a rigid piece [N, 3] superposed onto each of its displacements ``moved`` [S, N, 3]."""
     center = moved.mean(1, keepdims=True)
     own = piece - piece.mean(0)
     left, _, right = np.linalg.svd(own.T @ (moved - center))
@@ -68,10 +74,14 @@ def _placed(piece: FloatArray, moved: FloatArray) -> FloatArray:
 
 
 def build(card: Card, resources: Resources) -> Generator:
-    """The generator of the card ``nma``. Raises InputError if ProDy is not installed."""
+    """Return the generator of the card ``nma``. Raises InputError (``package.missing``) without ProDy."""
     del resources
     try:
-        import prody  # noqa: F401 - asked for here, where its absence fails the run and not each target
+        import prody  # noqa: F401 - imported here so that its absence fails the run and not each target
     except ImportError as error:
-        raise InputError(f"{card.name} needs ProDy, which is not installed: pip install 'ebabench[nma]'") from error
+        raise InputError(
+            f"{card.name} needs ProDy, which is not installed: pip install 'ebabench[nma]'",
+            code="package.missing",
+            package="prody",
+        ) from error
     return NormalModes(float(card.sampling["amplitude"]), float(card.sampling["cutoff"]))

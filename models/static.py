@@ -1,4 +1,4 @@
-"""The native structure with thermal jitter: what knowing nothing of motion earns."""
+"""The native structure with independent Gaussian jitter as a model."""
 
 import numpy as np
 
@@ -8,18 +8,18 @@ from ebabench.structures import Ensemble, Target
 
 
 class Static:
-    """Every atom is moved on its own, by a Gaussian of ``amplitude`` angstrom along each axis."""
+    """Displaces every atom by a Gaussian of standard deviation ``amplitude`` (angstrom) along each axis."""
 
     def __init__(self, amplitude: float) -> None:
         self.amplitude = amplitude
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
-        """``samples`` copies of the native structure, jittered."""
+        """Return displaced copies of the native structure."""
         noise = np.random.default_rng(seed).standard_normal((samples, *target.native.shape), dtype=np.float32)
         return Ensemble(target.name, target.atoms, target.native + np.float32(self.amplitude) * noise)
 
 
 def build(card: Card, resources: Resources) -> Generator:
-    """The generator of the card ``static``."""
+    """Return the generator of the card ``static``."""
     del resources
     return Static(float(card.sampling["amplitude"]))

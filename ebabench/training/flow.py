@@ -65,9 +65,7 @@ class Flow:
     def sample(self, denoise: Denoise, noise: Noise, *, steps: int, **settings: Any) -> Tensor:
         """Return samples with the shape of the noise. ``settings`` are those of ``sampler.sample``.
 
-        ``churn=0`` follows the flow.
-
-        A flow divided by its signal 1 - t is a diffusion with noise sigma, and is sampled as one.
+        ``churn=0`` follows the flow. A flow divided by its signal 1 - t is sampled as a diffusion with noise sigma.
         """
 
         def seen(x: Tensor, sigma: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ class Config:
 
 
 class InternalDenoiser:
-    """Implements `ebabench.training.denoiser.Denoiser`, and samples."""
+    """A ``Denoiser`` of internal coordinates that also samples."""
 
     entry = "ebabench.models.eba.generator:build"
     sampling: Mapping[str, float] = {"steps": 20, "noise_scale": 1.0, "step_scale": 1.0}
@@ -88,11 +88,11 @@ class InternalDenoiser:
 
     @classmethod
     def fresh(cls, seed: int, settings: Mapping[str, Any]) -> InternalDenoiser:
-        """An untrained diffusion model; ``settings`` are those of `Config`."""
+        """Return a new diffusion model. ``settings`` are those of ``Config``."""
         return cls(configured(Config, settings), Edm(), seed=seed)
 
     def prepare(self, target: Target, positions: Positions) -> Prepared:
-        """Encodes positions [F, N, 3]; natives other than the first alternative are frames drawn evenly."""
+        """Return prepared positions [F, N, 3]. Alternatives to the native are frames, evenly spaced."""
         layout, native = _read(target)
         padded = layout.pad(torch.from_numpy(np.ascontiguousarray(positions)))
         chain = self.config.placement == "chain"
@@ -102,7 +102,7 @@ class InternalDenoiser:
         return Prepared(target.name, encode(padded, native, layout), condition, native[:, CA])
 
     def condition(self, target: Target) -> Condition:
-        """What sampling is conditioned on, with a leading axis of one."""
+        """Return the condition for sampling, with a leading axis of one."""
         layout, native = _read(target)
         return self._condition(layout, native[None])
 
@@ -129,26 +129,26 @@ class InternalDenoiser:
             return self._embedded(condition)
 
     def _embedded(self, condition: Condition) -> Condition:
-        """The condition as the network takes it: what the trunk makes of it, unless it already is that."""
+        """Return the condition as embeddings of the trunk."""
         if "pair" in condition:
             return condition
         single, pair = self.network.embed(**{name: value for name, value in condition.items() if name != "mask"})
         return {"mask": condition["mask"], "types": condition["types"], "single": single, "pair": pair}
 
     def freeze(self) -> None:
-        """Fixes the embeddings of sequence and native, which `prepare` gives from now on."""
+        """Freeze the embeddings of sequence and native. ``prepare`` then returns them."""
         for parameter in self.network.trunk():
             parameter.requires_grad_(False)
         self._frozen = True
 
     def crop(self, coordinates: Tensor, condition: Condition, residues: Tensor) -> tuple[Tensor, Condition]:
-        """The same of some residues, which keep their places in the sequence."""
+        """Crop coordinates and condition to ``residues``. Sequence positions do not change."""
         cut = {name: value[residues] if value.ndim else value for name, value in condition.items()}
         cut |= {name: cut[name][:, residues] for name in ("distance", "pair") if name in cut}
         return coordinates[:, residues], cut
 
     def denoise(self, noisy: Tensor, level: Tensor, condition: Condition) -> Tensor:
-        """Expected clean coordinates [B, L, 23] of noisy ones at noise levels [B], under a condition of B / R rows."""
+        """Return the expected clean coordinates [B, L, 23] of noisy ones at levels [B]. Condition rows: B / R."""
         skip, out, scale, told = self.process.precondition(level[:, None, None])
         known = self._embedded(condition)
         inner = self.network(scale * noisy, told[:, 0, 0], known["mask"], known["single"], known["pair"])
@@ -156,7 +156,7 @@ class InternalDenoiser:
         return clean
 
     def loss(self, coordinates: Tensor, condition: Condition, level: Tensor, noise: Tensor) -> Tensor:
-        """Residues' shares [B, L] in the weighted mean squared error over the coordinates that exist."""
+        """Return the shares [B, L] of residues in the weighted mean squared error over existing coordinates."""
         mask = _repeated(condition["mask"], coordinates)
         noisy = self.process.noised(coordinates, noise, level[:, None, None]) * mask
         clean = self.denoise(noisy, level, condition)
@@ -167,7 +167,7 @@ class InternalDenoiser:
         return shares
 
     def _atoms_loss(self, clean: Tensor, coordinates: Tensor, types: Tensor, level: Tensor) -> Tensor:
-        """Residues' shares [B, L] in the loss of the backbone atoms' positions."""
+        """Return the shares [B, L] of residues in the loss of backbone positions."""
         if self.geometry is None:
             raise InputError("atoms: a model needs its geometry before their positions can be trained")
         kinds = _repeated(types, coordinates)
@@ -181,7 +181,7 @@ class InternalDenoiser:
         return of_residues
 
     def adopt_geometry(self, data: Iterable[tuple[Target, Positions]]) -> None:
-        """Ideal bond lengths and angles: means over the training conformations."""
+        """Measure ideal bond lengths and angles, as means over the training conformations."""
         self.geometry = Geometry.measure((_read(t)[0], torch.from_numpy(np.ascontiguousarray(p))) for t, p in data)
 
     @torch.inference_mode()
@@ -198,7 +198,7 @@ class InternalDenoiser:
         device: str = "cpu",
         on_step: Callable[[], None] | None = None,
     ) -> Positions:
-        """Conformations [samples, N, 3] in angstrom over target.atoms.
+        """Return conformations [samples, N, 3] in angstrom, over ``target.atoms``.
 
         Conformation k depends on the seed, the target and k alone: its noise is the same however many others there
         are, on whatever device, and however many go through the network at a time (``batch_residues`` over the length).
@@ -236,7 +236,7 @@ class InternalDenoiser:
         return np.asarray(torch.cat(parts).numpy(), np.float32)
 
     def save(self, path: Path, provenance: Mapping[str, Any]) -> None:
-        """Half-precision weights with shape, process, geometry and provenance in one safetensors file.
+        """Write half-precision weights, shape, process, geometry and provenance as one safetensors file.
 
         The same model gives the same bytes: safetensors keeps no order of metadata, so that there is but one entry.
         """
@@ -257,7 +257,7 @@ class InternalDenoiser:
 
     @classmethod
     def load(cls, path: Path) -> InternalDenoiser:
-        """Reads what `save` wrote. Raises InputError for a file that is not such a checkpoint."""
+        """Return the model of a checkpoint. Raises InputError if the file is not one."""
         try:
             with safe_open(path, "pt") as file:
                 described = json.loads(file.metadata()["model"])
@@ -276,16 +276,16 @@ class InternalDenoiser:
 
 
 class FlowDenoiser(InternalDenoiser):
-    """The same network trained by flow matching."""
+    """The compact model, trained by flow matching."""
 
     @classmethod
     def fresh(cls, seed: int, settings: Mapping[str, Any]) -> InternalDenoiser:
-        """An untrained flow; ``settings`` are those of `Config`."""
+        """Return a new flow. ``settings`` are those of ``Config``."""
         return InternalDenoiser(configured(Config, settings), Flow(), seed=seed)
 
     @classmethod
     def load(cls, path: Path) -> InternalDenoiser:
-        """Reads a checkpoint. Raises InputError for one of a diffusion model, or for no checkpoint."""
+        """Return the model of a checkpoint. Raises InputError if the file is not the checkpoint of a flow."""
         model = InternalDenoiser.load(path)
         if not isinstance(model.process, Flow):
             raise InputError(f"{path} is a diffusion model, not a flow: train it on as --denoiser compact")
@@ -293,7 +293,7 @@ class FlowDenoiser(InternalDenoiser):
 
 
 def _noise_of_each(samples: int, shape: tuple[int, ...], seed: int, device: str) -> Noise:
-    """Noise [samples, *shape] in which that of conformation k depends on the seed and k alone.
+    """Return a source of noise [samples, *shape]. The noise of conformation k depends on the seed and k only.
 
     It is drawn for whole blocks of conformations, by the processor, and what is not wanted is dropped.
     """
@@ -307,7 +307,7 @@ def _block_seed(seed: int, block: int) -> int:
 
 
 def _repeated(values: Tensor, rows: Tensor) -> Tensor:
-    """Each row of ``values`` as often as there are consecutive ``rows`` for it."""
+    """Return ``values`` with each row repeated for its consecutive ``rows``."""
     return values.repeat_interleave(len(rows) // len(values), 0)
 
 

@@ -12,7 +12,7 @@ _RESIDUES = 4096  # at once, where the user does not say how many conformations
 
 
 class Compact:
-    """Samples one checkpoint of the compact model, on as many conformations at once as memory allows."""
+    """Samples one checkpoint of the compact model, in batches that fit into memory."""
 
     def __init__(self, card: Card, device: str, batch_size: int | None) -> None:
         from ebabench.models.eba.denoiser import InternalDenoiser
@@ -25,7 +25,7 @@ class Compact:
         self.step_scale = float(card.sampling["step_scale"])
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
-        """Conformations over the target's atoms. Raises ValueError for residues or atoms the model does not know."""
+        """Return conformations of the target's atoms. Raises ValueError for an unknown residue or atom."""
         length = len(target.sequence)
 
         def draw(size: int) -> Positions:
@@ -45,5 +45,5 @@ class Compact:
 
 
 def build(card: Card, resources: Resources) -> Generator:
-    """The generator of the cards ``pretrained``, ``sft``, ``eba-dpo`` and ``eba``."""
+    """Return the generator of the cards ``pretrained``, ``sft``, ``eba-dpo`` and ``eba``."""
     return Compact(card, resources.device, resources.batch_size)

@@ -1,4 +1,4 @@
-"""Between Cartesian coordinates and internal ones, vectorised over conformations and residues.
+"""Convert between Cartesian and internal coordinates, vectorised over conformations and residues.
 
 A conformation is, a residue, sine and cosine of phi, psi, omega and chi1 to chi4 (14 channels) and the displacement of
 its backbone frame from the native's: three translations and the first two columns of the rotation, both in the native
@@ -42,7 +42,7 @@ _LINKS = 6  # lengths N-CA, CA-C, C-N; angles N-CA-C, CA-C-N, C-N-CA
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the atoms of one sequence lie in the padded array [L, WIDTH, 3]."""
+    """The slots of the atoms of one sequence in the padded array [L, WIDTH, 3]."""
 
     types: Tensor  # [L]
     residue: Tensor  # [N]
@@ -51,7 +51,7 @@ class Layout:
 
     @classmethod
     def of(cls, atoms: Atoms) -> Layout:
-        """Raises ValueError for residues or atoms other than the twenty amino acids' heavy ones.
+        """Return the slots of atoms. Raises ValueError for others than the heavy atoms of the twenty amino acids.
 
         Also where the backbone is not whole, or a side chain has lost an atom but not those further out.
         """
@@ -70,13 +70,13 @@ class Layout:
         return cls(torch.tensor(types), torch.tensor(atoms.residue), torch.tensor(slots), torch.tensor(present))
 
     def pad(self, positions: Tensor) -> Tensor:
-        """[F, N, 3] to [F, L, WIDTH, 3], zeros where there is no atom."""
+        """Return positions [F, N, 3] as [F, L, WIDTH, 3], with zeros where there is no atom."""
         padded = positions.new_zeros(len(positions), *self.present.shape, 3)
         padded[:, self.residue, self.slot] = positions
         return padded
 
     def unpad(self, padded: Tensor) -> Tensor:
-        """[F, L, WIDTH, 3] to [F, N, 3]."""
+        """Return positions [F, L, WIDTH, 3] as [F, N, 3]."""
         return padded[:, self.residue, self.slot]
 
     def torsion_mask(self) -> Tensor:
@@ -93,7 +93,7 @@ class Layout:
 
 
 def dihedral(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
-    """Dihedral angle in radian of points [..., 3], IUPAC sign."""
+    """Return the dihedral angle of points [..., 3] in radian (IUPAC sign)."""
     b0, b1, b2 = a - b, c - b, d - c
     b1 = torch.nn.functional.normalize(b1, dim=-1)
     v = b0 - (b0 * b1).sum(-1, keepdim=True) * b1
@@ -107,7 +107,7 @@ def _angle(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
 
 def place(a: Tensor, b: Tensor, c: Tensor, length: Tensor, angle: Tensor, torsion: Tensor) -> Tensor:
-    """The point d at ``length`` from c, ``angle`` b-c-d and dihedral a-b-c-d (Parsons et al. 2005)."""
+    """Return the point d at ``length`` from c, ``angle`` b-c-d and dihedral a-b-c-d (Parsons et al. 2005)."""
     bc = torch.nn.functional.normalize(c - b, dim=-1)
     normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, bc), dim=-1)
     across = torch.linalg.cross(normal, bc)
@@ -122,7 +122,7 @@ def place(a: Tensor, b: Tensor, c: Tensor, length: Tensor, angle: Tensor, torsio
 
 
 def frames(padded: Tensor) -> tuple[Tensor, Tensor]:
-    """Backbone frames: rotation [..., 3, 3] (columns: along CA-C, towards N, normal) and origin CA [..., 3]."""
+    """Return backbone frames: rotation [..., 3, 3] (columns: along CA-C, towards N, normal), origin CA [..., 3]."""
     n, ca, c = padded[..., N, :], padded[..., CA, :], padded[..., C, :]
     x = torch.nn.functional.normalize(c - ca, dim=-1)
     y = n - ca
@@ -131,7 +131,7 @@ def frames(padded: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def torsions(padded: Tensor, layout: Layout) -> Tensor:
-    """[F, L, 7] in radian; 0 where there is none. psi is that of O plus pi, so that every residue has one."""
+    """Return torsions [F, L, 7] in radian, 0 if absent. psi is that of O plus pi, so that every residue has one."""
     count, length = padded.shape[:2]
     out = padded.new_zeros(count, length, len(TORSIONS))
     n, ca, c = padded[:, :, N], padded[:, :, CA], padded[:, :, C]
@@ -150,7 +150,7 @@ def torsions(padded: Tensor, layout: Layout) -> Tensor:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Ideal bond lengths, angles and constant dihedrals of each residue type: means over conformations."""
+    """Ideal bond lengths, angles and constant dihedrals of residue types, as means over conformations."""
 
     length: Tensor  # [20, WIDTH]
     angle: Tensor  # [20, WIDTH]
@@ -159,7 +159,7 @@ class Geometry:
 
     @classmethod
     def measure(cls, samples: Iterable[tuple[Layout, Tensor]]) -> Geometry:
-        """From conformations [F, N, 3] of many sequences.
+        """Return the geometry measured on conformations [F, N, 3] of many sequences.
 
         Raises ValueError if a residue type never occurs.
         """
@@ -203,7 +203,7 @@ class Geometry:
         return cls(mean[..., 0], mean[..., 1], torch.atan2(mean[..., 2], mean[..., 3]), links / link_count)
 
     def side_atoms(self, padded: Tensor, angles: Tensor, layout: Layout) -> Tensor:
-        """Places O, OXT and the side chains on a backbone, in a padded array whose N, CA and C are set."""
+        """Place O, OXT and side chains in a padded array whose N, CA and C are set."""
         kinds, rows = layout.types, torch.arange(len(layout.types))
         atoms = list(padded.unbind(2))
         for slot in range(3, WIDTH):
@@ -218,7 +218,7 @@ class Geometry:
         return torch.stack(atoms, 2) * layout.present[..., None]
 
     def backbone(self, angles: Tensor, types: Tensor) -> Tensor:
-        """N, CA and C [F, L, 3, 3] from torsions [F, L, 7], grown from the first residue; types are [L] or [F, L]."""
+        """Return N, CA and C [F, L, 3, 3], grown from torsions [F, L, 7]. ``types`` are [L] or [F, L]."""
         count, length = angles.shape[:2]
         link = self.link.to(angles.device)[types]
         n_ca, ca_c, c_n, n_ca_c, ca_c_n, c_n_ca = (v.expand(count, length) for v in link.unbind(-1))
@@ -241,13 +241,13 @@ class Geometry:
         return placed
 
     def chain(self, angles: Tensor, layout: Layout) -> Tensor:
-        """Padded atoms [F, L, WIDTH, 3] from torsions [F, L, 7], on the backbone that they make."""
+        """Return padded atoms [F, L, WIDTH, 3] from torsions [F, L, 7] on the backbone grown from them."""
         padded = angles.new_zeros(*angles.shape[:2], WIDTH, 3)
         padded[:, :, :3] = self.backbone(angles, layout.types)
         return self.side_atoms(padded, angles, layout)
 
     def on_frames(self, rotation: Tensor, origin: Tensor, angles: Tensor, layout: Layout) -> Tensor:
-        """Padded atoms from backbone frames [F, L, 3, 3], [F, L, 3] and torsions."""
+        """Return padded atoms from backbone frames ([F, L, 3, 3], [F, L, 3]) and torsions [F, L, 7]."""
         count, length = angles.shape[:2]
         n_ca, ca_c, _, n_ca_c, _, _ = self.link[layout.types].unbind(-1)
         zero = torch.zeros_like(n_ca)
@@ -265,7 +265,7 @@ class Geometry:
 
 
 def encode(padded: Tensor, native: Tensor, layout: Layout) -> Tensor:
-    """Internal coordinates [F, L, 23] of conformations [F, L, WIDTH, 3], which are superposed on the native first."""
+    """Return internal coordinates [F, L, 23] of conformations [F, L, WIDTH, 3], superposed onto the native first."""
     angles = torsions(padded, layout)
     mask = layout.torsion_mask()
     waves = torch.stack([angles.sin(), angles.cos()], -1) * mask[..., None]
@@ -277,13 +277,13 @@ def encode(padded: Tensor, native: Tensor, layout: Layout) -> Tensor:
 
 
 def decode_angles(coordinates: Tensor) -> Tensor:
-    """Torsions [F, L, 7] in radian; sine and cosine need not have norm one."""
+    """Return torsions [F, L, 7] in radian. Sine and cosine need not have norm one."""
     waves = coordinates[..., :TORSION_CHANNELS].unflatten(-1, (-1, 2))
     return torch.atan2(waves[..., 0], waves[..., 1])
 
 
 def decode_frames(coordinates: Tensor, native: Tensor) -> tuple[Tensor, Tensor]:
-    """Backbone frames from the displacement channels; the rotation by Gram-Schmidt."""
+    """Return backbone frames from the displacement channels, with the rotation by Gram-Schmidt."""
     native_rotation, native_origin = frames(native)
     shift = coordinates[..., TORSION_CHANNELS : TORSION_CHANNELS + 3] * TRANSLATION_SCALE
     columns = coordinates[..., TORSION_CHANNELS + 3 :].unflatten(-1, (3, 2)) + torch.eye(3)[:, :2]
@@ -296,7 +296,7 @@ def decode_frames(coordinates: Tensor, native: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def superpose(padded: Tensor, native: Tensor) -> Tensor:
-    """Conformations [F, L, WIDTH, 3] moved onto the native [L, WIDTH, 3] by the best fit of their C-alphas (Kabsch)."""
+    """Return conformations [F, L, WIDTH, 3] superposed onto the native [L, WIDTH, 3] on their C-alphas (Kabsch)."""
     mobile, fixed = padded[:, :, CA], native[:, CA]
     mobile_centre, fixed_centre = mobile.mean(1, keepdim=True), fixed.mean(0)
     covariance = torch.einsum("fli,lj->fij", mobile - mobile_centre, fixed - fixed_centre)

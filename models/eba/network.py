@@ -69,7 +69,7 @@ class Network(nn.Module):
     def embed(
         self, types: Tensor, ends: Tensor, place: Tensor, native: Tensor, distance: Tensor, known: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Embeddings of residues [B, L, width] and of their pairs [B, L, L, pair].
+        """Return the embeddings of residues [B, L, width] and of pairs [B, L, L, pair].
 
         types, ends (1 for the first residue, 2 for the last) and place in the sequence [B, L]; native torsions
         [B, L, 14] and C-alpha distances [B, L, L]. ``known`` [B] is one where the native is told, else native and

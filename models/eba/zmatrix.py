@@ -95,7 +95,7 @@ for _a in range(len(AMINO_ACIDS)):
 
 
 def residue_types(sequence: str) -> npt.NDArray[np.int64]:
-    """Index of each residue in AMINO_ACIDS. Raises ValueError for any other letter."""
+    """Return the index of each residue in AMINO_ACIDS. Raises ValueError for another letter."""
     wrong = sorted(set(sequence) - set(AMINO_ACIDS))
     if wrong:
         raise ValueError(f"the model knows the twenty amino acids only, not {', '.join(wrong)} in {sequence}")
@@ -103,7 +103,7 @@ def residue_types(sequence: str) -> npt.NDArray[np.int64]:
 
 
 def slots_of(atoms: Atoms) -> npt.NDArray[np.int64]:
-    """Slot [N] of every atom in its residue. Raises ValueError for an atom that the Z-matrix lacks."""
+    """Return the slot [N] of every atom in its residue. Raises ValueError for an unknown atom."""
     slots = np.empty(len(atoms), np.int64)
     for k, (name, residue) in enumerate(zip(atoms.name, atoms.residue_name, strict=True)):
         letter = THREE_TO_ONE.get(str(residue), "X")
@@ -114,7 +114,7 @@ def slots_of(atoms: Atoms) -> npt.NDArray[np.int64]:
 
 
 def atoms_of(sequence: str) -> Atoms:
-    """The heavy atoms of a peptide with free termini, in the Z-matrix's order."""
+    """Return the heavy atoms of a peptide with free termini, in the order of the Z-matrix."""
     rows = [
         (slot, ONE_TO_THREE[letter], index)
         for index, letter in enumerate(sequence)

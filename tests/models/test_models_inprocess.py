@@ -131,7 +131,7 @@ def test_without_prody_the_model_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['prody'] = None\n"
         "from ebabench.generators.build import build\nfrom ebabench.generators.cards import CARDS\n"
-        "from ebabench.scoring.contracts import Resources\n"
+        "from ebabench.generators.protocol import Resources\n"
         "from ebabench.errors import InputError\n"
         "try:\n    build(CARDS.load('nma'), Resources('cpu', None))\n"
         "except InputError as error:\n    print(error)"
