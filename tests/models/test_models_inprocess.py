@@ -274,4 +274,4 @@ def test_a_run_of_files_from_a_folder_is_whole_and_unofficial(tmp_path: Path, ca
     assert "settings other than the card's: folder" in unofficial(Run.read(Path("run")).identity, [], suite)
     status, _, errors = called("sample", "--model", "files", "--set", "folder")
     assert status == 2
-    assert "--set folder: not of the form KEY=VALUE" in errors
+    assert "--set folder: not of the form NAME=VALUE" in errors
