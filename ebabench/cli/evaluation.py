@@ -27,6 +27,8 @@ _Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="KEY=VALUE, in place of the card's setting: the row is then unofficial."),
 ]
+_Target = Annotated[list[str] | None, typer.Option(help="Only this target; may be given more than once.")]
+_Shard = Annotated[str | None, typer.Option(help="i/n: every n-th target from the i-th on; n sessions share them.")]
 _Metric = Annotated[list[str] | None, typer.Option(help="Only this metric or family; may be given more than once.")]
 _Energy = Annotated[bool, typer.Option(help="Whether metrics of energy are computed.")]
 _Out = Annotated[Path | None, typer.Option(help="The run folder; runs/SUITE/MODEL-sSEED-nSAMPLES by default.")]
@@ -38,6 +40,8 @@ _BOARDS = Path("leaderboards")
 def run(
     model: _Model,
     suite: _SuiteId = "peptides-v1",
+    target: _Target = None,
+    shard: _Shard = None,
     samples: _Samples = None,
     seed: _Seed = None,
     metric: _Metric = None,
@@ -58,6 +62,8 @@ def run(
         made = run_model(
             model,
             suite,
+            targets=target,
+            shard=shard,
             samples=samples,
             seed=seed,
             data=data,
@@ -79,6 +85,8 @@ def run(
 def sample(
     model: _Model,
     suite: _SuiteId = "peptides-v1",
+    target: _Target = None,
+    shard: _Shard = None,
     samples: _Samples = None,
     seed: _Seed = None,
     data: _Data = None,
@@ -95,6 +103,8 @@ def sample(
         made = sample_model(
             model,
             suite,
+            targets=target,
+            shard=shard,
             samples=samples,
             seed=seed,
             data=data,
@@ -119,6 +129,8 @@ def score(
     model: Annotated[str | None, typer.Option(help="Or the card whose converter reads the folder.")] = None,
     suite: Annotated[str | None, typer.Option(help="The suite whose targets these are.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Or any references, in the ATLAS layout.")] = None,
+    target: _Target = None,
+    shard: _Shard = None,
     data: _Data = None,
     protocol: Annotated[
         str | None, typer.Option(help="corrected, alphaflow or symmetric; the suite's by default.")
@@ -138,6 +150,8 @@ def score(
             reference=reference,
             name=name,
             model=model,
+            targets=target,
+            shard=shard,
             data=data,
             metrics=metric,
             energy=energy,

@@ -51,10 +51,10 @@ def check(
     """Tells whether a model keeps its contract, and how to mend what does not."""
     from ebabench.generators.status import readiness
     from ebabench.workflows.conformance import conformance
-    from ebabench.workflows.models import devices, model_card
+    from ebabench.workflows.models import model_card, model_devices
 
     card = model_card(model, pairs("--set", settings))
-    findings = conformance(card, devices(device)[0], random_weights)
+    findings = conformance(card, model_devices(card, device)[0], random_weights)
     rows = [(finding.check, finding.outcome, finding.detail, finding.mend) for finding in findings]
     show(f"{card.name} ({card.environment.kind}): {readiness(card)}", ("check", "outcome", "seen", "what to do"), rows)
     failed = [finding for finding in findings if finding.outcome == "failed"]

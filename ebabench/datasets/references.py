@@ -91,6 +91,11 @@ class ReferenceFiles:
         heavy, atoms = heavy_atoms(select_chain(whole), modified_as_parent=self._modified_as_parent)
         return Target(self.name, atoms.sequence, atoms, heavy.first())
 
+    def stamp(self) -> str:
+        """Return what changes when a file is written to or replaced. Nothing is opened."""
+        told = [(path.resolve(), path.stat()) for path in (self._path, *self.trajectories.values())]
+        return "|".join(f"{path}|{at.st_size}|{at.st_mtime_ns}|{at.st_ctime_ns}" for path, at in told)
+
     @property
     def size(self) -> int:
         """Bytes of the trajectories."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
@@ -32,12 +33,14 @@ class Outcome:
         ensemble: The ensemble, or None if the target failed.
         error: Why it failed.
         resumed: Whether an earlier run had stored the ensemble.
+        busy: Whether another process works on the target.
     """
 
     target: str
     ensemble: Ensemble | None
     error: str | None = None
     resumed: bool = False
+    busy: bool = False
 
 
 def target_seed(seed: int, name: str) -> int:
@@ -62,6 +65,7 @@ def sample(
     load: Callable[[str], Ensemble | None],
     save: Callable[[Ensemble], None],
     provides: Provides = "heavy",
+    claim: Callable[[str], AbstractContextManager[bool]] = lambda _: nullcontext(True),
 ) -> Iterator[Outcome]:
     """Yield the outcome of each target as soon as its ensemble is stored.
 
@@ -77,6 +81,7 @@ def sample(
         load: Returns the ensemble that an earlier run of the same settings stored, or None.
         save: Stores an ensemble.
         provides: The atoms that the card declares.
+        claim: Claims a target while it is sampled, and yields whether it could.
     """
 
     def one(generator: Generator, target: Target) -> Outcome:
@@ -85,7 +90,8 @@ def sample(
             check(ensemble, target, samples, provides)
             return ensemble
 
-        return outcome(target.name, make, load, save)
+        with claim(target.name) as held:
+            return outcome(target.name, make, load, save) if held else Outcome(target.name, None, busy=True)
 
     if len(generators) == 1:
         yield from (one(generators[0], target) for target in targets)

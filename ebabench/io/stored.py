@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from ebabench.io.frames import TrajectoryFrames
+from ebabench.io.handles import SharedHandle
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.periodic import Bonds, make_whole
 
@@ -31,6 +32,14 @@ class FileFrames(ABC):
     def __init__(self, path: Path, atoms: IndexArray, count: int) -> None:
         self._path, self._atoms, self._count = path, atoms, count
         self._bonds: Bonds | None = None
+        self._file = SharedHandle(self._open)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_file"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._file = SharedHandle(self._open)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -44,7 +53,7 @@ class FileFrames(ABC):
         rows = np.arange(len(self))[key]
         wanted, place = np.unique(rows, return_inverse=True)
         found = np.empty((len(wanted), *self.shape[1:]), np.float32)
-        with self._open() as handle:
+        with self._file as handle:
             for run in np.split(np.arange(len(wanted)), np.flatnonzero(np.diff(wanted) != 1) + 1):
                 if len(run):
                     block, box = self._read(handle, int(wanted[run[0]]), len(run))
@@ -56,15 +65,21 @@ class FileFrames(ABC):
 
     def take(self, index: IndexArray) -> Self:
         """Return the frames of the atoms at ``index`` only."""
-        narrowed = copy.copy(self)
+        narrowed = self._copy()
         narrowed._atoms, narrowed._bonds = self._atoms[index], None
         return narrowed
 
     def whole(self, bonds: Bonds) -> Self:
         """Return the same frames; molecules that a periodic boundary cuts are put together on reading."""
-        mended = copy.copy(self)
+        mended = self._copy()
         mended._bonds = bonds
         return mended
+
+    def _copy(self) -> Self:
+        """The same frames, of the file that is open already."""
+        other = copy.copy(self)
+        other._file = self._file
+        return other
 
     def digest(self) -> str:
         """SHA-256 of the file and the atoms."""

@@ -48,9 +48,14 @@ class XtcFrames(FileFrames):
     """
 
     def __init__(self, path: Path | str, n_atoms: int, atoms: IndexArray) -> None:
-        self._starts = _frame_starts(Path(path), n_atoms)
+        super().__init__(Path(path), atoms, 0)
         self._n_atoms = n_atoms
-        super().__init__(Path(path), atoms, len(self._starts) - 1)
+        try:
+            with self._file as handle:
+                self._starts = _frame_starts(handle, self._path, n_atoms)
+        except OSError as error:
+            raise _broken(self._path, (error.strerror or str(error)).lower()) from error
+        self._count = len(self._starts) - 1
 
     def _open(self) -> AbstractContextManager[BinaryIO]:
         return self._path.open("rb", buffering=0)
@@ -80,36 +85,31 @@ class XtcFrames(FileFrames):
         return found if in_order else found[:, column], boxes * 10
 
 
-def _frame_starts(path: Path, n_atoms: int) -> IndexArray:
+def _frame_starts(file: BinaryIO, path: Path, n_atoms: int) -> IndexArray:
     """Where each frame begins, in bytes, and where the last one ends: frames fill the file to its last byte."""
     found: list[int] = []
-    at = 0
-    try:
-        with path.open("rb", buffering=0) as file:
-            size = path.stat().st_size
-            while at < size:
-                file.seek(at)
-                head = file.read(_PACKED.size)
-                if len(head) < _HEAD.size:
-                    raise _broken(path, f"truncated after frame {len(found)}")
-                magic, atoms, *_ = _HEAD.unpack_from(head)
-                if magic != _MAGIC:
-                    raise _broken(path, f"broken after frame {len(found)}: no XTC frame begins there")
-                if atoms != n_atoms:
-                    raise InputError(
-                        f"{path}: frames of {atoms} atoms, the topology has {n_atoms}",
-                        code="trajectory.atoms",
-                        file=str(path),
-                    )
-                found.append(at)
-                if atoms <= _PLAIN_ATOMS:
-                    at += _HEAD.size + 12 * atoms
-                elif len(head) < _PACKED.size:
-                    raise _broken(path, f"truncated after frame {len(found) - 1}")
-                else:
-                    at += _PACKED.size + (_PACKED.unpack(head)[-1] + 3) // 4 * 4
-    except OSError as error:
-        raise _broken(path, (error.strerror or str(error)).lower()) from error
+    at, size = 0, path.stat().st_size
+    while at < size:
+        file.seek(at)
+        head = file.read(_PACKED.size)
+        if len(head) < _HEAD.size:
+            raise _broken(path, f"truncated after frame {len(found)}")
+        magic, atoms, *_ = _HEAD.unpack_from(head)
+        if magic != _MAGIC:
+            raise _broken(path, f"broken after frame {len(found)}: no XTC frame begins there")
+        if atoms != n_atoms:
+            raise InputError(
+                f"{path}: frames of {atoms} atoms, the topology has {n_atoms}",
+                code="trajectory.atoms",
+                file=str(path),
+            )
+        found.append(at)
+        if atoms <= _PLAIN_ATOMS:
+            at += _HEAD.size + 12 * atoms
+        elif len(head) < _PACKED.size:
+            raise _broken(path, f"truncated after frame {len(found) - 1}")
+        else:
+            at += _PACKED.size + (_PACKED.unpack(head)[-1] + 3) // 4 * 4
     if not found:
         raise _broken(path, "no frames")
     if at != size:

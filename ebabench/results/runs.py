@@ -32,13 +32,16 @@ from ebabench.scoring.metric import load_metrics
 from ebabench.scoring.records import Record
 from ebabench.scoring.spec import MetricSpec
 from ebabench.structures import Ensemble
-from ebabench.system.files import Claim, claim, clear_temporaries, replace_file
+from ebabench.system.files import clear_temporaries, exclusive, replace_file
 from ebabench.system.schema import read_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ebabench.datasets.suites import Suite
+
+
+_LEFT_BEHIND = 3600.0  # seconds: younger temporaries may be another process's, which is at work in the folder
 
 
 class Run:
@@ -57,7 +60,6 @@ class Run:
         self.identity = identity
         self.remarks: list[str] = []
         self._manifest = manifest
-        self._claim: Claim | None = None
         self._rows: list[Row] | None = None
         self._parsed: dict[str, tuple[tuple[int, int], Record]] = {}
 
@@ -138,13 +140,12 @@ class Run:
             run = Run(folder, identity, Manifest(folder, {"sessions": []}))
         with run._writing():
             folder.mkdir(parents=True, exist_ok=True)
-            run._claim = claim(folder)
             # First, so that a kill from here on leaves a folder that is known as this run's.
             run._manifest.begin(asdict(run.identity))
             for place in (folder / "ensembles", folder / "records"):
                 place.mkdir(exist_ok=True)
-                clear_temporaries(place)
-            clear_temporaries(folder)
+                clear_temporaries(place, _LEFT_BEHIND)
+            clear_temporaries(folder, _LEFT_BEHIND)
             run._drop_damaged_records()
         return run
 
@@ -212,14 +213,14 @@ class Run:
         self._record_path(target).unlink(missing_ok=True)
 
     def records(self) -> list[Record]:
-        """The records there are, in the order of the suite. Raises InputError if one cannot be read.
+        """Return the records there are, in the order of the suite. Raises InputError if one cannot be read.
 
         A file is parsed once, and again only after another process replaced it.
         """
-        found = [self._record(target) for target in self.identity.targets]
-        return [record for record in found if record is not None]
+        return [found for name in self.identity.targets if (found := self.record(name)) is not None]
 
-    def _record(self, target: str) -> Record | None:
+    def record(self, target: str) -> Record | None:
+        """Return the record of a target, or None if there is none. Raises InputError if it cannot be read."""
         path = self._record_path(target)
         try:
             at = stamp(path)
@@ -239,7 +240,7 @@ class Run:
         """Remove records that were cut or changed: they are made again."""
         for target in self.identity.targets:
             try:
-                self._record(target)
+                self.record(target)
             except InputError as error:
                 self.remarks.append(f"scored again: {error}")
                 self.remove_record(target)
@@ -269,19 +270,17 @@ class Run:
         Raises:
             RunError: A table cannot be written. The message says what is kept.
         """
-        records = self.records()
-        rows = summarise(records, specs)
-        because = unofficial(self.identity, records, suite)
-        because += [f"not computed: {', '.join(lacking)}"] * bool(lacking)
-        with self._writing():
+        with self._writing(), exclusive(self.folder / "records"):  # of two that end, the last one sees all records
+            records = self.records()
+            rows = summarise(records, specs)
+            because = unofficial(self.identity, records, suite)
+            because += [f"not computed: {', '.join(lacking)}"] * bool(lacking)
             replace_file(self.folder / "targets.csv", targets_csv(records, specs))
             replace_file(self.folder / "summary.csv", summary_csv(rows))
             self._manifest.finish(
                 {"identity": asdict(self.identity), "official": not because, "unofficial_because": because}
             )
         self._rows = rows
-        if self._claim is not None:
-            self._claim.release()
         return rows
 
     def learn_references(self, digests: Mapping[str, str]) -> None:
@@ -296,7 +295,7 @@ class Run:
             return asked
         for target in self.identity.targets:
             with suppress(InputError):  # one that was damaged is made again
-                record = self._record(target)
+                record = self.record(target)
                 if record is not None and "reference" in record.inputs:
                     self.learn_references({target: record.inputs["reference"]})
         lacking = [name for name in self.identity.references or () if name not in asked.references]
@@ -317,4 +316,4 @@ class Run:
 def _frame(text: str) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.read_csv(io.StringIO(text), float_precision="round_trip")
+    return pd.read_csv(io.StringIO(text))

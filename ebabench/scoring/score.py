@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import TypeVar
@@ -55,6 +55,7 @@ def score(
     executor: Executor | None = None,
     processes: int | None = None,
     uncached: Collection[str] = (),
+    begin: Callable[[Job], bool] = lambda _: True,
 ) -> Iterator[Record]:
     """Records of many targets, each as soon as it is there. A target that fails is a record with ``error``.
 
@@ -68,6 +69,7 @@ def score(
         processes: how many, where there is no ``executor``; one a core by default. Where targets are fewer, each is
             worked on by several threads, and a single one by this process.
         uncached: see ``score_pair``.
+        begin: called before a job is begun, in this process; a job for which it returns False is left out.
     """
     work = partial(
         _score_job,
@@ -78,30 +80,58 @@ def score(
         uncached=uncached,
     )
     if executor is not None:
-        for future in as_completed([executor.submit(work, job) for job in jobs]):
+        at_once = getattr(executor, "_max_workers", None) or len(jobs)
+        for _, future in _stream(executor, work, jobs, at_once, begin):
             yield future.result()
         return
     processes = processes or cores()
     if len(jobs) == 1:
-        yield _alone(partial(work, threads=processes), jobs[0])
+        if begin(jobs[0]):
+            yield _alone(partial(work, threads=processes), jobs[0])
         return
     threads = max(processes // max(len(jobs), 1), 1)
     # The longest first: none is left to run alone at the end.
     pending = sorted(jobs, key=lambda job: -len(job.sequence))
     while pending:
-        lost: set[str] = set()
-        with workers(processes) as pool:
-            futures: dict[Future[Record], Job] = {pool.submit(work, job, threads=threads): job for job in pending}
-            for future in as_completed(futures):
+        settled: set[str] = set()
+        lost: list[Job] = []
+
+        def begins(job: Job, settled: set[str] = settled) -> bool:
+            if not begin(job):
+                settled.add(job.target)
+            return job.target not in settled
+
+        with workers(processes) as pool, suppress(BrokenProcessPool):
+            for job, future in _stream(pool, partial(work, threads=threads), pending, processes, begins):
                 try:
-                    yield future.result()
+                    record = future.result()
                 except BrokenProcessPool:
-                    lost.add(futures[future].target)
-        pending = [job for job in pending if job.target in lost]
-        if pending and processes == 1:
-            # With a single worker, the first of those that are lost is the one that it died of.
-            yield pending.pop(0).failed("the process that scored it died, perhaps for want of memory")
+                    lost.append(job)
+                    continue
+                settled.add(job.target)
+                yield record
+        pending = [job for job in pending if job.target not in settled]
+        if lost and processes == 1:
+            # With a single worker, the job that was lost is the one that it died of.
+            pending.remove(lost[0])
+            yield lost[0].failed("the process that scored it died, perhaps for want of memory")
         processes = 1
+
+
+def _stream(
+    executor: Executor, work: Callable[[Job], Record], jobs: Sequence[Job], at_once: int, begin: Callable[[Job], bool]
+) -> Iterator[tuple[Job, Future[Record]]]:
+    """Yield jobs with their futures as these end. No more than ``at_once`` jobs are begun at a time."""
+    waiting = iter(jobs)
+    running: dict[Future[Record], Job] = {}
+    while True:
+        while len(running) < at_once and (job := next(waiting, None)) is not None:
+            if begin(job):
+                running[executor.submit(work, job)] = job
+        if not running:
+            return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            yield running.pop(future), future
 
 
 def score_target(

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
-import re
 import stat
 import tempfile
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
-from weakref import WeakValueDictionary, finalize
 
-from filelock import BaseFileLock, FileLock, Timeout
-
-from ebabench.errors import RunError
+from filelock import FileLock
 
 _LOCK_FILE = ".lock"
-_CLAIM_FILE = ".claim"
 _NAME_KEPT = 60  # characters of a file's name in that of its temporary, so that a long name stays within 255 bytes
 
 
@@ -111,73 +105,27 @@ def exclusive(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            _remove_locked(path)
+            remove_locked(path)
 
 
-def _remove_locked(path: Path) -> None:
+def remove_locked(path: Path) -> None:
     """Remove a lock's file while it is held: who waits for it sees that it is no longer the file of that name."""
     with suppress(OSError):
         path.unlink()
 
 
-class Claim:
-    """A folder that this process alone writes to, until ``release``, or until nobody holds the Claim any more."""
+def clear_temporaries(folder: Path, age: float = 0.0) -> None:
+    """Remove the temporaries that killed writers left in ``folder``.
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder.resolve() / _CLAIM_FILE
-        self._lock = FileLock(self._path)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            owner = _owner(self._path)
-            raise RunError(
-                f"{folder} is in use by another process{owner}; wait for it, or choose another folder",
-                code="folder.busy",
-                folder=folder,
-            ) from None
-        with suppress(OSError):  # who it is only makes a better message
-            self._path.write_text(f"{os.getpid()} on {platform.node()}", encoding="utf-8")
-        self.release = finalize(self, _release, self._lock, self._path)
-        """Ends the claim."""
-
-
-def _release(lock: BaseFileLock, path: Path) -> None:
-    _CLAIMS.pop(path.parent, None)
-    _remove_locked(path)
-    lock.release()
-
-
-def claim(folder: Path) -> Claim:
-    """Return the claim of this process on a folder. Keep it as long as the folder is written to.
-
-    Raises:
-        RunError: Another process has it (code ``folder.busy``); the message names that process.
-        OSError: The folder cannot be written to.
+    Args:
+        folder: The folder.
+        age: Only temporaries that nobody wrote to for so many seconds; 0 where the caller is the only writer.
     """
-    key = folder.resolve()
-    with _CLAIMING:
-        found = _CLAIMS.get(key)
-        if found is None:
-            found = _CLAIMS[key] = Claim(folder)
-        return found
-
-
-_CLAIMS: WeakValueDictionary[Path, Claim] = WeakValueDictionary()
-_CLAIMING = threading.Lock()
-
-
-def _owner(path: Path) -> str:
-    try:
-        text = read_file(path, 1000).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    return f" ({text})" if re.fullmatch(r"\d+ on [\w.-]*", text) else ""
-
-
-def clear_temporaries(folder: Path) -> None:
-    """Remove what killed writers left in ``folder``: theirs alone, so the caller must be the only writer there."""
+    before = time.time() - age
     for path in (*folder.glob(".*.tmp"), *folder.glob(".*.part")):  # the latter of earlier versions
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if not age or path.stat().st_mtime < before:
+                path.unlink()
 
 
 def _umask() -> int:

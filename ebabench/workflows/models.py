@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from ebabench.generators.build import build
 from ebabench.generators.cards import Card, load_card
 from ebabench.generators.protocol import Generator, Resources
 from ebabench.structures import Reference
+from ebabench.system.devices import check_device, parse_devices
 
 
 def load_model(
@@ -42,10 +42,11 @@ def load_model(
         >>> len(ebabench.load_model("static").sample(target, samples=5, seed=1))
         5
     """
-    (one,) = devices(device)[:1]
     card = model_card(model, settings)
     check_random_weights(card, random_weights)
-    return build(card, Resources(one, reference or _no_reference, batch_size, None, random_weights))
+    return build(
+        card, Resources(model_devices(card, device)[0], reference or _no_reference, batch_size, None, random_weights)
+    )
 
 
 def model_card(model: str | os.PathLike[str] | Card, settings: Mapping[str, Any] | None = None) -> Card:
@@ -54,16 +55,11 @@ def model_card(model: str | os.PathLike[str] | Card, settings: Mapping[str, Any]
     return card.with_settings({name: _text(value) for name, value in settings.items()}) if settings else card
 
 
-def devices(text: str) -> list[str]:
-    """Return the devices in a text like ``cuda:0,cuda:1``. Raises InputError for what is none."""
-    found = text.split(",")
+def model_devices(card: Card, text: str) -> list[str]:
+    """Return the devices in a text like ``cuda:0,cuda:1``. Raises InputError for what is none, or is not there."""
+    found = parse_devices(text)
     for one in found:
-        if not re.fullmatch(r"cpu|cuda(:\d+)?|mps", one):
-            raise InputError(
-                f"--device {text}: {one!r} is none of cpu, cuda, cuda:0, cuda:1, ..., mps",
-                code="device.name",
-                device=one,
-            )
+        check_device(one, torch_here=card.environment.kind != "worker")
     return found
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ebabench.datasets.references import References
 from ebabench.datasets.suites import Suite, check_sequence, load_suite, reference_reader
 from ebabench.generators.build import build
 from ebabench.generators.cards import Card
@@ -18,20 +17,20 @@ from ebabench.generators.sampling import sample as sample_all
 from ebabench.results.identity import Identity
 from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
-from ebabench.scoring.reference_cache import reference_digest
 from ebabench.scoring.selection import select_metrics
-from ebabench.workflows.models import check_random_weights, devices, model_card
+from ebabench.workflows.models import check_random_weights, model_card, model_devices
 from ebabench.workflows.progress import Progress, silent
 from ebabench.workflows.publish import LEADERBOARDS, publish
 from ebabench.workflows.session import Session
-
-_EAGER = 2_000_000  # bytes of trajectories: references that are digested before the first target is sampled
+from ebabench.workflows.targets import digest_here, select_targets, small_digests, targets_here
 
 
 def run(
     model: str | os.PathLike[str] | Card,
     suite: str | Suite = "peptides-v1",
     *,
+    targets: Sequence[str] | None = None,
+    shard: str | None = None,
     samples: int | None = None,
     seed: int | None = None,
     data: str | os.PathLike[str] | None = None,
@@ -49,12 +48,15 @@ def run(
 ) -> Run:
     """Sample a suite with a model, score the ensembles, and return the run.
 
-    The run folder is resumed where it was stopped: nothing is computed twice. ``run.check()`` raises if a target
-    failed.
+    The run folder is resumed where it was stopped: nothing is computed twice. Several processes may work on one run
+    folder: each leaves the others' targets alone. A suite of which some references are not here is run on the others.
+    ``run.remarks`` says what was left out, and ``run.check()`` raises if a target failed.
 
     Args:
         model: A name of ``ebabench.list_models()``, the path of a card, or a card.
         suite: A name of ``ebabench.list_suites()``, the path of a suite, or a suite.
+        targets: Names of the targets of this session; all by default. The run is incomplete until all are scored.
+        shard: "i/n" for every n-th target from the i-th on, so that n sessions share the targets.
         samples: Conformations per target; the suite's by default.
         seed: Seed of the run; the suite's by default.
         data: The folder of the references in the layout of ATLAS, where they are not embedded.
@@ -82,7 +84,9 @@ def run(
         (8, True)
     """
     selection = select_metrics(metrics, energy=energy)
-    session = _sampled(model, suite, samples, seed, data, device, batch_size, random_weights, settings, out, progress)
+    session = _sampled(
+        model, suite, targets, shard, samples, seed, data, device, batch_size, random_weights, settings, out, progress
+    )
     session.score(selection, jobs, executor)
     if leaderboards is not None and session.suite is not None:
         publish(session.run, session.suite, leaderboards)
@@ -93,6 +97,8 @@ def sample(
     model: str | os.PathLike[str] | Card,
     suite: str | Suite = "peptides-v1",
     *,
+    targets: Sequence[str] | None = None,
+    shard: str | None = None,
     samples: int | None = None,
     seed: int | None = None,
     data: str | os.PathLike[str] | None = None,
@@ -107,13 +113,17 @@ def sample(
 
     ``ebabench.run`` with the same arguments goes on from there. See ``ebabench.run`` for arguments and errors.
     """
-    session = _sampled(model, suite, samples, seed, data, device, batch_size, random_weights, settings, out, progress)
+    session = _sampled(
+        model, suite, targets, shard, samples, seed, data, device, batch_size, random_weights, settings, out, progress
+    )
     return session.run
 
 
 def _sampled(
     model: str | os.PathLike[str] | Card,
     suite: str | Suite,
+    targets: Sequence[str] | None,
+    shard: str | None,
     samples: int | None,
     seed: int | None,
     data: str | os.PathLike[str] | None,
@@ -128,14 +138,16 @@ def _sampled(
     card = model_card(model, settings)
     check_random_weights(card, random_weights)
     read = reference_reader(chosen, Path(data) if data is not None else None)
-    targets = [read.target(name) for name in read.names]
-    for target in targets:
+    names, missing = targets_here(read, select_targets(read.names, targets, shard), bool(targets))
+    asked = [read.target(name) for name in names]
+    for target in asked:
         check_sequence(chosen, read.root, target)
     count, start = samples or chosen.samples, chosen.seed if seed is None else seed
     folder = Path(out) if out is not None else _folder(card, chosen, count, start, random_weights)
-    generators = [
-        build(card, Resources(one, read, batch_size, folder / "logs", random_weights)) for one in devices(device)
+    resources = [
+        Resources(one, read, batch_size, folder / "logs", random_weights) for one in model_devices(card, device)
     ]
+    generators = [build(card, one) for one in resources]
     identity = Identity(
         model=card.name,
         suite=chosen.id,
@@ -147,19 +159,24 @@ def _sampled(
         protocol=chosen.protocol,
         energy=chosen.energy,
         card=card.facts(),
-        references={name: reference_digest(read(name)) for name in read.names if read.files(name).size <= _EAGER},
+        references=small_digests(read, names, strict=True),
         random_weights=random_weights,
     )
-    made = Run.open(folder, identity, partial(_digest, read))
-    session = Session(made, read, chosen, {target.name: target.sequence for target in targets}, progress)
-    outcomes = sample_all(generators, targets, count, start, made.load_ensemble, made.save_ensemble, card.provides)
+    made = Run.open(folder, identity, partial(digest_here, read))
+    made.remarks += missing
+    session = Session(made, read, chosen, {target.name: target.sequence for target in asked}, progress)
+    outcomes = sample_all(
+        generators,
+        asked,
+        count,
+        start,
+        made.load_ensemble,
+        made.save_ensemble,
+        card.provides,
+        session.claims.hold,
+    )
     session.keep("sampling", outcomes)
     return session
-
-
-def _digest(read: References, name: str) -> str | None:
-    """The digest of a reference; None if it is not here."""
-    return reference_digest(read(name)) if name in read.here() else None
 
 
 def _folder(card: Card, suite: Suite, samples: int, seed: int, random_weights: bool) -> Path:

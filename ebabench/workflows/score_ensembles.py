@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from ebabench.datasets.layout import folder_tier
-from ebabench.datasets.references import read_reference, reference_names
+from ebabench.datasets.references import References, reference_names
 from ebabench.datasets.suites import Suite, load_suite, reference_reader
 from ebabench.errors import InputError
 from ebabench.generators.cards import CARDS, Card
@@ -18,14 +18,13 @@ from ebabench.io.structure_files import find_ensembles
 from ebabench.results.identity import Identity, files_digest
 from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
-from ebabench.scoring.reference_cache import reference_digest
 from ebabench.scoring.selection import select_metrics
-from ebabench.structures import Reference
 from ebabench.system.names import check_name
 from ebabench.workflows.models import model_card
 from ebabench.workflows.progress import Progress, silent
 from ebabench.workflows.publish import LEADERBOARDS, publish
-from ebabench.workflows.session import Session, few
+from ebabench.workflows.session import Session
+from ebabench.workflows.targets import digest_here, few, select_targets, small_digests, targets_here
 
 
 def score_ensembles(
@@ -35,6 +34,8 @@ def score_ensembles(
     reference: str | os.PathLike[str] | None = None,
     name: str | None = None,
     model: str | os.PathLike[str] | Card | None = None,
+    targets: Sequence[str] | None = None,
+    shard: str | None = None,
     data: str | os.PathLike[str] | None = None,
     metrics: Iterable[str | Metric] | None = None,
     energy: bool = True,
@@ -53,6 +54,8 @@ def score_ensembles(
         reference: any references, in the layout of ATLAS.
         name: Name of the row; or else
         model: the model whose card names a converter.
+        targets: Names of the targets of this session; all by default. The run is incomplete until all are scored.
+        shard: "i/n" for every n-th target from the i-th on, so that n sessions share the targets.
         data: The folder of the suite's references, where they are not embedded.
         metrics: Keys, families or ``Metric`` objects; all by default.
         energy: False leaves out the metrics that need energies.
@@ -83,16 +86,17 @@ def score_ensembles(
     card = model_card(model) if model is not None else None
     files = find_ensembles(folder) if card is None else None
     chosen = load_suite(suite) if isinstance(suite, str) else suite
-    read, known, tier = _references(chosen, reference, data)
-    remarks: list[str] = []
+    read = _references(chosen, reference, data)
+    known, remarks = list(read.names), list[str]()
     if files is not None:
-        known, remarks = _scored(folder, files, known)
+        known, remarks = _with_both_sides(folder, files, known)
+    names, missing = targets_here(read, select_targets(known, targets, shard), bool(targets))
     identity = Identity(
         model=card.name if card else str(name),
         suite=chosen.id if chosen else "",
         suite_digest=chosen.digest() if chosen else "",
         folder="" if chosen else str(reference),
-        tier=tier,
+        tier=read.tier,
         targets=tuple(known),
         samples=None,
         seed=None,
@@ -100,18 +104,19 @@ def score_ensembles(
         energy=chosen.energy if chosen else None,
         card=card.facts() if card else {},
         ensembles=files_digest({target: files[target] for target in known} if files else {"": folder}),
-        references=_digests(read, known),
+        references=small_digests(read, names, strict=False),
     )
     place = chosen.id if chosen else Path(identity.folder).resolve().name
-    made = Run.open(Path(out) if out is not None else Path("runs") / place / identity.model, identity)
-    made.remarks += remarks
-    targets = [] if chosen and files else [read(target).target for target in known]
-    sequences = {target.name: target.sequence for target in (targets or (chosen.targets if chosen else ()))}
-    session = Session(made, read, chosen, {target: sequences[target] for target in known}, progress, files)
+    made = Run.open(
+        Path(out) if out is not None else Path("runs") / place / identity.model, identity, partial(digest_here, read)
+    )
+    made.remarks += [*remarks, *missing]
+    session = Session(made, read, chosen, _sequences(read, chosen, names), progress, files)
     if card is not None:
         from ebabench.generators.converters import convert
 
-        session.keep("converting", convert(card, folder, targets, made.load_ensemble, made.save_ensemble))
+        asked = [read.target(target) for target in names]
+        session.keep("converting", convert(card, folder, asked, made.load_ensemble, made.save_ensemble))
     session.score(selection, jobs, executor)
     if chosen is not None and leaderboards is not None:
         publish(made, chosen, leaderboards)
@@ -120,19 +125,27 @@ def score_ensembles(
 
 def _references(
     suite: Suite | None, reference: str | os.PathLike[str] | None, data: str | os.PathLike[str] | None
-) -> tuple[Callable[[str], Reference], list[str], str]:
-    """What reads a reference, the names of all targets, and the tier."""
+) -> References:
     if suite is not None:
-        read = reference_reader(suite, Path(data) if data is not None else None)
-        return read, [target.name for target in suite.targets], suite.tier
+        return reference_reader(suite, Path(data) if data is not None else None)
     assert reference is not None
     folder = Path(reference)
-    known = reference_names(folder)
-    tier = folder_tier(folder, known)
-    return partial(read_reference, folder, tier=tier), known, tier
+    names = reference_names(folder)
+    return References(folder, names, folder_tier(folder, names))
 
 
-def _scored(folder: Path, files: dict[str, Path], known: list[str]) -> tuple[list[str], list[str]]:
+def _sequences(read: References, suite: Suite | None, names: Sequence[str]) -> dict[str, str]:
+    """Sequence by target; empty for a target whose reference cannot be read, which then fails when it is scored."""
+    if suite is not None:
+        return {name: suite.target(name).sequence for name in names}
+    found = dict.fromkeys(names, "")
+    for name in names:
+        with suppress(InputError):
+            found[name] = read.target(name).sequence
+    return found
+
+
+def _with_both_sides(folder: Path, files: dict[str, Path], known: list[str]) -> tuple[list[str], list[str]]:
     """The targets that have both sides, and remarks on those that do not."""
     lacking, other = [name for name in known if name not in files], [name for name in files if name not in known]
     if not (found := [target for target in known if target in files]):
@@ -142,12 +155,3 @@ def _scored(folder: Path, files: dict[str, Path], known: list[str]) -> tuple[lis
     remarks = [f"not scored, for {folder} has no ensembles of them: {few(lacking)}"] * bool(lacking)
     remarks += [f"left out, for no reference is of these: {few(other)}"] * bool(other)
     return found, remarks
-
-
-def _digests(read: Callable[[str], Reference], targets: Iterable[str]) -> dict[str, str]:
-    """What the references are; one that cannot be read fails its target when that is scored, not the others."""
-    found = {}
-    for target in targets:
-        with suppress(InputError):
-            found[target] = reference_digest(read(target))
-    return found

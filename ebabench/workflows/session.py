@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ebabench.datasets.references import References
+from ebabench.errors import InputError
 from ebabench.io.structure_files import load_ensemble, read_ensemble
 from ebabench.results.runs import Run
 from ebabench.scoring.records import Record
 from ebabench.scoring.score import Job
 from ebabench.scoring.score import score as score_jobs
 from ebabench.scoring.selection import Selection, registered
-from ebabench.structures import Reference
-from ebabench.system.names import printable
+from ebabench.system.claims import Claims
 from ebabench.workflows.progress import Progress
+from ebabench.workflows.targets import few, remembered_digest
 
 if TYPE_CHECKING:
     from ebabench.datasets.suites import Suite
@@ -31,7 +33,7 @@ class Session:
 
     Attributes:
         run: The run folder.
-        read: Reads the reference of a target by its name. It can be pickled.
+        read: The references.
         suite: The suite; None where references are not those of a suite.
         sequences: Sequence by target, of the targets that this session works on.
         progress: Told of every finished target.
@@ -39,30 +41,52 @@ class Session:
     """
 
     run: Run
-    read: Callable[[str], Reference]
+    read: References
     suite: Suite | None
     sequences: Mapping[str, str]
     progress: Progress
     files: Mapping[str, Path] | None = None
 
+    @cached_property
+    def claims(self) -> Claims:
+        """The targets that this process works on, and others leave alone."""
+        return Claims(self.run.folder / ".claims")
+
     def keep(self, what: str, outcomes: Iterator[Outcome]) -> None:
         """Wait for ensembles, and keep why targets failed as their records."""
+        busy = []
         with self._interruptible():
             self.progress(what, 0, len(self.sequences))
             for done, outcome in enumerate(outcomes, 1):
-                if outcome.error is not None:
+                if outcome.busy:
+                    busy.append(outcome.target)
+                elif outcome.error is not None:
                     self.run.save_record(self._job(outcome.target).failed(outcome.error))
                 elif not outcome.resumed:
                     self.run.remove_record(outcome.target)  # of an earlier failure
                 self.progress(what, done, len(self.sequences))
+        self._tell_busy(busy)
 
     def score(self, selection: Selection, processes: int | None = None, executor: Executor | None = None) -> None:
         """Score the targets that have an ensemble with the metrics that they lack; then write the tables."""
         self.run.remarks += selection.faults
         settings, before = self.run.identity, {record.target: record for record in self.run.records()}
         groups = self._to_score(selection, before)
-        done, total = 0, sum(len(jobs) for jobs in groups.values())
-        with self._interruptible():
+        done, total, busy = 0, sum(len(jobs) for jobs in groups.values()), []
+
+        def begin(job: Job) -> bool:
+            """Claim a target, unless another process works on it or has scored it meanwhile."""
+            if not self.claims.take(job.target):
+                busy.append(job.target)
+                return False
+            if self.run.record(job.target) is before.get(job.target):
+                return True
+            self.claims.release(job.target)
+            return False
+
+        # What a notebook defines cannot be sent to another process.
+        here = ThreadPoolExecutor(1) if selection.own and executor is None else nullcontext(executor)
+        with self._interruptible(), here as chosen:
             self.progress("scoring", 0, total)
             for names, jobs in groups.items():
                 records = score_jobs(
@@ -70,18 +94,28 @@ class Session:
                     [metric for metric in selection.metrics if metric.name in names],
                     protocol=settings.protocol,
                     energy_protocol=settings.energy,
-                    executor=executor,
+                    executor=chosen,
                     processes=processes,
                     uncached=selection.own,
+                    begin=begin,
                 )
                 for record in records:
                     earlier = before.get(record.target)
                     whole = earlier is not None and earlier.error is None and record.error is None
                     joined = whole and earlier is not None and earlier.of_same_inputs(record)
                     self.run.save_record(earlier.joined(record) if earlier is not None and joined else record)
+                    self._remember(record)
+                    self.claims.release(record.target)
                     done += 1
                     self.progress("scoring", done, total)
+        self._tell_busy(busy)
         self._finish(selection)
+
+    def _remember(self, record: Record) -> None:
+        """Keep the digest of a reference, so that a later session need not read the reference to know it."""
+        if digest := record.inputs.get("reference"):
+            with suppress(InputError, OSError):
+                remembered_digest(self.read, record.target, lambda: digest)
 
     def _to_score(self, selection: Selection, before: Mapping[str, Record]) -> dict[tuple[str, ...], list[Job]]:
         """The jobs, by the names of the families that their targets lack."""
@@ -96,6 +130,10 @@ class Session:
             if lacking and self._path(name).exists():
                 groups.setdefault(lacking, []).append(self._job(name))
         return groups
+
+    def _tell_busy(self, busy: Sequence[str]) -> None:
+        if busy:
+            self.run.remarks.append(f"left to other processes that work on them now: {few(busy)}")
 
     def _finish(self, selection: Selection) -> None:
         """Write the tables of all metrics that were ever computed here."""
@@ -128,8 +166,3 @@ class Session:
         except KeyboardInterrupt as error:
             error.add_note(f"{self.run.kept}; the same command goes on")
             raise
-
-
-def few(names: Sequence[str]) -> str:
-    """Return names for a message: the first five, and how many more there are."""
-    return ", ".join(map(printable, names[:5])) + f" and {len(names) - 5} more" * (len(names) > 5)

@@ -32,7 +32,7 @@ from ebabench.scoring.spec import MetricSpec
 from ebabench.structures import Ensemble, Reference
 from ebabench.workflows.compare import as_run
 from ebabench.workflows.progress import Progress, silent
-from ebabench.workflows.session import few
+from ebabench.workflows.targets import few
 
 if TYPE_CHECKING:
     import pandas as pd

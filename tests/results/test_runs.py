@@ -218,9 +218,13 @@ def test_no_permission_is_an_error_of_one_line(tmp_path):
 
 
 def test_a_run_that_was_killed_at_its_very_start_can_be_opened(tmp_path):
-    (tmp_path / ".manifest.json.abc.tmp").write_text("{")
-    run = Run.open(tmp_path, identity())
-    assert not list(run.folder.glob(".*.tmp"))
+    left, live = tmp_path / ".manifest.json.abc.tmp", tmp_path / ".manifest.json.def.tmp"
+    left.write_text("{")
+    live.write_text("{")
+    os.utime(left, (0, 0))
+    Run.open(tmp_path, identity())
+    assert not left.exists()
+    assert live.exists(), "another process may be writing it"
 
 
 def test_a_run_below_a_file_cannot_be_made(tmp_path):
@@ -291,7 +295,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert [path.name for path in (folder / "records").iterdir()] == ["one.json"]
-    (folder / "records" / ".two.json.abc.tmp").write_text("what a kill in the middle of writing leaves")
+    left = folder / "records" / ".two.json.abc.tmp"
+    left.write_text("what a kill in the middle of writing leaves")
+    os.utime(left, (0, 0))
     resumed, _ = start("0").communicate()
     assert resumed.split() == ["kept", "two", "kept", "three", "kept", "four", "kept", "five"]
     assert files(folder) == files(undisturbed.folder)
