@@ -39,8 +39,8 @@ def energy_table(files: list[Path], protocol: str, *, minimise: bool = False) ->
     Returns:
         One row per conformation: ``file``, ``frame`` (from 1), ``chains`` and ``residues`` (counts; caps are no
         residues), ``energy_kj_per_mol``, ``minimised``, ``hydrogens`` (``given``, ``placed``, or ``placed anew`` and
-        why those of the file cannot be used), ``left_out`` (what of the file is not in the energy) and ``reason``
-        (why there is no energy).
+        why those of the file cannot be used), ``heavy_atoms_added`` (how many the file lacks), ``left_out`` (what of
+        the file is not in the energy) and ``reason`` (why there is no energy).
 
     Raises:
         InputError: there is no such protocol, or a file cannot be read; then nothing is computed.
@@ -59,6 +59,7 @@ def energy_table(files: list[Path], protocol: str, *, minimise: bool = False) ->
                 "energy_kj_per_mol": one.values,
                 "minimised": minimise,
                 "hydrogens": _hydrogens(found),
+                "heavy_atoms_added": None if isinstance(found, CannotPrepare) else len(found.molecule.missing),
                 "left_out": "" if isinstance(found, CannotPrepare) else found.left_out,
                 "reason": [one.reasons.get(k, "") for k in range(len(positions))],
             }

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ebabench.structures import THREE_TO_ONE, Atoms
 from ebabench.structures.arrays import IndexArray, Positions
+from ebabench.structures.bonds import heavy_atoms
 from ebabench.structures.nomenclature import is_hydrogen
 
 # Residue names that fix the protonation of a residue, and the amino acid that each belongs to.
@@ -148,6 +149,18 @@ class Molecule:
             return digest
         rows = [f"{chain.first}|{chain.last}|{chain.cyclic}" for chain in self.chains]
         return hashlib.sha256("\n".join([digest, *rows]).encode()).hexdigest()
+
+    @cached_property
+    def missing(self) -> tuple[tuple[int, str], ...]:
+        """The heavy atoms that residues lack, as index of the residue and name; a missing OXT does not count."""
+        present: dict[int, set[str]] = {}
+        for residue, name in zip(self.atoms.residue.tolist(), self.atoms.name.tolist(), strict=True):
+            present.setdefault(residue, set()).add(name)
+        return tuple(
+            (residue, atom)
+            for residue, name in enumerate(self.residue_names)
+            for atom in sorted(heavy_atoms(parent_name(name)) - present[residue])
+        )
 
     @cached_property
     def peptide_bonds(self) -> IndexArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -174,7 +175,7 @@ def _topology(molecule: Molecule, bonded: Pairs) -> app.Topology:
     for part in molecule.chains:
         chain = topology.addChain()
         for number in range(part.first, part.last + 1):
-            residue = topology.addResidue(parent_name(molecule.residue_names[number]), chain)
+            residue = topology.addResidue(parent_name(molecule.residue_names[number]), chain, str(number))
             residues.append(residue)
             for row in range(starts[number], starts[number + 1]):
                 name = str(atoms.name[row])
@@ -226,8 +227,18 @@ def _parametrised(topology: app.Topology, molecule: Molecule, protocol: Protocol
             topology = _with_caps_in_their_neighbours(topology, molecule)
         return parameters.createSystem(topology, **settings)
     except ValueError as error:
-        reason = str(error).split("For more information")[0].strip()
-        raise (Incomplete if bare else CannotPrepare)(reason) from error
+        raise (Incomplete if bare else CannotPrepare)(_in_words(error, topology, molecule)) from error
+
+
+def _in_words(error: ValueError, topology: app.Topology, molecule: Molecule) -> str:
+    """OpenMM's reason, with the residue as the file calls it and without advice about OpenMM."""
+    found = re.match(
+        r"No template found for residue (\d+) \(\w+\)\.\s+(.*?[.]?)(\s+(Is the|You may|For more).*)?$", str(error)
+    )
+    if not found:
+        return str(error).split("For more information")[0].strip()
+    residue = list(topology.residues())[int(found[1])]
+    return f"no template for {molecule.label(int(residue.id))}: {found[2]}".rstrip(".")
 
 
 def _with_caps_in_their_neighbours(topology: app.Topology, molecule: Molecule) -> app.Topology:
@@ -243,7 +254,7 @@ def _with_caps_in_their_neighbours(topology: app.Topology, molecule: Molecule) -
             joined = names[k] in C_CAPS or (k > 0 and names[k - 1] in N_CAPS)
             if new_residue is None or not joined:
                 own = residues[k + 1] if names[k] in N_CAPS and k + 1 < len(residues) else residue
-                new_residue = merged.addResidue(own.name, new_chain, residue.id)
+                new_residue = merged.addResidue(own.name, new_chain, own.id)
             for atom in residue.atoms():
                 name = (
                     f"{atom.name}{residue.name}"

@@ -41,6 +41,19 @@ def heavy_atom_names(residue_name: str) -> frozenset[str]:
     return frozenset(names - {"CB"} if residue_name == "GLY" else names)
 
 
+def heavy_atoms(residue: str) -> frozenset[str]:
+    """Return the names of the heavy atoms of an amino acid in a chain; the empty set for a residue not of the twenty.
+
+    Example:
+        >>> sorted(heavy_atoms("ALA"))
+        ['C', 'CA', 'CB', 'N', 'O']
+    """
+    if residue != "GLY" and residue not in ("ALA", *_SIDE_CHAINS):
+        return frozenset()
+    backbone = ("N", "CA", "C", "O") if residue == "GLY" else ("N", "CA", "C", "O", "CB")
+    return frozenset(backbone) | {name for pair in _pairs(residue) for name in pair}
+
+
 def residue_bonds(atoms: Atoms) -> IndexArray:
     """Return the bonds [B, 2] within residues, as indices of atoms under PDB names.
 

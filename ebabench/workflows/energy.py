@@ -46,7 +46,7 @@ def energies(
 def energy_notes(table: pd.DataFrame) -> list[str]:
     """Return what a user should know about the energies in a table of `energies`, one sentence per file and fact.
 
-    They say what of a file is left out, and whose hydrogens could not be used.
+    They say what of a file is left out, which hydrogens could not be used, and how many heavy atoms were added.
     """
     found: dict[str, None] = {}
     for row in table.itertuples():
@@ -54,6 +54,8 @@ def energy_notes(table: pd.DataFrame) -> list[str]:
             found[f"{row.file}: left out: {row.left_out}"] = None
         if str(getattr(row, "hydrogens", "")).startswith("placed anew"):
             found[f"{row.file}: hydrogens {row.hydrogens}"] = None
+        if getattr(row, "heavy_atoms_added", 0) > 0 and not row.reason:
+            found[f"{row.file}: {row.heavy_atoms_added:.0f} heavy atoms are missing and were added"] = None
     return list(found)
 
 

@@ -476,3 +476,6 @@ def test_atoms_missing_from_one_of_two_chains_are_made_up(tmp_path):
                                                            and (row[0], row[2]) != ("NZ", 8)]))  # fmt: skip
     table = energy_table([tmp_path / "whole.pdb", tmp_path / "missing.pdb"], OBC, minimise=True)
     assert table["energy_kj_per_mol"][1] == pytest.approx(table["energy_kj_per_mol"][0], abs=60)
+    assert table["heavy_atoms_added"].tolist() == [0, 2]
+    (note,) = energy_notes(table)
+    assert "2 heavy atoms" in note
