@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ebabench.metrics.flexibility import pairwise_rmsd
+from ebabench.metrics.flexibility import own_rmsd, total_own_rmsd
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.spec import MetricSpec, Value
 from ebabench.structures.arrays import FloatArray
@@ -23,39 +23,37 @@ _spec = partial(
 )  # fmt: skip
 
 
-def effective_conformations(distances: FloatArray, near: float) -> float:
-    """One over the chance that two samples, drawn with replacement, are nearer than ``near``.
+def effective_conformations(ca: Positions, near: float, weights: FloatArray | None = None) -> float:
+    """Return one over the chance that two samples, drawn with replacement, are nearer than a limit.
 
-    The inverse Simpson index (Simpson, Nature 163, 688 (1949)) with a radius in place of species: n for n samples that
-    are all apart, k for k tight clusters of equal size, 1 for a single structure.
+    This is the inverse Simpson index (Simpson, Nature 163, 688 (1949)) with a radius in place of species: n for n
+    samples that are all apart, k for k tight clusters of equal weight, 1 for a single structure.
 
     Args:
-        distances: [n, n], zero on the diagonal.
-        near: what counts as the same conformation, in the unit of ``distances``.
+        ca: [n, C, 3].
+        near: RMSD below which two samples are the same conformation, in the unit of ``ca``.
+        weights: [n], of sum 1; None for equal weights.
     """
-    return 1 / float((distances < near).mean())
+    if weights is None:
+        pairs = sum(int((block < near).sum()) for _, block in own_rmsd(ca))
+        return 1 / (pairs / len(ca) ** 2)
+    return 1 / sum(float(weights[k : k + len(block)] @ (block < near) @ weights) for k, block in own_rmsd(ca))
 
 
 def compute(pair: Pair) -> Mapping[str, Value]:
-    """Every number of the family for one pair. "Near": half of the mean distance between two frames of MD.
+    """Return every number of the family for one pair. "Near" is half of the mean RMSD of two frames of MD.
 
     MD has as many frames as the model, evenly spaced over its replicas.
     """
     frames = np.linspace(0, len(pair.md_ca) - 1, min(len(pair), len(pair.md_ca))).round().astype(np.int64)
-    model, md = (_distances(positions) for positions in (pair.model_ca, pair.md_ca[frames]))
-    near = float(md.sum()) / (len(md) * (len(md) - 1)) / 2
+    md = pair.md_ca[frames]
+    near = total_own_rmsd(md) / (len(md) * (len(md) - 1)) / 2
     if not near > 0:
         return dict.fromkeys((spec.key for spec in COLLAPSE.specs), float("nan"))
     return {
-        "effective_conformations": effective_conformations(model, near),
+        "effective_conformations": effective_conformations(pair.model_ca, near, pair.weights),
         "md_effective_conformations": effective_conformations(md, near),
     }
-
-
-def _distances(positions: Positions) -> FloatArray:
-    distances = pairwise_rmsd(positions, positions)
-    np.fill_diagonal(distances, 0)  # rounding leaves it near zero
-    return distances
 
 
 COLLAPSE = Metric(
@@ -66,4 +64,5 @@ COLLAPSE = Metric(
         _spec("md_effective_conformations", title="Effective number of distinct conformations, MD"),
     ),
     compute,
+    honours_weights=True,
 )  # fmt: skip

@@ -1,36 +1,77 @@
-"""How often two points are near one another in the frames of an ensemble."""
+"""Contacts of C-alphas that break and form. Definitions: Jing et al., ICML 2024 (arXiv:2402.04845)."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.structures.arrays import FloatArray, Positions
-from ebabench.system.compilation import cached_njit
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
+from ebabench.structures.arrays import FloatArray
+
+if TYPE_CHECKING:
+    from ebabench.scoring.pair import Pair
+    from ebabench.structures.arrays import Positions
+
+CONTACT = 8.0  # angstrom, between C-alphas
+WEAK, TRANSIENT = 0.9, 0.1
+_APART = 3  # residues: nearer ones are always in contact
+
+_BoolArray = npt.NDArray[np.bool_]
+_spec = partial(
+    MetricSpec, version=1, unit="", better="higher", aggregate="median", needs="ca", paper="arXiv:2402.04845",
+    depends_on_samples=True,
+)  # fmt: skip
 
 
-def near(positions: Positions, limit: float) -> FloatArray:
-    """Share [C, C] of the frames of positions [S, C, 3] in which two points are nearer than ``limit``; 1 with itself.
+def contact_frequency(ca: Positions, weights: FloatArray | None = None) -> FloatArray:
+    """Return how often two C-alphas are nearer than 8 angstrom, [C, C] in [0, 1].
 
-    In double precision: rounding in single puts some pairs on the other side of the limit.
+    Args:
+        ca: [S, C, 3] in angstrom.
+        weights: [S], of sum 1; None for equal weights.
     """
-    frames, size = positions.shape[:2]
-    counts = np.zeros((size, size), np.int32)
-    _count(np.ascontiguousarray(positions.transpose(0, 2, 1), np.float64), limit * limit, counts)
-    share: FloatArray = (counts + counts.T) / frames
-    np.fill_diagonal(share, 1)
-    return share
+    from ebabench.metrics.kernels.contacts import near
+
+    return near(ca, CONTACT, weights)
 
 
-@cached_njit(error_model="numpy", nogil=True)
-def _count(axes: npt.NDArray[Any], square: float, counts: npt.NDArray[Any]) -> None:  # pragma: no cover
-    """Adds frames to the lower triangle; axes [S, 3, C], so that the inner loop runs along memory."""
-    for frame in range(len(axes)):
-        x, y, z = axes[frame, 0], axes[frame, 1], axes[frame, 2]
-        for i in range(1, len(x)):
-            row, xi, yi, zi = counts[i], x[i], y[i], z[i]
-            for j in range(i):
-                dx, dy, dz = xi - x[j], yi - y[j], zi - z[j]
-                row[j] += np.int32(dx * dx + dy * dy + dz * dz < square)
+def jaccard(first: _BoolArray, second: _BoolArray) -> float:
+    """Return the size of the intersection over the size of the union; NaN if both sets are empty."""
+    union = int((first | second).sum())
+    return int((first & second).sum()) / union if union else float("nan")
+
+
+def compute(pair: Pair) -> Mapping[str, Value]:
+    """Return every number of the family for one pair."""
+    native = contact_frequency(pair.native_ca[None]) > 0.5
+    model = contact_frequency(pair.model_ca, pair.weights)
+    md = contact_frequency(pair.md_ca[pair.md_draw])
+    values: dict[str, Value] = {
+        "weak_contacts_j": jaccard(native & (model < WEAK), native & (md < WEAK)),
+        "transient_contacts_j": jaccard(~native & (model > TRANSIENT), ~native & (md > TRANSIENT)),
+        "contact_rmse": NotAvailable("no two C-alphas are three residues apart"),
+    }
+    along = pair.residue_index[pair.atoms.residue[pair.ca]]
+    apart = np.subtract.outer(along, along) >= _APART
+    if apart.any():
+        every = pair.of_reference("contacts", 1, lambda: {"frequency": contact_frequency(pair.md_ca)})["frequency"]
+        values["contact_rmse"] = float(np.sqrt(((model - every)[apart] ** 2).mean()))
+    return values
+
+
+CONTACTS = Metric(
+    "contacts",
+    (
+        _spec("weak_contacts_j", title="Native contacts that open, Jaccard"),
+        _spec("transient_contacts_j", title="Contacts that form, Jaccard", default_view=("atlas",)),
+        _spec("contact_rmse", version=2, title="Error of contact frequencies", better="lower",
+              paper="doi:10.1038/s41467-023-36443-x"),
+    ),
+    compute,
+    honours_weights=True,
+)  # fmt: skip

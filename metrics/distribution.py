@@ -1,4 +1,4 @@
-"""How far a model's distribution of conformations is from MD's.
+"""How far a model's distribution of conformations is from MD's, in planes of principal components and atom by atom.
 
 Definitions: Jing et al., ICML 2024 (arXiv:2402.04845).
 """
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ebabench.metrics.transport import EXACT, Frames, over_samples, wasserstein2
+from ebabench.metrics.weighting import mean
 from ebabench.scoring.metric import Metric
-from ebabench.scoring.spec import MetricSpec, Value
+from ebabench.scoring.spec import Approximation, MetricSpec, Value
 from ebabench.structures.arrays import FloatArray
-from ebabench.structures.geometry import principal_components, squared_distances
+from ebabench.structures.geometry import principal_components
 
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
@@ -31,28 +33,36 @@ _MOMENTS = ("mean", "covariance")
 Gaussians = tuple[FloatArray, FloatArray]
 
 
-def wasserstein2(first: FloatArray, second: FloatArray) -> float:
-    """2-Wasserstein distance of two point clouds [n, d] and [n, d], each uniformly weighted; exact.
+def pca_w2(
+    md: Positions, model: Positions, axes: tuple[FloatArray, FloatArray], weights: FloatArray | None = None
+) -> float | Approximation:
+    """Return the 2-Wasserstein distance of two ensembles in a plane, as an RMSD in the unit of the positions.
 
-    As many points on either side: the optimal transport is an assignment.
+    Args:
+        md: [n, N, 3], of equal weights.
+        model: [n, N, 3].
+        axes: Mean [3N] and directions [2, 3N] of the plane.
+        weights: [n], weights of ``model``, of sum 1; None for equal weights.
     """
-    from ebabench.metrics.assignment import least_mean_cost
+    center, components = axes
+    a, b = ((frames.reshape(len(frames), -1) - center) @ components.T for frames in (md, model))
 
-    return float(np.sqrt(least_mean_cost(squared_distances(first, second))))
+    def distance(chosen: Frames, frames: Frames, own: FloatArray | None) -> float:
+        w2 = wasserstein2(a[frames], b[chosen]) if own is None else wasserstein2(b[chosen], a[frames], own)
+        return w2 / float(np.sqrt(md.shape[1]))
 
-
-def pca_w2(first: Positions, second: Positions, axes: tuple[FloatArray, FloatArray]) -> float:
-    """2-Wasserstein distance of two ensembles [., N, 3] in a PCA's plane, as an RMSD."""
-    mean, components = axes
-    a, b = ((frames.reshape(len(frames), -1) - mean) @ components.T for frames in (first, second))
-    return wasserstein2(a, b) / float(np.sqrt(first.shape[1]))
+    return over_samples(len(b), weights, distance)
 
 
 def rmwd(model: Gaussians, md: Gaussians) -> tuple[float, float]:
-    """Root mean square over atoms of the 2-Wasserstein distance of Gaussians.
+    """Return the root mean square over atoms of the 2-Wasserstein distance of Gaussians, in two parts.
+
+    Args:
+        model: Every atom's mean [N, 3] and covariance [N, 3, 3].
+        md: The same of MD.
 
     Returns:
-        The part of the means and the part of the covariances: sqrt(tr(S1 + S2 - 2 (S1 S2)^1/2)).
+        The part of the means, and the part of the covariances, sqrt(tr(S1 + S2 - 2 (S1 S2)^1/2)).
     """
     (mean1, covariance1), (mean2, covariance2) = model, md
     values, vectors = np.linalg.eigh(covariance1)
@@ -63,26 +73,33 @@ def rmwd(model: Gaussians, md: Gaussians) -> tuple[float, float]:
     return float(np.sqrt(((mean1 - mean2) ** 2).sum(1).mean())), float(np.sqrt(np.maximum(variance, 0).mean()))
 
 
-def gaussians(frames: Positions) -> Gaussians:
-    """Gaussians fitted to frames [S, N, 3]: every atom's mean [N, 3] and population covariance [N, 3, 3]."""
-    mean = frames.mean(0, dtype=np.float64)
-    covariance = np.zeros((*mean.shape, 3))
+def gaussians(frames: Positions, weights: FloatArray | None = None) -> Gaussians:
+    """Return every atom's mean [N, 3] and population covariance [N, 3, 3].
+
+    Args:
+        frames: [S, N, 3], superposed.
+        weights: [S], of sum 1; None for equal weights.
+    """
+    center = mean(frames, weights)
+    covariance = np.zeros((*center.shape, 3))
     for start in range(0, len(frames), _BLOCK):
-        away = np.ascontiguousarray((frames[start : start + _BLOCK] - mean).transpose(1, 2, 0))
-        covariance += away @ away.transpose(0, 2, 1)
-    return mean, covariance / len(frames)
+        away = np.ascontiguousarray((frames[start : start + _BLOCK] - center).transpose(1, 2, 0))
+        weighted = away if weights is None else away * weights[start : start + _BLOCK]
+        covariance += weighted @ away.transpose(0, 2, 1)
+    return center, covariance / (len(frames) if weights is None else 1)
 
 
 def compute(pair: Pair) -> Mapping[str, Value]:
-    """Every number of the family for one pair."""
-    a = pair.md_ca[pair.md_draw]
-    mean, axes = pair.md_components
-    reference = mean, axes[:2]
-    joint = principal_components(np.concatenate([a, pair.model_ca]), 2)
-    own = principal_components(pair.model_ca, 1)
+    """Return every number of the family for one pair."""
+    a, weights = pair.md_ca[pair.md_draw], pair.weights
+    center, axes = pair.md_components
+    reference = center, axes[:2]
+    both = None if weights is None else np.concatenate([np.full(len(a), 0.5 / len(a)), weights / 2])
+    joint = principal_components(np.concatenate([a, pair.model_ca]), 2, both)
+    own = principal_components(pair.model_ca, 1, weights)
     values: dict[str, Value] = {
-        "md_pca_w2": pca_w2(a, pair.model_ca, reference),
-        "joint_pca_w2": pca_w2(a, pair.model_ca, joint),
+        "md_pca_w2": pca_w2(a, pair.model_ca, reference, weights),
+        "joint_pca_w2": pca_w2(a, pair.model_ca, joint, weights),
         "md_vs_md_pca_w2": float(pair.of_reference("plane", 1, lambda: _in_plane(pair, reference))["w2"]),
         "pc_sim": abs(float(own[1][0] @ reference[1][0])),
     }
@@ -91,7 +108,7 @@ def compute(pair: Pair) -> Mapping[str, Value]:
     md = pair.of_reference(
         "gaussians", 1, lambda: dict(zip(_MOMENTS, gaussians(pair.md(pair.md_draw_1000)), strict=True))
     )
-    translation, variance = rmwd(gaussians(pair.model), (md["mean"], md["covariance"]))
+    translation, variance = rmwd(gaussians(pair.model, weights), (md["mean"], md["covariance"]))
     return values | {
         "rmwd": float(np.hypot(translation, variance)),
         "rmwd_translation": translation,
@@ -100,22 +117,26 @@ def compute(pair: Pair) -> Mapping[str, Value]:
 
 
 def _in_plane(pair: Pair, axes: tuple[FloatArray, FloatArray]) -> Arrays:
-    return {"w2": np.asarray(pca_w2(pair.md_ca[pair.md_draw], pair.md_ca[pair.md_draw_2], axes))}
+    w2 = pca_w2(pair.md_ca[pair.md_draw], pair.md_ca[pair.md_draw_2], axes)
+    return {"w2": np.asarray(w2.value if isinstance(w2, Approximation) else w2)}
 
 
 DISTRIBUTION = Metric(
     "distribution",
     (
-        _spec("rmwd", title="Root mean square 2-Wasserstein distance of an atom's distribution", needs="heavy"),
+        _spec("rmwd", title="Root mean square 2-Wasserstein distance of an atom's distribution", needs="heavy",
+              default_view=("atlas",)),
         _spec("rmwd_translation", title="The same, part of the mean positions", needs="heavy"),
         _spec("rmwd_variance", title="The same, part of the fluctuations", needs="heavy"),
         _spec("md_pca_w2", title="2-Wasserstein distance in the plane of MD's principal components",
-              reference_key="md_vs_md_pca_w2"),
-        _spec("md_vs_md_pca_w2", title="The same, MD against MD", better="reference"),
-        _spec("joint_pca_w2", title="2-Wasserstein distance in the plane of the principal components of both"),
+              reference_key="md_vs_md_pca_w2", exact_up_to=EXACT, default_view=("atlas",)),
+        _spec("md_vs_md_pca_w2", title="The same, MD against MD", better="reference", exact_up_to=EXACT),
+        _spec("joint_pca_w2", title="2-Wasserstein distance in the plane of the principal components of both",
+              exact_up_to=EXACT),
         _spec("pc_sim", title="Cosine of the first principal components of model and MD", unit="", better="higher"),
         _spec("pc_sim_percent", title="Targets with a cosine of first principal components above 0.5", unit="%",
               better="higher", aggregate="percent_above_half", of=("pc_sim",)),
     ),
     compute,
+    honours_weights=True,
 )  # fmt: skip

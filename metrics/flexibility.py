@@ -1,16 +1,19 @@
-"""How much a chain moves, and where: fluctuations of atoms, distances between conformations.
+"""How much a chain moves, and where: fluctuations of atoms, distances between conformations, concerted motion.
 
-Definitions: Jing et al., ICML 2024 (arXiv:2402.04845).
+Definitions of rmsf and pairwise_rmsd: Jing et al., ICML 2024 (arXiv:2402.04845). Cross-correlations: Ichiye and
+Karplus, Proteins 11, 205 (1991).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ebabench.metrics.correlation import pearson
+from ebabench.metrics.weighting import mean
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.spec import MetricSpec, Value
 from ebabench.structures.arrays import FloatArray
@@ -25,35 +28,62 @@ _BLOCK = 1024
 _spec = partial(MetricSpec, version=1, unit="Å", paper="arXiv:2402.04845")
 
 
-def rmsf(positions: Positions) -> FloatArray:
-    """Root mean square fluctuation [N] of every atom of positions [S, N, 3] about its own mean."""
-    away = positions - positions.mean(0, dtype=np.float64)
-    return np.asarray(np.sqrt(np.einsum("snx,snx->n", away, away) / len(positions)))
+def rmsf(positions: Positions, weights: FloatArray | None = None) -> FloatArray:
+    """Return the root mean square fluctuation [N] of every atom about its own mean.
+
+    Args:
+        positions: [S, N, 3], superposed.
+        weights: [S], of sum 1; None for equal weights.
+    """
+    away = positions - mean(positions, weights)
+    if weights is None:
+        return np.asarray(np.sqrt(np.einsum("snx,snx->n", away, away) / len(positions)))
+    return np.asarray(np.sqrt(np.einsum("s,snx,snx->n", weights, away, away)))
 
 
 def pairwise_rmsd(first: Positions, second: Positions) -> FloatArray:
-    """RMSD [n, m] of every frame of first [n, N, 3] from every frame of second [m, N, 3], as they lie."""
+    """Return the RMSD [n, m] of every frame of first [n, N, 3] from every frame of second [m, N, 3], as they lie."""
     rows = squared_distances(first.reshape(len(first), -1), second.reshape(len(second), -1))
     return np.asarray(np.sqrt(rows / first.shape[1]))
 
 
-def pearson(first: FloatArray, second: FloatArray) -> float:
-    """Pearson's r; NaN where one side does not vary or has fewer than two values."""
-    first, second = first - first.mean(), second - second.mean()
-    scale = float(np.sqrt((first @ first) * (second @ second)))
-    return float(first @ second) / scale if scale > 0 and len(first) > 1 else float("nan")
+def own_rmsd(frames: Positions) -> Iterator[tuple[int, FloatArray]]:
+    """Yield the matrix of RMSD of frames [S, N, 3] from each other, in blocks of rows, with the first row's index.
 
-
-def cross_correlation(ca: Positions) -> FloatArray:
-    """Cross-correlation [C, C] of the displacements of ca [F, C, 3] from their means, in [-1, 1]; NaN where none moves.
-
-    Ichiye and Karplus, Proteins 11, 205 (1991).
+    The diagonal is zero. Blocks keep the memory of many frames in bounds.
     """
-    mean = ca.mean(0, dtype=np.float64).astype(ca.dtype)
+    for start in range(0, len(frames), _BLOCK):
+        block = pairwise_rmsd(frames[start : start + _BLOCK], frames)
+        # Rounding leaves the distance of a frame from itself near zero.
+        block[np.arange(len(block)), start + np.arange(len(block))] = 0
+        yield start, block
+
+
+def total_own_rmsd(frames: Positions) -> float:
+    """Return the sum of the matrix of RMSD of frames [S, N, 3] from each other."""
+    return float(sum(float(block.sum()) for _, block in own_rmsd(frames)))
+
+
+def mean_own_rmsd(frames: Positions, weights: FloatArray | None = None) -> float:
+    """Return the mean RMSD over all pairs of frames [S, N, 3], each frame with itself included."""
+    if weights is None:
+        return total_own_rmsd(frames) / len(frames) ** 2
+    return float(sum(weights[k : k + len(block)] @ block @ weights for k, block in own_rmsd(frames)))
+
+
+def cross_correlation(ca: Positions, weights: FloatArray | None = None) -> FloatArray:
+    """Return the cross-correlation [C, C], in [-1, 1], of displacements from the mean; NaN where a point never moves.
+
+    Args:
+        ca: [F, C, 3], superposed.
+        weights: [F], of sum 1; None for equal weights.
+    """
+    center = mean(ca, weights).astype(ca.dtype)
     covariance = np.zeros((ca.shape[1], ca.shape[1]))
     for start in range(0, len(ca), _BLOCK):
-        for axis in (ca[start : start + _BLOCK] - mean).transpose(2, 0, 1):
-            covariance += axis.T @ axis
+        for axis in (ca[start : start + _BLOCK] - center).transpose(2, 0, 1):
+            weighted = axis if weights is None else weights[start : start + _BLOCK, None] * axis
+            covariance += weighted.T @ axis
     scale = np.sqrt(np.diag(covariance))
     with np.errstate(divide="ignore", invalid="ignore"):
         correlation: FloatArray = covariance / np.outer(scale, scale)
@@ -61,13 +91,10 @@ def cross_correlation(ca: Positions) -> FloatArray:
 
 
 def compute(pair: Pair) -> Mapping[str, Value]:
-    """Every number of the family for one pair."""
-    own = pairwise_rmsd(pair.model_ca, pair.model_ca)
-    # Rounding leaves the distance of a frame from itself near zero.
-    np.fill_diagonal(own, 0)
+    """Return every number of the family for one pair."""
     md = pair.of_reference("flexibility", 1, lambda: _of_md(pair))
-    spread, md_spread = float(own.mean()), float(md["spread"])
-    concert, md_concert = _concert(pair.model_ca), md["concert"]
+    spread, md_spread = mean_own_rmsd(pair.model_ca, pair.weights), float(md["spread"])
+    concert, md_concert = _concert(pair.model_ca, pair.weights), md["concert"]
     values: dict[str, Value] = {
         "pairwise_rmsd": spread,
         "md_pairwise_rmsd": md_spread,
@@ -77,7 +104,7 @@ def compute(pair: Pair) -> Mapping[str, Value]:
     }
     if lack := pair.unavailable_reason("heavy"):
         return values | dict.fromkeys(("rmsf_r", "rmsf", "md_rmsf", "rmsf_mae"), lack)
-    profile = rmsf(pair.model)
+    profile = rmsf(pair.model, pair.weights)
     return values | {
         "rmsf": profile,
         "md_rmsf": pair.md_rmsf,
@@ -87,19 +114,21 @@ def compute(pair: Pair) -> Mapping[str, Value]:
 
 
 def _of_md(pair: Pair) -> Arrays:
-    spread = pairwise_rmsd(pair.md_ca[pair.md_draw], pair.md_ca[pair.md_draw_2]).mean()
-    return {"spread": np.asarray(spread), "concert": _concert(pair.md_ca)}
+    first, second = pair.md_ca[pair.md_draw], pair.md_ca[pair.md_draw_2]
+    blocks = (pairwise_rmsd(first[start : start + _BLOCK], second) for start in range(0, len(first), _BLOCK))
+    spread = sum(float(block.sum()) for block in blocks) / (len(first) * len(second))
+    return {"spread": np.asarray(spread), "concert": _concert(pair.md_ca, None)}
 
 
-def _concert(ca: Positions) -> FloatArray:
-    return cross_correlation(ca)[np.triu_indices(ca.shape[1], 1)]
+def _concert(ca: Positions, weights: FloatArray | None) -> FloatArray:
+    return cross_correlation(ca, weights)[np.triu_indices(ca.shape[1], 1)]
 
 
 FLEXIBILITY = Metric(
     "flexibility",
     (
         _spec("pairwise_rmsd", title="RMSD between conformations, C-alpha", better="reference", aggregate="median",
-              needs="ca", depends_on_samples=True, reference_key="md_pairwise_rmsd"),
+              needs="ca", depends_on_samples=True, reference_key="md_pairwise_rmsd", default_view=("atlas",)),
         _spec("md_pairwise_rmsd", title="RMSD between conformations, C-alpha, MD", better="reference",
               aggregate="median", needs="ca", depends_on_samples=True),
         _spec("pairwise_rmsd_r", title="Correlation over targets of RMSD between conformations with MD's", unit="",
@@ -112,7 +141,7 @@ FLEXIBILITY = Metric(
         _spec("md_rmsf", title="Fluctuation of an atom, MD", better="reference", aggregate="pooled_median",
               needs="heavy"),
         _spec("rmsf_r", title="Correlation of fluctuations with MD's, in a target", unit="", better="higher",
-              aggregate="median", needs="heavy", depends_on_samples=True),
+              aggregate="median", needs="heavy", depends_on_samples=True, default_view=("atlas",)),
         _spec("rmsf_r_global", title="Correlation of fluctuations with MD's, all atoms of all targets", unit="",
               better="higher", aggregate="pooled_pearson", needs="heavy", of=("rmsf", "md_rmsf"),
               depends_on_samples=True),
@@ -124,4 +153,5 @@ FLEXIBILITY = Metric(
               aggregate="median", needs="ca", paper="doi:10.1002/prot.340110305", depends_on_samples=True),
     ),
     compute,
+    honours_weights=True,
 )  # fmt: skip

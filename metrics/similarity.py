@@ -1,4 +1,4 @@
-"""Does each sample look like some frame of MD, and each frame of MD like some sample? By lDDT of C-alphas.
+"""Whether each sample looks like some frame of MD, and each frame of MD like some sample, by lDDT of C-alphas.
 
 Definitions: Jing et al., ICML 2024 (arXiv:2402.04845), section on PDB ensembles; lDDT: Mariani et al., Bioinformatics
 29, 2722 (2013).
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ebabench.metrics.weighting import systematic
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
 
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
     from ebabench.scoring.reference_cache import Arrays
-    from ebabench.structures.arrays import IndexArray, Positions
+    from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 
 _MOST = 100
 
@@ -29,35 +30,47 @@ _spec = partial(
 
 
 def compute(pair: Pair) -> Mapping[str, Value]:
-    """Every number of the family for one pair: of at most 100 samples, evenly spaced, and as many frames of draw A."""
-    from ebabench.metrics.lddt import lddt
+    """Return every number of the family for one pair, from at most 100 samples and as many frames of draw A.
 
-    keys = [spec.key for spec in SIMILARITY.specs]
+    Samples are evenly spaced. Where there are more than 100 of unequal weights, 100 are drawn by systematic resampling,
+    and weigh the same. ``recall`` does not depend on the weights of the samples that it finds.
+    """
+    from ebabench.metrics.kernels.lddt import lddt
+
     if len(pair.ca) < 2:
-        return dict.fromkeys(keys, NotAvailable("fewer than two C-alphas"))
-    chosen = np.linspace(0, len(pair) - 1, min(len(pair), _MOST)).round().astype(np.int64)
-    model, md = pair.model_ca[chosen], pair.md_ca[pair.md_draw[chosen]]
+        return dict.fromkeys((spec.key for spec in SIMILARITY.specs), NotAvailable("fewer than two C-alphas"))
+    spaced = np.linspace(0, len(pair) - 1, min(len(pair), _MOST)).round().astype(np.int64)
+    weights, samples = pair.weights, spaced
+    if weights is not None and len(pair) > _MOST:
+        samples, weights = systematic(weights, _MOST), None
+    model, md = pair.model_ca[samples], pair.md_ca[pair.md_draw[spaced]]
     match = lddt(model, md)
+    best = match.max(1)
     return {
-        "precision": float(match.max(1).mean()),
+        "precision": float(best.mean() if weights is None else weights @ best),
         "recall": float(match.max(0).mean()),
-        "diversity": _diversity(model),
-        "md_diversity": float(pair.of_reference("diversity", 1, lambda: _of_md(pair, chosen))["diversity"]),
+        "diversity": _diversity(model, weights),
+        "md_diversity": float(pair.of_reference("diversity", 1, lambda: _of_md(pair, spaced))["diversity"]),
     }
 
 
 def _of_md(pair: Pair, chosen: IndexArray) -> Arrays:
-    return {"diversity": np.asarray(_diversity(pair.md_ca[np.unique(pair.md_draw[chosen])]))}
+    return {"diversity": np.asarray(_diversity(pair.md_ca[np.unique(pair.md_draw[chosen])], None))}
 
 
-def _diversity(frames: Positions) -> float:
-    """Mean of 1 - lDDT over all pairs of two frames; NaN of a single one."""
-    from ebabench.metrics.lddt import lddt
+def _diversity(frames: Positions, weights: FloatArray | None) -> float:
+    """Return the mean of 1 - lDDT over all pairs of two frames; NaN for a single frame.
+
+    With weights, the mean over all pairs, each frame with itself included, times n / (n - 1).
+    """
+    from ebabench.metrics.kernels.lddt import lddt
 
     if len(frames) < 2:
         return float("nan")
     own = lddt(frames, frames)
-    return float(1 - own[~np.eye(len(own), dtype=bool)].mean())
+    if weights is None:
+        return float(1 - own[~np.eye(len(own), dtype=bool)].mean())
+    return float(weights @ (1 - own) @ weights) * len(own) / (len(own) - 1)
 
 
 SIMILARITY = Metric(
@@ -69,4 +82,5 @@ SIMILARITY = Metric(
         _spec("md_diversity", title="1 - lDDT between frames of MD", better="reference"),
     ),
     compute,
+    honours_weights=True,
 )

@@ -11,9 +11,9 @@ from sklearn.decomposition import PCA
 
 from ebabench.io.structure_files import read_ensemble, write_pdb
 from ebabench.metrics import FAMILIES
-from ebabench.metrics.assignment import least_mean_cost
-from ebabench.metrics.observables import contact_frequency
-from ebabench.metrics.surface import BACKBONE, exposed
+from ebabench.metrics.contacts import contact_frequency
+from ebabench.metrics.kernels.assignment import least_mean_cost
+from ebabench.metrics.kernels.surface import BACKBONE, exposed
 from ebabench.scoring.metric import METRICS
 from ebabench.scoring.score import score_target
 from ebabench.structures import Ensemble, Reference

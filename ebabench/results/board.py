@@ -234,7 +234,7 @@ def _lines(run: Run, suite: Suite, specs: Sequence[MetricSpec]) -> tuple[Line, L
     common = dict.fromkeys((*_HEAD, *_TAIL), "") | {
         "status": worth.status,
         "targets": f"{len(scored)}/{len(suite.targets)}",
-        "samples": "/".join(map(str, sorted({record.n_samples for record in scored}))),
+        "samples": _samples(scored),
         "ebabench": run.made_with,
         "versions": _versions(scored),
         "references": " ".join(f"{target}={digest[:_DIGITS]}" for target, digest in sorted(known.items())),
@@ -261,6 +261,13 @@ def _lines(run: Run, suite: Suite, specs: Sequence[MetricSpec]) -> tuple[Line, L
 def _sealed(line: Line) -> Line:
     shown = {name: cell(text) for name, text in line.items()}
     return shown if line["status"] == CLAIMED else shown | {"row": _seal(shown)}
+
+
+def _samples(records: Sequence[Record]) -> str:
+    """Return the number of samples per target; where they are weighted, also the range of effective numbers."""
+    asked = "/".join(map(str, sorted({record.n_samples for record in records})))
+    effective = [record.effective_samples for record in records if record.effective_samples < record.n_samples]
+    return f"{asked} (effective {min(effective):.3g} to {max(effective):.3g})" if effective else asked
 
 
 def _figure(value: float) -> str:

@@ -47,12 +47,17 @@ def marks(record: Record) -> list[str]:
 
     "replicas disagree": ``disagreement`` is above 0.25. "collapsed": ``diversity_ratio`` is below 0.5 or
     ``effective_ratio`` below 0.25. (MD replicas that are too short reach 0.3 against each other.) Distances between
-    ensembles penalise a collapsed ensemble only mildly. The notes of the record are flags, too.
+    ensembles penalise a collapsed ensemble only mildly. Copies of conformations and unequal statistical weights are
+    flags with their numbers. The notes of the record are flags, too.
 
     Args:
         record: The record of a target.
     """
     found = [*record.notes]
+    if record.duplicates:
+        found.append(f"{record.duplicates} of {record.n_samples} conformations are copies")
+    if record.effective_samples < record.n_samples:
+        found.append(f"weighted ({record.effective_samples:.1f} effective samples of {record.n_samples})")
     if (share := disagreement(record)) > DISAGREEMENT:
         found.append(f"replicas disagree ({share:.2f})")
     if (spread := diversity_ratio(record)) < COLLAPSED_DIVERSITY:

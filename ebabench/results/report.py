@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ebabench.results.board import FLOOR, Board
 from ebabench.results.published import NOT_COMPARED
 from ebabench.results.standing import OFFICIAL
-from ebabench.scoring.spec import Better, MetricSpec
+from ebabench.scoring.spec import Better, MetricSpec, default_view
 from ebabench.system.names import printable
 
 if TYPE_CHECKING:
@@ -117,15 +117,19 @@ def short(value: float | str) -> str:
 def markdown(board: Board, suite: Suite) -> str:
     """Return the leaderboard as Markdown: one row per metric, one column per model, then notes.
 
-    A cell has value and interval. The best official value is bold. Published values are in a second table with one row
-    per source.
+    The metrics of the suite's short table come first, then all metrics. A cell has value and interval. The best
+    official value is bold. Published values are in a table of their own with one row per source.
 
     Args:
         board: The leaderboard.
         suite: Its suite.
     """
     parts = [f"# {suite.id}: {_inert(suite.title)}", _legend(board, suite)]
-    parts.append(_measured(board) if board.lines else NOTHING_MEASURED)
+    every = columns_of(board)
+    short_table = _in_short_table(every, suite)
+    parts.append(_measured(board, short_table) if board.lines else NOTHING_MEASURED)
+    if board.lines and short_table != every:
+        parts += ["## All metrics", _measured(board, every)]
     if notes := _notes(board):
         parts.append("## Notes\n\n" + "\n".join(f"- {_inert(note)}" for note in notes))
     if board.lines:
@@ -137,10 +141,15 @@ def markdown(board: Board, suite: Suite) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _measured(board: Board) -> str:
+def _in_short_table(columns: list[Column], suite: Suite) -> list[Column]:
+    chosen = {spec.key for spec in default_view((column.spec for column in columns), suite.family)}
+    return [column for column in columns if column.spec.key in chosen]
+
+
+def _measured(board: Board, columns: list[Column]) -> str:
     heads = ["metric", "MD", *(_name(line) for line in board.lines)]
     rows = [heads, ["---"] * len(heads)]
-    for column in columns_of(board):
+    for column in columns:
         if any(not math.isnan(cell.value) for cell in column.cells):
             cells = [
                 f"**{cell.text}**" if cell.best else cell.text + ("†" if cell.stale else "") for cell in column.cells
@@ -181,6 +190,8 @@ def html(board: Board, suite: Suite) -> str:
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    every = columns_of(board)
+    first = _in_short_table(every, suite)
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -189,7 +200,7 @@ def html(board: Board, suite: Suite) -> str:
         legend=_legend(board, suite),
         lines=board.lines,
         names=[_name(line) for line in board.lines],
-        columns=columns_of(board),
+        columns=[*first, *(column for column in every if column not in first)],
         notes=_notes(board),
         provenance=[_provenance(line) for line in board.lines],
         quoted=board.quoted,

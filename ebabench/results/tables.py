@@ -25,12 +25,15 @@ def targets_csv(records: Sequence[Record], specs: Sequence[MetricSpec]) -> str:
         specs: The metrics.
     """
     keys = [spec.key for spec in specs if not spec.of]
-    head = ["target", "sequence", "n_samples", "n_reference_frames", "coverage", *keys, "marks", "error"]
+    counts = ("n_samples", "effective_samples", "duplicates", "n_reference_frames", "coverage")
+    head = ["target", "sequence", *counts, *keys, "marks", "error"]
     rows = [
         [
             record.target,
             record.sequence,
             str(record.n_samples),
+            number(record.effective_samples),
+            str(record.duplicates),
             str(record.n_reference_frames),
             number(record.coverage),
             *(number(_middle(record.figures.numbers(key))) for key in keys),

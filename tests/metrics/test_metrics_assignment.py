@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from ebabench.metrics.assignment import least_mean_cost
+from ebabench.metrics.kernels.assignment import least_mean_cost
 
 
 @pytest.mark.parametrize("points", [1, 2, 7, 60])

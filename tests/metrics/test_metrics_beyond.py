@@ -4,22 +4,20 @@ import numpy as np
 import pytest
 from proteins import HELIX, STRAND, build, bundle, ensemble, reference, turned, wobble
 
-from ebabench.metrics.divergence import (
-    basin_populations,
-    js_distance,
-    radius_of_gyration,
-    slow_axes,
-    torsions,
-    torus_w2,
-)
+from ebabench.metrics.divergence import radius_of_gyration
 from ebabench.metrics.flexibility import cross_correlation
-from ebabench.metrics.lddt import lddt
-from ebabench.metrics.observables import secondary_structure
+from ebabench.metrics.histograms import js_distance
+from ebabench.metrics.kernels.lddt import lddt
+from ebabench.metrics.ramachandran import basin_populations
+from ebabench.metrics.secondary_structure import secondary_structure
+from ebabench.metrics.tica import slow_axes
+from ebabench.metrics.transport import torus_w2
 from ebabench.metrics.validity import bonds
 from ebabench.scoring.metric import METRICS
 from ebabench.scoring.pair import make_pair
 from ebabench.scoring.spec import NotAvailable
 from ebabench.structures import Ensemble, Reference
+from ebabench.structures.geometry import torsions
 
 TARGET = bundle("GSLMKNFVIVDLLASMKVLFWEKLLAHIVDAFSLGKLIVT")
 
@@ -27,7 +25,7 @@ TARGET = bundle("GSLMKNFVIVDLLASMKVLFWEKLLAHIVDAFSLGKLIVT")
 def values(model: Ensemble, md: Reference) -> dict:
     pair = make_pair(model, md)
     found = {}
-    for name in ("flexibility", "divergence", "similarity", "observables", "validity"):
+    for name in METRICS:
         found |= METRICS.load(name).compute(pair)
     return found
 
@@ -72,7 +70,8 @@ def test_tetrapeptides_have_what_they_can():
     reasons = {key: value.reason for key, value in found.items() if isinstance(value, NotAvailable)}
     assert reasons.keys() == {
         "ramachandran_w2", "basin_populations_tv", "alpha_percent", "md_alpha_percent", "js_pairwise_distance",
-        "js_tic", "contact_rmse", "ca_clash_percent", "md_ca_clash_percent",
+        "js_tic", "contact_rmse", "ca_clash_percent", "md_ca_clash_percent", "js_side_chain_torsions",
+        "exposure_coupling_r", *(spec.key for spec in METRICS.load("energy").specs),
     }  # fmt: skip
 
 

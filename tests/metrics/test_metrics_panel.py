@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from proteins import build, bundle, ensemble, reference, reordered, turned, wobble
 
+from ebabench.metrics.contacts import contact_frequency, jaccard
+from ebabench.metrics.correlation import spearman
 from ebabench.metrics.distribution import gaussians, rmwd
-from ebabench.metrics.observables import contact_frequency, jaccard, mutual_information, spearman
-from ebabench.metrics.surface import POINTS, exposed, sphere_points
+from ebabench.metrics.exposure import mutual_information
+from ebabench.metrics.kernels.surface import POINTS, exposed, sphere_points
 from ebabench.scoring.metric import METRICS
 from ebabench.scoring.pair import make_pair
 from ebabench.scoring.spec import NotAvailable
@@ -57,7 +59,7 @@ def alphafold_order(one: Ensemble) -> Ensemble:
 def scored(model: Ensemble, md: Reference, protocol: str = "corrected") -> dict:
     pair = make_pair(model, md, protocol=protocol)
     values = {}
-    for name in ("flexibility", "distribution", "observables"):
+    for name in ("flexibility", "distribution", "contacts", "exposure"):
         values |= METRICS.load(name).compute(pair)
     return values
 
@@ -214,7 +216,7 @@ def test_alphaflow_names_the_models_atoms_in_the_models_order(expected):
     corrected = scored(other, md)
     assert abs(published["exposed_mi_rho_exact"] - corrected["exposed_mi_rho_exact"]) > 0.01
     changed = {key for key in corrected if not np.array_equal(corrected[key], published[key])}
-    assert changed <= {"exposed_residue_j", "exposed_mi_rho", "exposed_mi_rho_exact"}
+    assert changed <= {"exposed_residue_j", "exposed_mi_rho", "exposed_mi_rho_exact", "exposure_coupling_r"}
     same = scored(model, md, "alphaflow")
     assert all(np.array_equal(same[key], corrected[key]) or abs(same[key] - corrected[key]) < 1e-6 for key in changed)
 
@@ -343,7 +345,8 @@ def test_empty_unions_stay_undefined():
     values = scored(Ensemble("synthetic", helix.atoms, wobble(helix, 10, 9, 0.0, 0.01)), still)
     assert np.isnan(values["weak_contacts_j"])
     assert np.isnan(values["transient_contacts_j"])
-    assert not any(isinstance(value, NotAvailable) for value in values.values())
+    absent = {key for key, value in values.items() if isinstance(value, NotAvailable)}
+    assert absent == {"exposure_coupling_r"}
 
 
 @pytest.mark.parametrize("sequence", ["GG", "GAIK"])
@@ -351,5 +354,5 @@ def test_tiny_peptides(sequence):
     target = build(sequence)
     values = scored(ensemble(target), reference(target))
     absent = {key for key, value in values.items() if isinstance(value, NotAvailable)}
-    assert absent == ({"contact_rmse"} if sequence == "GG" else set())
+    assert absent == {"exposure_coupling_r"} | ({"contact_rmse"} if sequence == "GG" else set())
     assert all(np.isnan(v).all() or np.isfinite(v).all() for key, v in values.items() if key not in absent)

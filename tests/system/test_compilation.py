@@ -23,7 +23,7 @@ def test_without_a_place_for_the_cache_functions_are_compiled_all_the_same(monke
 
 
 def test_every_module_with_compiled_functions_loads_without_one():
-    modules = ["metrics.assignment", "metrics.contacts", "metrics.lddt", "metrics.surface"]
+    modules = [f"metrics.kernels.{name}" for name in ("assignment", "contacts", "distances", "lddt", "surface")]
     code = NOWHERE + "; ".join(f"import ebabench.{name}" for name in modules)
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)

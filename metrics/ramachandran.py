@@ -1,0 +1,94 @@
+"""Distributions of phi and psi, residue by residue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ebabench.metrics.transport import EXACT, Frames, over_samples, torus_w2
+from ebabench.metrics.weighting import mean
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
+from ebabench.structures.arrays import FloatArray
+from ebabench.structures.geometry import torsions
+
+if TYPE_CHECKING:
+    from ebabench.scoring.pair import Pair
+    from ebabench.structures.arrays import Positions
+
+_spec = partial(
+    MetricSpec, version=2, unit="%", better="lower", aggregate="median", needs="backbone", depends_on_samples=True,
+    paper="doi:10.1101/002048",
+)  # fmt: skip
+_ALPHA, _BETA, _PPII, _LEFT = range(4)
+
+
+def basin_populations(angles: npt.NDArray[np.floating], weights: FloatArray | None = None) -> FloatArray:
+    """Return the shares [K, 4] of conformations in the backbone basins alpha, beta, PPII and left-handed.
+
+    The four cover the torus: left-handed phi > 0; of the rest, alpha -100 <= psi <= 50; of the rest, beta phi <= -100;
+    PPII is the remainder. Basins of Jha et al., Biochemistry 44, 9691 (2005), as Beauchamp, Pande and Das used them for
+    the populations of peptides (Biophys. J. 106, 1381 (2014)).
+
+    Args:
+        angles: [S, K, 2], phi and psi in radians.
+        weights: [S], of sum 1; None for equal weights.
+    """
+    phi, psi = np.moveaxis((np.degrees(angles) + 180) % 360 - 180, -1, 0)
+    basin = np.select([phi > 0, (psi >= -100) & (psi <= 50), phi <= -100], [_LEFT, _ALPHA, _BETA], _PPII)
+    return np.stack([mean(basin == k, weights) for k in (_ALPHA, _BETA, _PPII, _LEFT)], axis=-1)
+
+
+def compute(pair: Pair) -> Mapping[str, Value]:
+    """Return every number of the family for one pair."""
+    keys = [spec.key for spec in RAMACHANDRAN.specs]
+    if lack := pair.unavailable_reason("backbone"):
+        return dict.fromkeys(keys, lack)
+    residues, model = torsions(pair.atoms, pair.residue_index, pair.model)
+    if not len(residues):
+        return dict.fromkeys(keys, NotAvailable("no residue has both neighbours"))
+    md = pair.of_reference(
+        "torsions", 1, lambda: {"angles": torsions(pair.atoms, pair.residue_index, pair.md(pair.md_draw))[1]}
+    )["angles"]
+
+    def distance(chosen: Frames, frames: Frames, own: FloatArray | None) -> float:
+        return float(np.mean([torus_w2(model[chosen, k], md[frames, k], own) for k in range(len(residues))]))
+
+    shares = basin_populations(_phi_psi(pair, pair.model_torsions), pair.weights)
+    md_shares = pair.of_reference("basins", 1, lambda: {"shares": basin_populations(_phi_psi(pair, pair.md_torsions))})
+    away = np.abs(shares - md_shares["shares"])
+    return {
+        "ramachandran_w2": over_samples(len(pair), pair.weights, distance),
+        "basin_populations_tv": 100 * float(away.sum(1).mean()) / 2,
+        "alpha_percent": 100 * float(shares[:, _ALPHA].mean()),
+        "md_alpha_percent": 100 * float(md_shares["shares"][:, _ALPHA].mean()),
+    }
+
+
+def _phi_psi(pair: Pair, angles: Positions) -> Positions:
+    """Return phi and psi [S, K, 2] of the residues that have both."""
+    columns = [
+        {int(pair.torsions.residue[column]): column for column in pair.torsions.of(kind)} for kind in ("phi", "psi")
+    ]
+    both = sorted(columns[0].keys() & columns[1].keys())
+    return np.stack([angles[:, [column[k] for k in both]] for column in columns], axis=-1)
+
+
+RAMACHANDRAN = Metric(
+    "ramachandran",
+    (
+        _spec("ramachandran_w2", version=1, title="2-Wasserstein distance of phi and psi, mean over residues", unit="°",
+              paper="doi:10.1016/S0022-2836(63)80023-6", exact_up_to=EXACT),
+        _spec("basin_populations_tv", title="Total variation distance of backbone basins, mean over residues",
+              default_view=("peptides",)),
+        _spec("alpha_percent", title="Residues in the alpha basin", better="reference",
+              reference_key="md_alpha_percent"),
+        _spec("md_alpha_percent", title="Residues in the alpha basin, MD", better="reference"),
+    ),
+    compute,
+    honours_weights=True,
+)  # fmt: skip

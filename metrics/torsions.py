@@ -1,0 +1,85 @@
+"""Distributions of single torsions: backbone, peptide bond and side chains.
+
+The definition of MDGen (Jing et al., NeurIPS 2024, arXiv:2409.17808), so that figures compare with published ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ebabench.metrics.histograms import jensen_shannon
+from ebabench.scoring.metric import Metric
+from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
+from ebabench.structures.arrays import FloatArray
+from ebabench.structures.torsions import BACKBONE, SIDE_CHAIN
+
+if TYPE_CHECKING:
+    from ebabench.scoring.pair import Pair
+
+_BINS = 100
+NATURAL = float(np.sqrt(np.log(2)))
+"""A Jensen-Shannon distance of base 2, times this, is one of natural logarithms."""
+
+_spec = partial(
+    MetricSpec, version=1, unit="", better="lower", aggregate="median", depends_on_samples=True,
+    paper="arXiv:2409.17808",
+)  # fmt: skip
+_KINDS: dict[str, tuple[str, ...]] = {
+    "js_backbone_torsions": BACKBONE,
+    "js_side_chain_torsions": SIDE_CHAIN,
+    "js_omega_torsions": ("omega",),
+}
+
+
+def torsion_histograms(angles: npt.NDArray[np.floating], weights: FloatArray | None = None) -> FloatArray:
+    """Return the shares [T, 100] of angles [S, T] in radians in 100 equal bins from -pi to pi.
+
+    Args:
+        angles: [S, T].
+        weights: [S], of sum 1; None for equal weights.
+    """
+    index = np.clip((angles + np.pi) * (_BINS / (2 * np.pi)), 0, _BINS - 1).astype(np.int64)
+    size = angles.shape[1]
+    flat = (index + _BINS * np.arange(size)).ravel()
+    if weights is None:
+        return np.asarray(np.bincount(flat, minlength=_BINS * size).reshape(size, _BINS) / len(angles))
+    return np.bincount(flat, np.repeat(weights, size), _BINS * size).reshape(size, _BINS)
+
+
+def compute(pair: Pair) -> Mapping[str, Value]:
+    """Return every number of the family for one pair."""
+    lacks = {
+        key: pair.unavailable_reason("heavy" if kinds == SIDE_CHAIN else "backbone") for key, kinds in _KINDS.items()
+    }
+    if all(lacks.values()):
+        return {key: lack for key, lack in lacks.items() if lack}
+    model = torsion_histograms(pair.model_torsions, pair.weights)
+    md = pair.of_reference("torsion_histograms", 1, lambda: {"shares": torsion_histograms(pair.md_torsions)})["shares"]
+    distances = NATURAL * jensen_shannon(model, md)
+    values: dict[str, Value] = {}
+    for key, kinds in _KINDS.items():
+        columns = pair.torsions.of(*kinds)
+        values[key] = lacks[key] or (
+            float(distances[columns].mean()) if len(columns) else NotAvailable(f"no torsion {', '.join(kinds)}")
+        )
+    return values
+
+
+TORSIONS = Metric(
+    "torsions",
+    (
+        _spec("js_backbone_torsions", title="Jensen-Shannon distance (nats) of phi and psi, mean over torsions",
+              needs="backbone", default_view=("peptides", "atlas")),
+        _spec("js_side_chain_torsions", title="Jensen-Shannon distance (nats) of chi angles, mean over torsions",
+              needs="heavy", default_view=("peptides",)),
+        _spec("js_omega_torsions", title="Jensen-Shannon distance (nats) of omega, mean over peptide bonds",
+              needs="backbone"),
+    ),
+    compute,
+    honours_weights=True,
+)  # fmt: skip
