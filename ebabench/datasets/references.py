@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -14,7 +14,7 @@ import numpy as np
 
 from ebabench.datasets.layout import replica_files, replica_name
 from ebabench.errors import InputError, unknown
-from ebabench.io.chains import heavy_atoms, modifications, select_chain
+from ebabench.io.chains import heavy_atoms, modifications, named_chain
 from ebabench.io.frames import Frames
 from ebabench.io.topologies import Topology, read_topology
 from ebabench.io.trajectories import read_trajectory
@@ -26,17 +26,19 @@ _AT_ONCE = 8_000_000  # coordinates, 32 MB: about ten times the largest embedded
 _HELD = 16  # references
 
 
-def reference_names(root: Path) -> list[str]:
-    """The targets in a folder of that layout. Raises InputError if there are none."""
+def reference_names(root: Path, *, missing_ok: bool = False) -> list[str]:
+    """Return the targets in a folder of that layout. Raises InputError if there are none, unless ``missing_ok``."""
     names = sorted(path.parent.name for path in root.glob("*/*.pdb") if path.stem == path.parent.name)
     for name in names:
         check_name(name, f"{root}: target")
-    if not names:
+    if not names and not missing_ok:
         raise InputError(f"{root}: no references in it (NAME/NAME.pdb with NAME/NAME_prod_R1_fit.xtc)")
     return names
 
 
-def read_reference(root: Path, name: str, tier: str, *, modified_as_parent: bool = False) -> Reference:
+def read_reference(
+    root: Path, name: str, tier: str, *, chain: str | None = None, modified_as_parent: bool = False
+) -> Reference:
     """Return the reference of one target: heavy atoms, angstrom, every replica, in the order of its number.
 
     The native structure is ``NAME.pdb``. Long trajectories stay on disk and are read when they are needed.
@@ -45,13 +47,52 @@ def read_reference(root: Path, name: str, tier: str, *, modified_as_parent: bool
         root: The folder that holds a folder per target.
         name: Name of the target.
         tier: Kind of the trajectories, which names their files (``ebabench.datasets.layout``).
+        chain: The identifier of the protein chain that is meant, where there are several.
         modified_as_parent: Take a modified residue for the amino acid that it derives from.
 
     Raises:
         InputError: A file is missing (``reference.missing``) or damaged, a trajectory is of other atoms than
             ``NAME.pdb``, or there are several protein chains.
     """
-    return ReferenceFiles(root, name, tier, modified_as_parent).read()
+    return ReferenceFiles(root, name, tier, chain, modified_as_parent).read()
+
+
+def make_reference(
+    name: str, frames: Mapping[int, Frames], tier: str, *, chain: str | None = None, modified_as_parent: bool = False
+) -> Reference:
+    """Return the reference of one target from the frames of its replicas: the heavy atoms of one protein chain.
+
+    The structure in the topology of the first replica is the native structure; without one, its first frame is.
+
+    Args:
+        name: The target.
+        frames: All atoms of each replica, by its number.
+        tier: The source of the molecular dynamics.
+        chain: The identifier of the chain that is meant, where there are several.
+        modified_as_parent: Take a modified residue for the amino acid that it derives from.
+
+    Raises:
+        InputError: There are several protein chains, replicas have different heavy atoms (``reference.atoms``), or
+            coordinates are not finite (``reference.not-finite``).
+    """
+    chains = [named_chain(one, chain) for one in frames.values()]
+    read = [heavy_atoms(one, modified_as_parent=modified_as_parent) for one in chains]
+    first, atoms = read[0]
+    for heavy, own in read[1:]:
+        if own.digest() != atoms.digest():
+            raise InputError(
+                f"{heavy.source}: has other heavy atoms than {first.source} ({len(own)} against {len(atoms)}); "
+                "replicas of one target have the same",
+                code="reference.atoms",
+                target=name,
+                file=heavy.source,
+            )
+    stored = [heavy.positions for heavy, _ in read]
+    replicas: tuple[Positions | StoredFrames, ...] = tuple(stored)
+    if sum(math.prod(replica.shape) for replica in stored) <= _AT_ONCE:
+        replicas = tuple(_finite(heavy.source, np.asarray(heavy.positions[:])) for heavy, _ in read)
+    target = Target(name, atoms.sequence, atoms, first.first())
+    return Reference(target, replicas, tier, tuple(frames), modifications(first))
 
 
 class ReferenceFiles:
@@ -61,16 +102,19 @@ class ReferenceFiles:
         root: See ``read_reference``.
         name: See ``read_reference``.
         tier: See ``read_reference``.
+        chain: See ``read_reference``.
         modified_as_parent: See ``read_reference``.
 
     Raises:
         InputError: A file is missing (``reference.missing``).
     """
 
-    def __init__(self, root: Path, name: str, tier: str, modified_as_parent: bool = False) -> None:
+    def __init__(
+        self, root: Path, name: str, tier: str, chain: str | None = None, modified_as_parent: bool = False
+    ) -> None:
         self.name, self.tier = name, tier
         self.trajectories = replica_files(root, name, tier)
-        self._folder, self._modified_as_parent = root / name, modified_as_parent
+        self._folder, self._chain, self._modified_as_parent = root / name, chain, modified_as_parent
         self._path = self._folder / f"{name}.pdb"
         if not self._path.is_file() or not self.trajectories:
             expected = f"{name}.pdb and {replica_name(name, 1, tier)}"
@@ -88,7 +132,7 @@ class ReferenceFiles:
         if named.positions is None:
             raise InputError(f"{self._path}: has no positions", code="reference.native", file=self._path)
         whole = Frames(str(self._path), named.atoms, named.positions[None], native=named.positions)
-        heavy, atoms = heavy_atoms(select_chain(whole), modified_as_parent=self._modified_as_parent)
+        heavy, atoms = heavy_atoms(named_chain(whole, self._chain), modified_as_parent=self._modified_as_parent)
         return Target(self.name, atoms.sequence, atoms, heavy.first())
 
     def stamp(self) -> str:
@@ -103,18 +147,10 @@ class ReferenceFiles:
 
     def read(self) -> Reference:
         """Return the reference; see ``read_reference``."""
-        chains = [select_chain(read_trajectory(path, self._topology)) for path in self.trajectories.values()]
-        read = [heavy_atoms(chain, modified_as_parent=self._modified_as_parent) for chain in chains]
-        first, atoms = read[0]
-        stored = [heavy.positions for heavy, _ in read]
-        replicas: tuple[Positions | StoredFrames, ...] = tuple(stored)
-        if sum(math.prod(replica.shape) for replica in stored) <= _AT_ONCE:
-            replicas = tuple(
-                _finite(self._folder, number, replica[:])
-                for number, replica in zip(self.trajectories, stored, strict=True)
-            )
-        target = Target(self.name, atoms.sequence, atoms, first.first())
-        return Reference(target, replicas, self.tier, tuple(self.trajectories), modifications(first))
+        frames = {number: read_trajectory(path, self._topology) for number, path in self.trajectories.items()}
+        return make_reference(
+            self.name, frames, self.tier, chain=self._chain, modified_as_parent=self._modified_as_parent
+        )
 
     @cached_property
     def _topology(self) -> Topology:
@@ -194,7 +230,7 @@ class References:
         self._read: OrderedDict[str, Reference] = OrderedDict()
 
 
-def _finite(folder: Path, number: int, replica: Positions) -> Positions:
+def _finite(source: str, replica: Positions) -> Positions:
     if not np.isfinite(replica).all():
-        raise InputError(f"{folder}: replica {number} holds coordinates that are not finite")
+        raise InputError(f"{source}: holds coordinates that are not finite", code="reference.not-finite", file=source)
     return replica

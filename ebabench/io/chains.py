@@ -87,6 +87,21 @@ def select_chain(frames: Frames, chain: str | None = None) -> Frames:
     return frames.take(rows).noted(f"left out: {_some(others)}" if others else "")
 
 
+def named_chain(frames: Frames, chain: str | None) -> Frames:
+    """Return the frames of the chain of a name where there are several; of the only chain whatever its name.
+
+    Args:
+        frames: a file's.
+        chain: the identifier of the chain that is meant; None for the only one.
+
+    Raises:
+        InputError: what ``select_chain`` raises.
+    """
+    if chain is not None and len(protein_chains(frames.atoms, frames.first())) < 2:
+        chain = None
+    return select_chain(frames, chain)
+
+
 def chain_rows(frames: Frames, chain: str | None = None) -> IndexArray:
     """Return the atoms of one protein chain, hydrogens included, as rows of ``frames.atoms``.
 

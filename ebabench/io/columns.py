@@ -19,6 +19,7 @@ _SEED = 11
 _HEAVY, _SULFUR, _HYDROGEN = (1.12, 2.0), (1.6, 2.3), (0.8, 1.45)
 _BACKBONE = {("N", "CA"): 1.46, ("CA", "C"): 1.525, ("C", "O"): 1.23}
 _SIGMAS = 3.0
+_STATIC = 0.3
 _CUT = 10.0  # angstrom: atoms of another order are nearer to each other than that, some of them
 _WRONG_IN_RESIDUE, _WRONG, _WRONG_SHARE = 2, 3, 0.05
 _NEAR = 1.3  # angstrom: farther from its hydrogen no parent lies
@@ -93,7 +94,11 @@ def _hydrogen_bonds(frames: Frames) -> IndexArray:
 
 
 def _noise(frames: Frames, bonds: IndexArray, sample: Positions) -> float:
-    """How far noise may move a median length, by how far bonds of the backbone are from their ideal lengths."""
+    """How far noise may move a median length.
+
+    It is known by how bonds of the backbone fluctuate from frame to frame, and by how far they are from their ideal
+    lengths. The latter counts up to ``_STATIC`` only: in another order of atoms, no bond has its ideal length.
+    """
     names = frames.atoms.name[bonds].tolist()
     ideal = np.array([_BACKBONE.get((a, b), np.nan) for a, b in names])
     known = np.isfinite(ideal)
@@ -101,8 +106,9 @@ def _noise(frames: Frames, bonds: IndexArray, sample: Positions) -> float:
         return 0.0
     apart = sample[:, bonds[known, 0]].astype(np.float64) - sample[:, bonds[known, 1]]
     lengths = np.linalg.norm(apart, axis=2)
-    sigma = 1.4826 * float(np.median(np.abs(lengths - ideal[known])))
-    return _SIGMAS * sigma * float(np.sqrt(np.pi / 2 / len(sample)))
+    static, moving = (float(np.median(np.abs(lengths - at))) for at in (ideal[known], np.median(lengths, axis=0)))
+    of_median = _SIGMAS * 1.4826 * float(np.sqrt(np.pi / 2 / len(sample)))
+    return max(min(static * of_median, _STATIC), moving * of_median)
 
 
 def _check_lengths(frames: Frames, bonds: IndexArray, lengths: FloatArray, low: FloatArray, high: FloatArray) -> None:

@@ -57,6 +57,21 @@ def open_source(source: Source) -> Iterator[Piece]:
             yield _piece(_frames(source, part), part.report)
 
 
+def open_parts(source: Source) -> Iterator[Frames]:
+    """Return the frames of each file of a source on its own; trajectories stay on disk.
+
+    Args:
+        source: Where the frames lie.
+
+    Raises:
+        InputError: What ``open_source`` raises.
+    """
+    if source.fault is not None:
+        raise source.fault
+    for part in source.parts:
+        yield _structures([part.path]) if kind(part.path) == "structure" else _frames(source, part)
+
+
 def read_source(source: Source, target: str, *, chain: str | None = None) -> Ensemble:
     """Return the conformations of a source: the heavy atoms of one protein chain.
 
