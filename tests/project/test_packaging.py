@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,16 @@ PACKAGES = {
 
 
 def in_tree() -> set[str]:
-    """Every file under the packages, by the path that it has when installed."""
-    return {
+    """Every file under the packages, by the path that it has when installed, but those that stay in the repository."""
+    files = {
         f"{installed}/{path.relative_to(ROOT / folder).as_posix()}"
         for folder, installed in PACKAGES.items()
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
     }
+    left_out = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["exclude-package-data"]
+    patterns = [f"{name.replace('.', '/')}/{glob}" for name, globs in left_out.items() for glob in globs]
+    return {file for file in files if not any(fnmatch(file, pattern) for pattern in patterns)}
 
 
 @pytest.fixture(scope="module")
