@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
+from pathlib import Path
 
 import typer
 
 from ebabench.cli import data, evaluation, fetch, listing, md_time, models, results, site, training
 from ebabench.cli.app import app
 from ebabench.errors import InputError, RunError
+from ebabench.system.names import printable
 
 _INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
 __all__ = ["app", "data", "evaluation", "fetch", "listing", "main", "md_time", "models", "results", "site", "training"]
 
 
 def main() -> None:
-    """Runs the command line, and tells of what went wrong in one line."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be of any bytes
-    sys.exit(_run())
+    """Run the command line, and tell of what went wrong in one line."""
+    _open_streams()
+    for name in ("SIGTERM", "SIGHUP"):  # they end a command as an interruption does: what was finished is kept
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = _unwritten(error)
+    sys.exit(code)
 
 
-def _run() -> int:
+def _open_streams() -> None:
+    """Open what was closed: else the next file would take the place of the output, and get what is printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        stream = getattr(sys, name)
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be of any bytes
+
+
+def _unwritten(error: OSError) -> int:
+    """What becomes of a command whose output cannot be written, by the time that its work is done."""
+    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    return _tell(f"the output cannot be written ({error.strerror}); what was done is kept", 1)
+
+
+def _run() -> int:  # noqa: PLR0911
     try:
         code: int = app(standalone_mode=False) or 0
     except typer.TyperException as error:
@@ -32,6 +66,12 @@ def _run() -> int:
     except UnicodeEncodeError as error:
         word = error.object[max(error.start - 20, 0) : error.end].splitlines()[-1]
         return _tell(f"a name that is not UTF-8 cannot be written: {word}", 2)
+    except MemoryError:
+        return _tell("memory ran out; what was finished is kept, the same command goes on from it", 1)
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # typer ends the program itself then
+            return _unwritten(error.__context__)
+        return _tell(f"code from outside ended the program (sys.exit({error.code!r})): nothing more was done", 1)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return _tell(
@@ -43,5 +83,6 @@ def _run() -> int:
 
 
 def _tell(message: str, code: int) -> int:
-    print(f"ebabench: {message}", file=sys.stderr)
+    with suppress(OSError):  # the error stream may be closed, too
+        print(f"ebabench: {printable(message)}", file=sys.stderr)
     return code

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ebabench.errors import InputError, RunError
+from ebabench.system.names import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,7 +31,7 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> N
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     show_table(table)
 
 

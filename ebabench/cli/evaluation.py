@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _Model = Annotated[str, typer.Option(help="A model of `ebabench list models`, or the path of a card.")]
 _SuiteId = Annotated[str, typer.Option(help="A suite of `ebabench list suites`.")]
 _Samples = Annotated[int | None, typer.Option(min=2, help="Conformations per target; the suite's own by default.")]
-_Seed = Annotated[int | None, typer.Option(help="The suite's own by default.")]
+_Seed = Annotated[int | None, typer.Option(min=0, help="The suite's own by default.")]
 _Jobs = Annotated[int | None, typer.Option(min=1, help="Processes that score; one per core by default.")]
 _Data = Annotated[Path | None, typer.Option(help="References in the ATLAS layout, where they are not embedded.")]
 _Device = Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, cuda:1; or several, as in cuda:0,cuda:1.")]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +13,7 @@ import typer
 
 from ebabench.cli.app import app, progress
 from ebabench.errors import InputError
+from ebabench.system.schema import parse_json, read_text, read_toml
 
 if TYPE_CHECKING:
     from ebabench.generators.cards import Card
@@ -180,15 +179,25 @@ def _file(path: Path | None) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     if path is None:
         return {}, {}
     try:
-        text = path.read_text(encoding="utf-8")
-        given = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"--config {path}: {error}") from error
+        given = read_toml(path) if path.suffix == ".toml" else parse_json(read_text(path))
+    except (OSError, ValueError) as error:
+        raise InputError(f"--config {path}: {error}", code="config.read", file=path) from error
+    if not isinstance(given, dict):
+        raise InputError(f"--config {path}: expected a table of settings", code="config.read", file=path)
     known = {"train": dict, "model": dict, "suites": list, "stride": int, "denoiser": str, "energy": str}
     settings = {name: value for name, value in given.items() if name not in _FACTS and value is not None}
     for name, value in settings.items():
         if not isinstance(value, known.get(name, ())):
-            raise InputError(f"--config {path}: {name}: expected one of {', '.join(known)}, each of its own type")
+            raise InputError(
+                f"--config {path}: {name}: expected one of {', '.join(known)}, each of its own type",
+                code="config.field",
+                file=path,
+                field=name,
+            )
+    if not all(isinstance(suite, str) for suite in settings.get("suites", ())) or settings.get("stride", 1) < 1:
+        raise InputError(
+            f"--config {path}: suites are names, and stride is a whole number from 1", code="config.field", file=path
+        )
     return settings, {name: given[name] for name in _FACTS if name in given}
 
 

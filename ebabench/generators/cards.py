@@ -150,6 +150,24 @@ class Card(Strict):
         card._changed = tuple(sorted(changes))
         return card
 
+    def with_batch_size(self, size: int | None) -> Card:
+        """Return the card with another number of conformations computed at once.
+
+        Where that changes samples, it is a setting like others, and part of a run's identity: of all workers, and of
+        models that have ``batch_size`` in ``sampling``. Samples of other models must not depend on it, and these keep
+        their card.
+
+        Args:
+            size: The number; None for the card's own.
+        """
+        own = self.sampling.get("batch_size")
+        if size in (None, own) or (own is None and self.environment.kind != "worker"):
+            return self
+        card = Card.model_validate({**self.model_dump(), "sampling": {**self.sampling, "batch_size": size}})
+        card._path = self._path
+        card._changed = tuple(sorted({*self._changed, "batch_size"}))
+        return card
+
     def facts(self) -> dict[str, Any]:
         """What the card says as plain data, with the SHA-256 of checkpoints that were pinned at their download.
 

@@ -10,7 +10,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +186,8 @@ class Worker:
             ensemble = read_samples(folder / "samples.npz", target, samples)
             kept = answer.model_dump() | {"batch_size": batch_size}
             replace_file(logs / f"{target.name}.json", json.dumps(kept, indent=1, sort_keys=True) + "\n")
-        return Ensemble(target.name, ensemble.atoms, ensemble.positions, random_weights=self.resources.random_weights)
+        random_weights = self.resources.random_weights
+        return replace(ensemble, random_weights=random_weights, batch_size=batch_size)
 
 
 def probe(card: Card, device: str, log: Path) -> Answer:

@@ -13,6 +13,7 @@ from ebabench.errors import InputError
 from ebabench.io.chains import to_ensemble
 from ebabench.io.frames import Frames, Rows, assemble
 from ebabench.structures import Ensemble
+from ebabench.system.files import replace_file
 
 _REQUIRED = ("positions", "name", "residue_name", "residue")
 _Arrays = dict[str, npt.NDArray[Any]]
@@ -70,7 +71,8 @@ def load_ensemble(path: Path | str, target: str) -> Ensemble:
     arrays = read_arrays(path)
     ensemble = to_ensemble(_frames(arrays, path), target)
     held_out = tuple(int(number) for number in arrays.get("held_out", ()))
-    return replace(ensemble, held_out=held_out)
+    batch_size = int(arrays["batch_size"]) if "batch_size" in arrays else None
+    return replace(ensemble, held_out=held_out, batch_size=batch_size)
 
 
 def write_ensemble(ensemble: Ensemble, path: Path | str) -> None:
@@ -86,10 +88,9 @@ def write_ensemble(ensemble: Ensemble, path: Path | str) -> None:
     }
     if ensemble.weights is not None:
         arrays["weights"] = ensemble.weights
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    temporary.replace(path)
+    if ensemble.batch_size is not None:
+        arrays["batch_size"] = np.array(ensemble.batch_size)
+    replace_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
 
 
 def _frames(arrays: _Arrays, path: Path) -> Frames:

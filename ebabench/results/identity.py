@@ -161,6 +161,11 @@ def unofficial(identity: Identity, records: Sequence[Record], suite: Suite | Non
         because.append(f"incomplete: failed: {', '.join(failed)}")
     if changed := identity.card.get("changed"):
         because.append(f"settings other than the card's: {', '.join(changed)}")
+    batch = identity.card.get("sampling", {}).get("batch_size")
+    if batch is not None and (
+        fewer := [r.target for r in records if r.batch_size is not None and r.batch_size < min(batch, r.n_samples)]
+    ):
+        because.append(f"computed in smaller batches than {batch}, for want of memory: {', '.join(fewer)}")
     if identity.random_weights or any(record.random_weights for record in records):
         because.append("random weights: made to test the plumbing")
     return because

@@ -99,6 +99,7 @@ class Record:
         error: Why the target failed; it then has no values.
         effective_samples: Kish's effective number of samples; NaN in records of earlier versions.
         duplicates: How many conformations are copies of another one.
+        batch_size: Conformations that the model computed at once, where its samples depend on that; else None.
         inputs: SHA-256 of what was scored: ``ensemble`` (``Ensemble.digest``) and ``reference``
             (``reference_digest``). Empty in records of earlier versions, which cannot be traced.
         notes: What was changed on reading the model or the reference (a modified residue taken for its parent).
@@ -117,6 +118,7 @@ class Record:
     error: str | None = None
     effective_samples: Number = math.nan
     duplicates: int = 0
+    batch_size: int | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT

@@ -220,6 +220,7 @@ def score_pair(
         figures=_joined([figures for (figures,) in own]),
         floor=tuple(_joined(replica) for replica in zip(*floors, strict=True)),
         random_weights=ensemble.random_weights,
+        batch_size=ensemble.batch_size,
         effective_samples=ensemble.effective_samples,
         duplicates=pair.duplicates,
         notes=ensemble.notes + tuple(f"reference: {note}" for note in reference.notes),

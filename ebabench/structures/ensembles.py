@@ -114,6 +114,7 @@ class Ensemble:
             non-negative numbers and divides them by their sum. Equal weights become None.
         notes: What a reader of its scores must know, one sentence each: a modified residue that is taken for its
             parent.
+        batch_size: How many conformations the model computed at once, where its samples depend on that; else None.
 
     Raises:
         InputError: The weights are not one finite non-negative number per conformation, or all of them are zero
@@ -133,6 +134,7 @@ class Ensemble:
     random_weights: bool = False
     weights: FloatArray | None = None
     notes: tuple[str, ...] = ()
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         _check_positions(self.target, self.positions.shape, self.atoms)
@@ -152,7 +154,8 @@ class Ensemble:
     def digest(self) -> str:
         """Return the SHA-256 of all that the ensemble says, in hex."""
         head = f"{self.target}|{self.atoms.digest()}|{len(self)}|{self.held_out}|{self.random_weights}|"
-        digest = hashlib.sha256(head.encode())
+        batch = "" if self.batch_size is None else f"{self.batch_size}|"
+        digest = hashlib.sha256((head + batch).encode())
         digest.update(np.ascontiguousarray(self.positions, np.float32).data)
         if self.weights is not None:
             digest.update(self.weights.tobytes())

@@ -25,6 +25,8 @@ _BLOCK = 1 << 20
 _RATIO = 200  # how often its own size an archive may hold: text shrinks 20 times at most, bombs 1,000 times
 _SMALL = 1 << 26  # bytes that any archive may hold
 _MEMBERS = 1_000_000
+_TAIL = (1 << 16) + 256  # bytes that hold the end of a zip, whatever its comment
+_REGULAR = 8  # the kind of a file in a zip, where the packer says it
 
 
 def unpack(archive: Path, place: Callable[[PurePosixPath], Path | None]) -> list[Path]:
@@ -97,11 +99,26 @@ def _magic(archive: Path) -> bytes:
 
 def _zip(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(archive) as file:
+        if len(file.infolist()) != _declared(archive):
+            raise zipfile.BadZipFile("its directory lacks members")
         for member in file.infolist():
-            kind = member.external_attr >> 28
-            if not member.is_dir() and kind in (0, 8):  # 8: a regular file, where the packer says so
-                with file.open(member) as stream:
-                    yield member.filename, stream
+            if member.is_dir() and not member.file_size:
+                continue
+            if member.external_attr >> 28 not in (0, _REGULAR):
+                raise zipfile.BadZipFile(f"{member.filename} is not a regular file")
+            with file.open(member) as stream:
+                yield member.filename, stream
+
+
+def _declared(archive: Path) -> int:
+    """How many members the end of a zip says that there are. The reader does not look."""
+    with archive.open("rb") as file:
+        file.seek(max(0, archive.stat().st_size - _TAIL))
+        tail = file.read()
+    end = tail.rfind(b"PK\5\6")
+    count = int.from_bytes(tail[end + 10 : end + 12], "little")
+    wide = tail.rfind(b"PK\6\6", 0, end)  # of archives with very many members
+    return int.from_bytes(tail[wide + 32 : wide + 40], "little") if count == 0xFFFF and wide >= 0 else count
 
 
 def _tar(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import platform
+import re
 import stat
 import tempfile
 import time
@@ -15,6 +18,7 @@ from typing import IO
 from filelock import FileLock
 
 _LOCK_FILE = ".lock"
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _NAME_KEPT = 60  # characters of a file's name in that of its temporary, so that a long name stays within 255 bytes
 
 
@@ -31,7 +35,8 @@ def replacement(path: Path) -> Iterator[Path]:
     Raises:
         OSError: It cannot be written.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:_NAME_KEPT]}.", suffix=".tmp", dir=path.parent)
+    prefix = f".{path.name[:_NAME_KEPT]}.{_HOST}-{os.getpid()}."
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -119,13 +124,28 @@ def clear_temporaries(folder: Path, age: float = 0.0) -> None:
 
     Args:
         folder: The folder.
-        age: Only temporaries that nobody wrote to for so many seconds; 0 where the caller is the only writer.
+        age: Only temporaries of processes that have ended on this machine, and others that nobody wrote to for so many
+            seconds; 0 where the caller is the only writer.
     """
     before = time.time() - age
     for path in (*folder.glob(".*.tmp"), *folder.glob(".*.part")):  # the latter of earlier versions
         with suppress(FileNotFoundError):
-            if not age or path.stat().st_mtime < before:
+            if not age or _is_orphan(path.name) or path.stat().st_mtime < before:
                 path.unlink()
+
+
+def _is_orphan(name: str) -> bool:
+    """Whether the process that made a temporary was on this machine, and is no more."""
+    made = re.search(rf"\.{_HOST}-(\d+)\.[^.]*\.tmp$", name)
+    if made is None:
+        return False
+    try:
+        os.kill(int(made[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 def _umask() -> int:

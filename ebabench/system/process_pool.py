@@ -8,7 +8,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+
+from ebabench.errors import RunError
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENMM_CPU_THREADS")
 
@@ -25,6 +28,9 @@ def workers(jobs: int | None = None) -> Iterator[ProcessPoolExecutor]:
     Started afresh and not forked, since a fork of a process with running threads may hang. An exception in the body,
     an interruption as well, ends the workers at once: what they were at is lost, what they had given is not. They end
     also when this process is killed outright.
+
+    Raises:
+        RunError: A worker was killed (code ``process.died``), and the body did not take care of it.
     """
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
@@ -33,10 +39,16 @@ def workers(jobs: int | None = None) -> Iterator[ProcessPoolExecutor]:
     try:
         with _single_threaded():
             yield pool
-    except BaseException:
+    except BaseException as error:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()) - before:
             process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise RunError(
+                "a process that worked on this was killed, perhaps for want of memory; what was finished is kept, "
+                "and the same command goes on from it, with fewer --jobs if need be",
+                code="process.died",
+            ) from error
         raise
     pool.shutdown()
 

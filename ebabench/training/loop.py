@@ -91,6 +91,9 @@ class TrainConfig:
         for name in ("steps", "batch_residues", "accumulate", "conformations", "draws", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise _wrong(name, f"{name} must be at least 1")
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise _wrong(name, f"{name} must be a finite number")
         for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise _wrong(name, f"{name} must be above 0")
@@ -248,7 +251,8 @@ def train(
         InputError: ``out`` holds another training run (``training.other_run``), the objective needs energies that are
             missing (``training.no_energies``), or the processes cannot share the batches of a step evenly
             (``training.uneven``).
-        RunError: A loss or gradient is not finite (``training.not_finite``). The state before that step is kept.
+        RunError: A loss, a gradient or a weight is not finite (``training.not_finite``). A state before that step is
+            kept.
     """
     team = team or Alone()
     if config.accumulate % team.size:
@@ -263,6 +267,7 @@ def train(
         _go_on(loss, state, team, board, on_step)
     denoiser.network = state.average.cpu()
     if team.rank == 0:
+        state.write_log()  # a kill may have left that of an earlier state
         denoiser.save(out / "model.safetensors", settings)
     team.wait()
     return out / "model.safetensors"
@@ -284,6 +289,13 @@ def _go_on(
                 state.write()
             raise _not_finite(loss, state, bad or range(config.accumulate))
         state.optimiser.step()
+        if not state.finite():
+            raise RunError(
+                f"the weights are not finite after step {state.step}: a lower learning_rate or weight_decay may help; "
+                f"the state of the last checkpoint is kept in {state.path.parent}",
+                code="training.not_finite",
+                step=state.step,
+            )
         # The average of a new model must forget its random initial weights. An aligned model starts from good ones.
         state.follow(min(config.ema, (1 + state.step) / (10 + state.step)) if config.objective == "sft" else config.ema)
         value, rate = float(values.mean()), config.rate(state.step)

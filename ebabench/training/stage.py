@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,13 +11,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ebabench.errors import InputError
+from ebabench.errors import InputError, RunError
 from ebabench.structures import Target
 from ebabench.structures.arrays import FloatArray, Positions
-from ebabench.system.files import replace_file
+from ebabench.system.files import replace_file, replacement
 from ebabench.system.registry import Registry, folder, resolve
 from ebabench.training.batches import Example
 from ebabench.training.data import Progress, Trajectories
@@ -213,12 +212,12 @@ def _write_card(kind: DenoiserKind, stage: Stage, objective: str, checkpoint: Pa
 def _example(denoiser: Denoiser, one: Trajectories, folder: Path) -> Example:
     """Return the prepared conformations of a target, from ``folder`` if they are stored there."""
     path = folder / f"{one.name}.safetensors"
-    if not path.exists():
+    tensors = _kept(path)
+    if tensors is None:
         folder.mkdir(exist_ok=True)
         read = one.read()
         _keep(denoiser.prepare(read.target, read.positions), path)
-    with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = _kept(path) or {}
     condition = {name: value for name, value in tensors.items() if name not in ("coordinates", "places")}
     prepared = Prepared(one.name, tensors["coordinates"], condition, tensors.get("places"))
     return Example(prepared, _tensor(one.kept(one.energies)), _tensor(one.kept(one.residue_energies)))
@@ -228,9 +227,20 @@ def _keep(prepared: Prepared, path: Path) -> None:
     tensors = {"coordinates": prepared.coordinates, **prepared.condition}
     if prepared.places is not None:
         tensors["places"] = prepared.places
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    save_file({name: value.contiguous() for name, value in tensors.items()}, temporary)
-    temporary.replace(path)
+    try:
+        with replacement(path) as temporary:
+            save_file({name: value.contiguous() for name, value in tensors.items()}, temporary)
+    except SafetensorError as error:  # what safetensors makes of a full disk
+        raise RunError(f"cannot write {path}: {error}", code="training.write", file=path) from error
+
+
+def _kept(path: Path) -> dict[str, torch.Tensor] | None:
+    """The tensors in a file; None if there is none that is whole."""
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return None
 
 
 def _tensor(values: FloatArray | None) -> torch.Tensor | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import csv
-import os
+import io
 from pathlib import Path
 
 import torch
 from torch import nn
+
+from ebabench.errors import InputError
+from ebabench.system.files import replace_file
 
 
 class State:
@@ -26,14 +29,26 @@ class State:
             self._read()
 
     def _read(self) -> None:
-        state = torch.load(self.path, weights_only=True, map_location="cpu")
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.log = state["step"], state["log"]
+        try:
+            state = torch.load(self.path, weights_only=True, map_location="cpu")
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.log = int(state["step"]), [[str(cell) for cell in row] for row in state["log"]]
+        except Exception as error:  # torch raises many kinds for half a file
+            reason = (str(error) or type(error).__name__).partition("\n")[0]
+            raise InputError(
+                f"{self.path} is damaged, or that of another model ({reason}); remove it to train from the beginning",
+                code="training.state",
+                file=self.path,
+            ) from error
+
+    def finite(self) -> bool:
+        """Return whether all weights are finite numbers."""
+        return all(bool(torch.isfinite(parameter).all()) for parameter in self.trained)
 
     def write(self) -> None:
-        """Write the state as one file, renamed into place, and a copy of the log for readers."""
+        """Write the state as one file, and a copy of the log for readers. Raises OSError."""
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -41,14 +56,16 @@ class State:
             "step": self.step,
             "log": self.log,
         }
-        temporary = self.path.with_name(f".{self.path.name}.part")
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
-        with self.log_path.open("w", newline="") as file:
-            csv.writer(file).writerows(self.log)
+        data = io.BytesIO()  # torch makes errors of its own of a full disk
+        torch.save(state, data)
+        replace_file(self.path, data.getvalue())
+        self.write_log()
+
+    def write_log(self) -> None:
+        """Write the log of the steps so far. Raises OSError."""
+        text = io.StringIO()
+        csv.writer(text).writerows(self.log)
+        replace_file(self.log_path, text.getvalue())
 
     @torch.no_grad()
     def follow(self, decay: float) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ebabench.datasets.suites import Suite, check_sequence, load_suite, reference_reader
+from ebabench.errors import InputError
 from ebabench.generators.build import build
 from ebabench.generators.cards import Card
 from ebabench.generators.protocol import Resources
@@ -63,7 +64,8 @@ def run(
         metrics: Keys, families or ``Metric`` objects; all by default.
         energy: False leaves out the metrics that need energies.
         device: "cpu", "cuda", "cuda:1"; or several that share the targets, as in "cuda:0,cuda:1".
-        batch_size: Conformations computed at once. Half as many are tried whenever memory runs out.
+        batch_size: Conformations computed at once. Half as many are tried whenever memory runs out. Where it changes
+            samples (of workers), the run is unofficial with another number than the card's.
         random_weights: Do without the checkpoints, to test the plumbing (workers only). Such a run is never ranked.
         settings: Replacements for sampling settings of the card. The run is then unofficial.
         jobs: Processes that score; one per core by default.
@@ -135,7 +137,7 @@ def _sampled(
     progress: Progress,
 ) -> Session:
     chosen = suite if isinstance(suite, Suite) else load_suite(suite)
-    card = model_card(model, settings)
+    card = model_card(model, settings).with_batch_size(batch_size)
     check_random_weights(card, random_weights)
     read = reference_reader(chosen, Path(data) if data is not None else None)
     names, missing = targets_here(read, select_targets(read.names, targets, shard), bool(targets))
@@ -143,6 +145,10 @@ def _sampled(
     for target in asked:
         check_sequence(chosen, read.root, target)
     count, start = samples or chosen.samples, chosen.seed if seed is None else seed
+    if count < 2 or start < 0:
+        raise InputError(
+            f"samples {count}, seed {start}: at least 2 samples, and a seed from 0", code="run.settings", samples=count
+        )
     folder = Path(out) if out is not None else _folder(card, chosen, count, start, random_weights)
     resources = [
         Resources(one, read, batch_size, folder / "logs", random_weights) for one in model_devices(card, device)

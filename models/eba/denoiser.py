@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ebabench.errors import InputError
@@ -31,6 +31,7 @@ from ebabench.models.eba.internal import (
 from ebabench.models.eba.network import Network
 from ebabench.structures import Target
 from ebabench.structures.arrays import Positions
+from ebabench.system.files import replace_file
 from ebabench.training.cartesian_loss import denoising_loss
 from ebabench.training.denoiser import Condition, Prepared
 from ebabench.training.diffusion import Edm
@@ -250,10 +251,7 @@ class InternalDenoiser:
             "process": {self.process.name: asdict(self.process)},
             "provenance": dict(provenance),
         }
-        temporary = path.with_name(f".{path.name}.part")
-        save_file(tensors, temporary, {"model": json.dumps(described, sort_keys=True)})
-        temporary.chmod(0o644)  # safetensors leaves it to the owner alone
-        temporary.replace(path)
+        replace_file(path, save(tensors, {"model": json.dumps(described, sort_keys=True)}))
 
     @classmethod
     def load(cls, path: Path) -> InternalDenoiser:

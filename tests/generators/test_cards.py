@@ -1,6 +1,7 @@
 """Cards: whatever is wrong with one is said with file and field, before anything runs."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -212,3 +213,43 @@ def test_an_interpreter_stands_in_place_of_an_installation(tmp_path: Path, more:
             read_card(written(tmp_path, text))
         assert caught.value.code == "card.schema"
         assert "interpreter" in str(caught.value)
+
+
+def test_a_batch_size_that_changes_samples_is_a_setting(tmp_path: Path) -> None:
+    plain = read_card(written(tmp_path, CARD))
+    assert plain.with_batch_size(7).facts() == plain.facts()
+    own = read_card(written(tmp_path, CARD.replace("amplitude = 0.1", "batch_size = 4")))
+    assert own.with_batch_size(4).facts() == own.with_batch_size(None).facts() == own.facts()
+    other = own.with_batch_size(7)
+    assert other.facts()["changed"] == ["batch_size"]
+    assert other.sampling["batch_size"] == 7
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/b", "../b", "", " ", "a\nb"])
+def test_a_checkpoint_has_a_name_that_is_safe_as_a_path(tmp_path: Path, name: str) -> None:
+    url = f'[[checkpoints]]\nname = {json.dumps(name)}\nurl = "https://x.org/w.pt"\n'
+    with pytest.raises(InputError) as raised:
+        read_card(written(tmp_path, CARD + url))
+    assert "checkpoints.0.name" in str(raised.value)
+
+
+@pytest.mark.parametrize("path", ["../other.bin", "/etc/passwd", "a/../../b", "..", "a/./../../b"])
+def test_files_of_a_card_stay_in_its_folder(tmp_path: Path, path: str) -> None:
+    with pytest.raises(InputError) as raised:
+        read_card(written(tmp_path, CARD + CHECKPOINT.replace("mine.bin", path)))
+    assert "checkpoints.0.file" in str(raised.value)
+    worker = CARD.replace('entry = "ebabench.models.static:build"', f'script = "{path}"')
+    with pytest.raises(InputError) as raised:
+        read_card(written(tmp_path, worker + '[environment]\nkind = "worker"\n'))
+    assert "script" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://x.org/%2e%2e", "https://x.org/..", "https://x.org/a%2F..%2F..", "https://x.org/"]
+)
+def test_the_last_part_of_an_address_leads_nowhere_else(tmp_path: Path, address: str) -> None:
+    card = read_card(written(tmp_path, CARD + f'[[checkpoints]]\nname = "main"\nurl = "{address}"\n'))
+    (one,) = card.checkpoints
+    place = card.files.place(one)
+    assert place.name == "main"
+    assert place.resolve() == place.absolute()

@@ -174,6 +174,7 @@ def test_half_the_batch_when_memory_runs_out(tmp_path: Path, peptide: Target) ->
     outcome = drawn(card(tmp_path / "model", "small memory"), peptide, tmp_path / "logs")
     assert len(outcome.ensemble) == 5
     assert json.loads((tmp_path / "logs" / "synthetic.json").read_text())["batch_size"] == 2
+    assert outcome.ensemble.batch_size == 2
     asked = drawn(card(tmp_path / "model", ""), peptide, tmp_path / "logs", batch_size=3)
     assert asked.error is None
     assert json.loads((tmp_path / "logs" / "synthetic.json").read_text())["batch_size"] == 3

@@ -88,6 +88,28 @@ def test_a_run_with_other_settings_is_unofficial(tmp_path, change, said):
     assert any(said in reason for reason in run.unofficial_because)
 
 
+@pytest.mark.parametrize(("batch_size", "official"), [(None, True), (8, True), (20, True), (4, False)])
+def test_smaller_batches_than_the_cards_are_said(tmp_path, batch_size, official):
+    """Samples of such models depend on how many are computed at once: those of another machine would be others."""
+    card = {"name": "wobble", "sampling": {"batch_size": 8}, "training": {"overlap": "not_trained"}}
+    make = lambda name: replace(ensemble(name), batch_size=batch_size)  # noqa: E731
+    run = make_run(tmp_path / "run", identity(card=card), make=make)
+    assert (run.unofficial_because == []) == official
+    assert run.load_ensemble("one").batch_size == batch_size
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other"])
+def test_what_was_damaged_is_made_again(tmp_path, damage):
+    run = make_run(tmp_path / "run")
+    before = files(run.folder)
+    for path in (run.ensemble_path("two"), run.folder / "records" / "one.json"):
+        data = path.read_bytes()
+        middle = len(data) // 2
+        flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+        path.write_bytes({"cut": data[:-20], "flipped": flipped, "other": b"{}"}[damage])
+    assert files(make_run(run.folder).folder) == before
+
+
 def test_a_failed_target_makes_the_run_incomplete_and_is_tried_again(tmp_path):
     run = make_run(tmp_path / "run")
     job = Job("two", SEQUENCES["two"], "md-implicit", lambda: None, lambda: None)

@@ -121,6 +121,51 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_batch(tmp_path: Path) -> 
     assert not (tmp_path / "model.safetensors").exists()
 
 
+@pytest.mark.parametrize("setting", ["learning_rate", "weight_decay", "clip", "beta", "alpha_t", "anchor"])
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_settings_are_finite(setting: str, value: float) -> None:
+    with pytest.raises(InputError) as raised:
+        _config(**{setting: value})
+    assert raised.value.code == "setting.value"
+    assert raised.value.named["setting"] == setting
+
+
+def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path) -> None:
+    """The decay multiplies weights by 1 - rate * decay: they overflow while the loss before the step is finite."""
+    with pytest.raises(RunError) as raised:
+        train(Line(), _examples(), _config(weight_decay=1e38, learning_rate=10.0, checkpoint_every=1), tmp_path, {})
+    assert raised.value.code == "training.not_finite"
+    assert not (tmp_path / "model.safetensors").exists()
+    if (tmp_path / "state.pt").exists():
+        state = torch.load(tmp_path / "state.pt", weights_only=True)
+        assert all(torch.isfinite(weights).all() for weights in state["network"].values())
+
+
+def test_a_log_that_a_kill_left_behind_is_written_again(tmp_path: Path) -> None:
+    train(Line(), _examples(), _config(), tmp_path, {})
+    whole = (tmp_path / "log.csv").read_bytes()
+    (tmp_path / "log.csv").unlink()
+    train(Line(), _examples(), _config(), tmp_path, {})
+    assert (tmp_path / "log.csv").read_bytes() == whole
+    assert whole.count(b"\n") == 13
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other"])
+def test_a_damaged_state_is_one_line(tmp_path: Path, damage: str) -> None:
+    train(Line(), _examples(), _config(), tmp_path, {})
+    path = tmp_path / "state.pt"
+    data = path.read_bytes()
+    other = {"network": {}, "average": {}, "optimiser": {}, "step": 1, "log": []}
+    if damage == "other":
+        torch.save(other, path)
+    else:
+        path.write_bytes({"cut": data[:-100], "flipped": b"\0" * 100 + data[100:], "empty": b""}[damage])
+    with pytest.raises(InputError) as raised:
+        train(Line(), _examples(), _config(), tmp_path, {})
+    assert raised.value.code == "training.state"
+    assert "\n" not in str(raised.value)
+
+
 def test_energies_are_asked_for(tmp_path: Path) -> None:
     examples = [Example(example.prepared) for example in _examples()]
     with pytest.raises(InputError, match="needs energies"):
