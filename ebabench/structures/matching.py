@@ -72,7 +72,7 @@ def align(model: Sequence[str], reference: Sequence[str]) -> IndexArray:
     Example:
         >>> align("AKGH", "MAKGHE").tolist()
         [1, 2, 3, 4]
-        >>> align(["ALA", "SEP"], ["ALA", "SER"])
+        >>> align(["ALA", "SEP", "GLY", "LYS"], "ASGK")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ebabench.errors.InputError: the model's sequence is another one: residue 2 is SEP, in the reference SER ...
     """

@@ -10,7 +10,8 @@ from ebabench.structures.ensembles import Atoms
 from ebabench.structures.geometry import chiral_centers, signed_volume, superpose
 
 _BOND_CA = 3.8  # angstrom, between consecutive C-alphas
-_CHANCE = 1e-6  # of so many mirrored frames, if every center inverted by itself
+_MIRRORED = 0.9  # share of inverted centers
+_CHANCE = 1e-6
 _SEVERAL_STEPS = 3  # fewer may be short by chance
 _JUMP = 15.0  # no strained chain, only a box, is this far apart
 _REACH = 15.0  # the farthest side-chain atom is 8 from its C-alpha
@@ -81,10 +82,10 @@ def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) ->
 def validate_chirality(who: str, atoms: Atoms, positions: Positions, native: Positions) -> None:
     """Raise InputError if frames are mirror images: by their stereocenters, or by their fold where there are none.
 
-    A single inverted center is a model's error, which metrics count. Frames of inverted centers throughout are refused
-    if there are more of them than centers that invert independently explain (binomial, p < 1e-6), and if they are
-    more than nine in ten. By the fold, a frame of 12 or more C-alphas is mirrored if its mirror image is by far the
-    nearer to the native structure.
+    A single inverted center is a model's error, which metrics count. A frame is mirrored if nine in ten of its centers
+    are inverted, and there are more such frames than centers that invert independently explain (binomial, p < 1e-6), or
+    nine in ten centers of the ensemble are inverted. By the fold, a frame of 12 or more C-alphas is mirrored if its
+    mirror image is by far the nearer to the native structure.
 
     Args:
         who: how the message names the ensemble.
@@ -100,10 +101,12 @@ def validate_chirality(who: str, atoms: Atoms, positions: Positions, native: Pos
     centers = chiral_centers(atoms)
     if len(centers):
         inverted = signed_volume(positions, centers) < 0
-        share, throughout = float(inverted.mean()), inverted.all(1)
-        chance = bdtrc(throughout.sum() - 1, len(positions), share ** len(centers)) if throughout.any() else 1.0
-        mirrored = throughout if share > 0.9 or chance < _CHANCE else np.zeros(len(positions), bool)
-        mirrored |= (inverted.mean(1) > 0.9) & (share > 0.9)
+        share, least = float(inverted.mean()), int(np.ceil(_MIRRORED * len(centers)))
+        mirrored = inverted.sum(1) >= least
+        # So many frames by chance, if every center inverted by itself?
+        one = bdtrc(least - 1, len(centers), share)
+        chance = bdtrc(mirrored.sum() - 1, len(positions), one) if mirrored.any() else 1.0
+        mirrored &= share > _MIRRORED or chance < _CHANCE
     else:
         centered = _centered(native)
         as_is = np.sqrt(((superpose(positions, native) - centered) ** 2).sum(2).mean(1))

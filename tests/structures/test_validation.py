@@ -1,0 +1,75 @@
+"""What is no ensemble is refused frame by frame: mirrored, in nanometres, cut by a boundary."""
+
+import numpy as np
+import pytest
+from proteins import build, ensemble, turned, wobble
+
+from ebabench.errors import InputError
+from ebabench.structures.validation import validate, validate_chirality
+
+CHAIN = "GSHMKNSVIVDLPGSMKVLV"
+TARGET = build(CHAIN)
+PLACE = np.arange(len(CHAIN))
+
+
+def mirrored(positions, frames):
+    found = positions.copy()
+    found[frames, :, 2] *= -1
+    return turned(found)
+
+
+@pytest.mark.parametrize("frames", [[7], [3, 20], list(range(20, 40)), list(range(40))])
+def test_mirrored_frames_are_found_wherever_they_are(frames):
+    positions = mirrored(wobble(TARGET, 40, seed=1, noise=0.1), frames)
+    with pytest.raises(InputError, match=f"{len(frames)} of 40 frames .* frame {frames[0] + 1}") as error:
+        validate_chirality("x", TARGET.atoms, positions, TARGET.native)
+    assert error.value.code == "ensemble.mirrored"
+
+
+@pytest.mark.parametrize("sequence", ["AS", "KED"])
+def test_mirrored_frames_of_a_short_peptide(sequence):
+    """Half of the frames are mirrored as a whole, as of a model that does not know left from right."""
+    target = build(sequence)
+    positions = wobble(target, 200, seed=1, noise=0.02)
+    validate_chirality("x", target.atoms, positions, target.native)
+    with pytest.raises(InputError, match="100 of 200 frames"):
+        validate_chirality("x", target.atoms, mirrored(positions, list(range(100))), target.native)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3])
+def test_centers_that_invert_by_themselves_are_the_model_s_errors(share):
+    """Metrics count them; they are no reason to refuse."""
+    target, rng = build("KEDA"), np.random.default_rng(3)
+    positions = wobble(target, 200, seed=1, noise=0.02)
+    beta = target.atoms.select("CB")
+    ca = target.atoms.select("CA")
+    for k in range(len(beta)):
+        frames = np.flatnonzero(rng.random(200) < share)
+        positions[frames, beta[k]] = 2 * positions[frames, ca[k]] - positions[frames, beta[k]]
+    validate_chirality("x", target.atoms, positions, target.native)
+
+
+def test_the_fold_tells_a_mirrored_trace_of_c_alphas_frame_by_frame():
+    from ebabench.structures import Atoms
+
+    ca = TARGET.atoms.select("CA")
+    atoms = Atoms(TARGET.atoms.name[ca], TARGET.atoms.residue_name[ca], np.arange(len(ca)))
+    positions = ensemble(TARGET, amplitude=0.3).positions[:, ca]
+    validate_chirality("x", atoms, positions, TARGET.native[ca])
+    with pytest.raises(InputError, match="frame 6"):
+        validate_chirality("x", atoms, mirrored(positions, [5, 9]), TARGET.native[ca])
+
+
+@pytest.mark.parametrize("frames", [[11], list(range(0, 40, 2)), list(range(40))])
+def test_nanometres_in_some_frames(frames):
+    positions = ensemble(TARGET).positions.copy()
+    positions[frames] /= 10
+    with pytest.raises(InputError, match=f"frame {frames[0] + 1}: these are nanometres"):
+        validate("x", TARGET.atoms, PLACE, positions)
+
+
+def test_a_jump_through_a_boundary_names_the_remedy():
+    positions = ensemble(TARGET).positions.copy()
+    positions[4, TARGET.atoms.residue > 9] += 60
+    with pytest.raises(InputError, match=r"frame 5 .*periodic boundary.*pbc whole"):
+        validate("x", TARGET.atoms, PLACE, positions)
