@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ebabench.scoring.spec import MetricSpec, NotAvailable
     from ebabench.structures import Atoms, Ensemble, Reference, Target
     from ebabench.workflows.compare import compare
+    from ebabench.workflows.inspect import inspect
     from ebabench.workflows.listing import list_metrics, list_models, list_suites
     from ebabench.workflows.md_time import MdTime, md_time
     from ebabench.workflows.models import load_model
@@ -38,6 +39,7 @@ _MODULES = {
     "scoring.spec": ("MetricSpec", "NotAvailable"),
     "structures": ("Atoms", "Ensemble", "Reference", "Target"),
     "workflows.compare": ("compare",),
+    "workflows.inspect": ("inspect",),
     "workflows.listing": ("list_metrics", "list_models", "list_suites"),
     "workflows.md_time": ("MdTime", "md_time"),
     "workflows.models": ("load_model",),
@@ -50,7 +52,7 @@ _MODULES = {
 _HOME = {name: f"ebabench.{module}" for module, names in _MODULES.items() for name in names}
 __all__ = [
     "Atoms", "EbabenchError", "Ensemble", "InputError", "MdTime", "Metric", "MetricSpec", "NotAvailable", "Pair",
-    "Reference", "Result", "Run", "RunError", "Suite", "Target", "__version__", "compare", "leaderboard",
+    "Reference", "Result", "Run", "RunError", "Suite", "Target", "__version__", "compare", "inspect", "leaderboard",
     "list_metrics", "list_models", "list_suites", "load_model", "load_suite", "md_time", "run", "sample", "score",
     "score_ensembles", "site",
 ]  # fmt: skip

@@ -11,13 +11,26 @@ from pathlib import Path
 
 import typer
 
-from ebabench.cli import data, evaluation, fetch, listing, md_time, models, results, site, training
+from ebabench.cli import data, evaluation, fetch, inspect, listing, md_time, models, results, site, training
 from ebabench.cli.app import app
 from ebabench.errors import InputError, RunError
 from ebabench.system.names import printable
 
 _INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
-__all__ = ["app", "data", "evaluation", "fetch", "listing", "main", "md_time", "models", "results", "site", "training"]
+__all__ = [
+    "app",
+    "data",
+    "evaluation",
+    "fetch",
+    "inspect",
+    "listing",
+    "main",
+    "md_time",
+    "models",
+    "results",
+    "site",
+    "training",
+]
 
 
 def main() -> None:

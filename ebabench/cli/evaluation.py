@@ -32,6 +32,11 @@ _Shard = Annotated[str | None, typer.Option(help="i/n: every n-th target from th
 _Metric = Annotated[list[str] | None, typer.Option(help="Only this metric or family; may be given more than once.")]
 _Energy = Annotated[bool, typer.Option(help="Whether metrics of energy are computed.")]
 _Out = Annotated[Path | None, typer.Option(help="The run folder; runs/SUITE/MODEL-sSEED-nSAMPLES by default.")]
+_Chain = Annotated[str | None, typer.Option(help="The protein chain that is meant, in files that have several.")]
+_Modified = Annotated[
+    bool, typer.Option("--modified-as-parent", help="Take modified residues for their parents (SEP for SER).")
+]
+_Temperature = Annotated[int | None, typer.Option(help="In kelvin: which of mdCATH's simulations are the reference.")]
 _Boards = Annotated[Path, typer.Option(help="Where leaderboards are kept.")]
 _BOARDS = Path("leaderboards")
 
@@ -122,16 +127,22 @@ def sample(
 @app.command()
 def score(
     ensembles: Annotated[
-        Path, typer.Option(help="A folder with one ensemble per target: PDB, XTC, npz or mmCIF files.")
+        Path, typer.Option(help="The output folder of a generator, or a file; `ebabench inspect` shows what is read.")
     ],
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/SUITE/NAME by default.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the row.")] = None,
     model: Annotated[str | None, typer.Option(help="Or the card whose converter reads the folder.")] = None,
     suite: Annotated[str | None, typer.Option(help="The suite whose targets these are.")] = None,
-    reference: Annotated[Path | None, typer.Option(help="Or any references, in the ATLAS layout.")] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Or any references: as ATLAS, mdCATH, Timewarp or MDGen lay them out, or listed in a TOML."),
+    ] = None,
     target: _Target = None,
     shard: _Shard = None,
     data: _Data = None,
+    chain: _Chain = None,
+    modified_as_parent: _Modified = False,
+    temperature: _Temperature = None,
     protocol: Annotated[
         str | None, typer.Option(help="corrected, alphaflow or symmetric; the suite's by default.")
     ] = None,
@@ -140,7 +151,7 @@ def score(
     jobs: _Jobs = None,
     leaderboards: _Boards = _BOARDS,
 ) -> None:
-    """Score ensembles from elsewhere against a suite, or against any references in the ATLAS layout."""
+    """Score ensembles from elsewhere against a suite, or against any references."""
     from ebabench.workflows.score_ensembles import score_ensembles
 
     with progress() as tell:
@@ -153,6 +164,9 @@ def score(
             targets=target,
             shard=shard,
             data=data,
+            chain=chain,
+            modified_as_parent=modified_as_parent,
+            temperature=temperature,
             metrics=metric,
             energy=energy,
             protocol=protocol,

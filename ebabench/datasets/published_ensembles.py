@@ -10,7 +10,8 @@ from typing import Any
 
 from ebabench.errors import InputError, RunError
 from ebabench.generators.cards import Card, PublishedEnsemble
-from ebabench.io.structure_files import find_ensembles, read_structure
+from ebabench.io.layouts import Source, find_sources
+from ebabench.io.structure_files import read_structure
 from ebabench.structures.matching import align
 from ebabench.system.archives import unpack
 from ebabench.system.download import MOST, Pins, Progress, download, sha256
@@ -60,7 +61,7 @@ def fetch_ensembles(
         if "targets" not in pinned:
             _obtain(root, work, pins, source, sequences, progress)
         names: list[str] = pins.read()["targets"]["names"]
-        if gone := sorted(set(names) - find_ensembles(root).keys()):
+        if gone := sorted(set(names) - _present(root, sequences).keys()):
             raise InputError(f"{root}: {', '.join(gone)} is gone; remove the folder to fetch it again")
         shutil.rmtree(work, ignore_errors=True)
     return names
@@ -94,13 +95,21 @@ def _obtain(
         archive.unlink()
         raise
     pins.pin("archive", facts)
-    names = sorted(find_ensembles(folder))
+    names = sorted(_present(folder, sequences))
     for path in folder.iterdir():
         target = root / path.name
         if target.exists():  # from when this was interrupted
             shutil.rmtree(target) if target.is_dir() else target.unlink()
         path.rename(target)
     pins.pin("targets", {"names": names})
+
+
+def _present(folder: Path, sequences: Mapping[str, str]) -> dict[str, Source]:
+    """Return the ensembles in a folder by target."""
+    try:
+        return find_sources(folder, sequences).sources
+    except InputError:
+        return {}
 
 
 def _same(facts: Mapping[str, Any], expected: Mapping[str, Any], who: str) -> None:
@@ -130,10 +139,9 @@ def _laid_out(work: Path, archive: Path, sequences: Mapping[str, str]) -> Path:
 
     if not unpack(archive, place):
         raise RunError(f"{archive.name}: holds no ensemble (TARGET.pdb or TARGET/.../*.cif) of the suite's targets")
-    for name, path in find_ensembles(folder).items():
-        first = next(one for one in sorted(path.rglob("*")) if one.is_file()) if path.is_dir() else path
+    for name, found in _present(folder, sequences).items():
         try:
-            align(read_structure(first)[0].sequence, sequences[name])
+            align(read_structure(found.paths[0])[0].sequence, sequences[name])
         except InputError as error:
             raise RunError(f"{archive.name}: {name}: {error}") from error
     return folder

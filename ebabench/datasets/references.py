@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -95,8 +95,37 @@ def make_reference(
     return Reference(target, replicas, tier, tuple(frames), modifications(first))
 
 
+def files_stamp(paths: Iterable[Path], chain: str | None, modified_as_parent: bool) -> str:
+    """Return what changes when a file is written to, or is replaced, or is read in another way. Nothing is opened."""
+    told = [(path.resolve(), path.stat()) for path in paths]
+    stamps = [f"{path}|{at.st_size}|{at.st_mtime_ns}|{at.st_ctime_ns}" for path, at in told]
+    return "|".join(stamps + [f"chain {chain}"] * (chain is not None) + ["modified as parent"] * modified_as_parent)
+
+
+class OneReference(Protocol):
+    """The files of one target's reference, before they are read."""
+
+    @property
+    def target(self) -> Target:
+        """The target."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes of the trajectories."""
+        ...
+
+    def stamp(self) -> str:
+        """Return what changes when a file is written to or replaced. Nothing is opened."""
+        ...
+
+    def read(self) -> Reference:
+        """Return the reference."""
+        ...
+
+
 class ReferenceFiles:
-    """The files of one target's reference. The topology is parsed once.
+    """The files of one target's reference in the layouts of ATLAS. The topology is parsed once.
 
     Args:
         root: See ``read_reference``.
@@ -137,8 +166,7 @@ class ReferenceFiles:
 
     def stamp(self) -> str:
         """Return what changes when a file is written to or replaced. Nothing is opened."""
-        told = [(path.resolve(), path.stat()) for path in (self._path, *self.trajectories.values())]
-        return "|".join(f"{path}|{at.st_size}|{at.st_mtime_ns}|{at.st_ctime_ns}" for path, at in told)
+        return files_stamp((self._path, *self.trajectories.values()), self._chain, self._modified_as_parent)
 
     @property
     def size(self) -> int:
@@ -201,13 +229,13 @@ class References:
         """Return a target from its topology alone. Raises InputError."""
         return self.files(name).target
 
-    def files(self, name: str) -> ReferenceFiles:
+    def files(self, name: str) -> OneReference:
         """Return the files of a reference. Raises InputError (``unknown.target``, ``reference.missing``)."""
         if name not in self.names:
             raise unknown("target", name, self.names)
         if name not in self._files:
             try:
-                self._files[name] = ReferenceFiles(self.root, name, self.tier)
+                self._files[name] = self._open(name)
             except InputError as error:
                 raise self._explain(error) if self._explain else error from error
         return self._files[name]
@@ -216,9 +244,11 @@ class References:
         """Return the targets whose files are on disk."""
         return [name for name in self.names if replica_files(self.root, name, self.tier)]
 
+    def _open(self, name: str) -> OneReference:
+        return ReferenceFiles(self.root, name, self.tier)
+
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("root", "names", "tier", "_check", "_explain")
-        return {name: getattr(self, name) for name in kept}
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_files", "_read")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -226,7 +256,7 @@ class References:
 
     def _forget(self) -> None:
         self._lock = Lock()
-        self._files: dict[str, ReferenceFiles] = {}
+        self._files: dict[str, OneReference] = {}
         self._read: OrderedDict[str, Reference] = OrderedDict()
 
 

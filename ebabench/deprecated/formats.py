@@ -7,7 +7,6 @@ __getattr__ = moved(
     {
         "read_structure": "ebabench.io.structure_files",
         "read_ensemble": "ebabench.io.structure_files",
-        "find_ensembles": "ebabench.io.structure_files",
         "read_topology": "ebabench.io.structure_files",
         "write_ensemble": "ebabench.io.structure_files",
         "write_pdb": "ebabench.io.structure_files",

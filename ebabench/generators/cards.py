@@ -206,7 +206,6 @@ def read_card(path: Path) -> Card:
             another one (``card.extends``), or the card breaks the schema (``card.schema``). The message names the file
             and the field.
     """
-    path = path.absolute()
     data = _toml(path)
     shared = data.pop("extends", None)
     if shared is not None:
@@ -220,7 +219,7 @@ def read_card(path: Path) -> Card:
         raise InputError(f"{path}: {first_fault(error)}", code="card.schema", file=path) from error
     if card.name != path.stem:
         raise InputError(f"{path}: name: is {card.name!r}, but the file is {path.name}", code="card.schema", file=path)
-    card._path = path
+    card._path = path.absolute()
     return card
 
 

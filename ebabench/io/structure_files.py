@@ -7,8 +7,6 @@ Every reader raises InputError that names the file and what is wrong with it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +16,16 @@ from ebabench.errors import InputError
 from ebabench.io.chains import chain_rows, heavy_atoms, select_chain, to_ensemble
 from ebabench.io.content import suffix_of
 from ebabench.io.frames import Frames
-from ebabench.io.models import Models, join_models
+from ebabench.io.models import join_models
 from ebabench.io.npz import load_ensemble, read_npz, write_ensemble
 from ebabench.io.structures import is_structure, parse_models, read_structures
-from ebabench.io.topologies import find_topology
 from ebabench.io.topologies import read_topology as _topology
-from ebabench.io.trajectories import TRAJECTORY_SUFFIXES, is_trajectory, names_atoms, read_trajectory
+from ebabench.io.trajectories import TRAJECTORY_SUFFIXES, is_trajectory, read_trajectory
 from ebabench.structures import Atoms, Ensemble
 from ebabench.structures.arrays import Positions
 
 __all__ = [
-    "find_ensembles", "load_ensemble", "read_ensemble", "read_frames", "read_structure", "read_topology",
+    "load_ensemble", "read_ensemble", "read_frames", "read_structure", "read_topology",
     "write_ensemble", "write_pdb",
 ]  # fmt: skip
 
@@ -75,8 +72,7 @@ def read_ensemble(
     """Return all conformations of one target: the heavy atoms of one protein chain.
 
     Args:
-        path: a file that ``read_frames`` reads; or a folder with mmCIF or PDB files at any depth, in the order of their
-            names.
+        path: a file that ``read_frames`` reads. Folders are read by ``ebabench.io.layouts``.
         target: the target's name.
         chain: the identifier of the chain that is meant; None for the only one.
         modified_as_parent: take a modified residue for the amino acid that it derives from.
@@ -85,38 +81,7 @@ def read_ensemble(
         InputError: the file is missing, damaged or of another format; there is no protein chain in it, or several and
             none is named; a model lacks atoms that another has; a trajectory is of other atoms than its topology.
     """
-    path = Path(path)
-    frames = _read_folder(path) if path.is_dir() else read_frames(path)
-    return to_ensemble(frames, target, chain=chain, modified_as_parent=modified_as_parent)
-
-
-def find_ensembles(folder: Path | str) -> dict[str, Path]:
-    """The ensembles in a folder, one file or sub-folder a target: its name is the file's, less the suffix."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    found: dict[str, Path] = {}
-    beside = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    topologies = {find_topology(path) for path in beside if is_trajectory(path) and not names_atoms(path)}
-    for path in beside:
-        if path in topologies or _stem(path).endswith(".top"):
-            continue
-        if path.is_dir():
-            if next(_structure_files(path), None) is None:
-                continue
-            name = path.name
-        elif is_structure(path) or is_trajectory(path) or suffix_of(path) == ".npz":
-            name = _stem(path)
-        else:
-            continue
-        if name in found:
-            raise InputError(f"{folder}: two ensembles of {name}: {found[name].name} and {path.name}")
-        found[name] = path
-    if not found:
-        raise InputError(
-            f"{folder}: no ensembles in it (NAME.pdb[.gz], NAME.xtc with NAME.top.pdb, NAME.npz, NAME/*.cif)"
-        )
-    return found
+    return to_ensemble(read_frames(path), target, chain=chain, modified_as_parent=modified_as_parent)
 
 
 def read_topology(path: Path | str) -> tuple[Atoms, npt.NDArray[np.int64], int, Positions]:
@@ -157,27 +122,3 @@ def write_pdb(ensemble: Ensemble, path: Path | str) -> None:
             )
             file.write("TER\nENDMDL\n")
         file.write("END\n")
-
-
-def _stem(path: Path) -> str:
-    name = re.sub(r"\.gz$", "", path.name, flags=re.IGNORECASE)
-    return name[: len(name) - len(suffix_of(path))]
-
-
-def _structure_files(folder: Path) -> Iterator[Path]:
-    def natural(path: Path) -> list[tuple[int, str]]:
-        return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", str(path.relative_to(folder)))]
-
-    files = [path for path in folder.rglob("*") if is_structure(path) and not path.name.startswith(".")]
-    yield from sorted(files, key=natural)
-
-
-def _read_folder(folder: Path) -> Frames:
-    parts: list[Models] = []
-    for path in _structure_files(folder):
-        models = parse_models(path)
-        several = len(models) > 1
-        parts += [part._replace(label=f"{part.label} of {path.name}" if several else path.name) for part in models]
-    if not parts:
-        raise InputError(f"{folder}: no PDB or mmCIF files in it")
-    return join_models(parts, str(folder))

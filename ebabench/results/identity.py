@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -41,6 +41,8 @@ class Identity:
         random_weights: The model was run without its checkpoints, to test the plumbing.
         suite_digest: ``Suite.digest``; empty in manifests of earlier versions.
         folder: The folder of the references, where they are not those of a suite.
+        reading: How files from elsewhere are read, where it is not the default (``chain``, ``modified_as_parent``,
+            ``temperature``).
     """
 
     model: Name
@@ -57,6 +59,7 @@ class Identity:
     random_weights: bool = False
     suite_digest: str = ""
     folder: str = ""
+    reading: Mapping[str, Any] = field(default_factory=dict)
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def card_digest(self) -> str:
@@ -65,7 +68,10 @@ class Identity:
 
     def digest(self) -> str:
         """Return the SHA-256 of the identity but for the references, in hex. Every record has it."""
-        return _sha256({name: value for name, value in asdict(self).items() if name not in _NOT_DIGESTED})
+        digested = {name: value for name, value in asdict(self).items() if name not in _NOT_DIGESTED}
+        if not self.reading:
+            del digested["reading"]  # which identities of earlier versions lack
+        return _sha256(digested)
 
     def plain(self) -> Identity:
         """Return the identity as JSON gives it back, so that it compares equal to one that was read."""
@@ -122,15 +128,23 @@ def _other_references(ours: Mapping[str, str] | None, theirs: Mapping[str, str] 
     return [f"other references of {', '.join(changed)}"] if changed else []
 
 
-def files_digest(files: Mapping[str, Path]) -> str:
-    """Return the SHA-256 of the names and contents of files (a folder counts as all files in it)."""
+def files_below(path: Path) -> tuple[Path, ...]:
+    """Return the files below a folder in the order of their paths; a file itself."""
+    return tuple(one for one in sorted(path.rglob("*")) if one.is_file()) if path.is_dir() else (path,)
+
+
+def files_digest(files: Mapping[str, Iterable[Path]]) -> str:
+    """Return the SHA-256 of the names and contents of files.
+
+    Args:
+        files: The files of each target, in reading order.
+    """
     digest = hashlib.sha256()
-    for name, root in sorted(files.items()):
-        for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
-            if path.is_file():
-                digest.update(f"{name}|{path.name}|{path.stat().st_size}|".encode("utf-8", "surrogateescape"))
-                with path.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+    for name, paths in sorted(files.items()):
+        for path in paths:
+            digest.update(f"{name}|{path.name}|{path.stat().st_size}|".encode("utf-8", "surrogateescape"))
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ebabench.datasets.suites import load_suite, reference_reader
 from ebabench.errors import InputError
 from ebabench.generators.sampling import matched
-from ebabench.io.structure_files import find_ensembles, read_ensemble
+from ebabench.io.layouts import Source, find_sources, read_source
 from ebabench.physics import store
 from ebabench.physics.molecules import Molecule
 from ebabench.structures import Reference, Target
@@ -110,8 +110,10 @@ def load(suite_ids: Sequence[str], data: Path | None, stride: int, samples: Path
             (``samples.none``).
     """
     readers: dict[str, list[Callable[[str], Reference]]] = {}
-    found = None if samples is None else find_ensembles(samples)
-    for suite in map(load_suite, suite_ids):
+    suites = [load_suite(one) for one in suite_ids]
+    sequences = {target.name: target.sequence for suite in suites for target in suite.targets}
+    found = None if samples is None else find_sources(samples, sequences).sources
+    for suite in suites:
         if suite.split != "train":
             raise InputError(
                 f"{suite.id} is a {suite.split} suite: a model must not be trained on it",
@@ -132,15 +134,15 @@ def load(suite_ids: Sequence[str], data: Path | None, stride: int, samples: Path
     return [Trajectories(name, tuple(of_target), stride) for name, of_target in readers.items()]
 
 
-def _samples(read: Callable[[str], Reference], path: Path, name: str) -> Reference:
+def _samples(read: Callable[[str], Reference], source: Source, name: str) -> Reference:
     """Return a target's reference with an ensemble in place of its replicas. Raises InputError if atoms are missing."""
     reference = read(name)
-    ensemble = matched(read_ensemble(path, name), reference.target)
+    ensemble = matched(read_source(source, name), reference.target)
     if len(ensemble.atoms) != len(reference.target.atoms):
         raise InputError(
-            f"{path}: has {len(ensemble.atoms)} of the {len(reference.target.atoms)} atoms of {name}",
+            f"{source}: has {len(ensemble.atoms)} of the {len(reference.target.atoms)} atoms of {name}",
             code="samples.atoms",
-            file=path,
+            file=source.paths[0],
         )
     return replace(reference, replicas=(ensemble.positions,), numbers=(1,))
 

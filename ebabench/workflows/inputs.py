@@ -10,8 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ebabench.datasets.layout import folder_tier
-from ebabench.datasets.references import read_reference
+from ebabench.datasets.reference_layouts import find_references
 from ebabench.errors import InputError
 from ebabench.io.objects import is_mdanalysis, is_mdtraj
 from ebabench.structures import Atoms, Ensemble, Reference, Target
@@ -26,18 +25,22 @@ UNNAMED = "protein"
 _KINDS = "a path, an Ensemble, an mdtraj.Trajectory, or a Universe or AtomGroup of MDAnalysis"
 
 
-def as_ensemble(given: Conformations, name: str) -> Ensemble:
+def as_ensemble(given: Conformations, name: str, sequence: str | None = None) -> Ensemble:
     """Return what was given as an ensemble of the target ``name``.
 
+    Args:
+        given: The ensemble.
+        name: Name of the target.
+        sequence: Sequence of the target, by which its files are known in a folder.
+
     Raises:
-        InputError: It is nothing of these kinds (``ensemble.kind``), or it cannot be read.
+        InputError: It is nothing of these kinds (``ensemble.kind``), it cannot be read, or a path holds ensembles of
+            several targets (``ensembles.several``).
     """
     if isinstance(given, Ensemble):
         return replace(given, target=name)
     if isinstance(given, str | os.PathLike):
-        from ebabench.io.structure_files import read_ensemble
-
-        return read_ensemble(Path(given), name)
+        return _read_path(Path(given), name, sequence)
     if is_mdtraj(given):
         return Ensemble.from_mdtraj(given, target=name)
     if is_mdanalysis(given):
@@ -63,8 +66,16 @@ def as_reference(
     if isinstance(given, Reference):
         return replace(given, target=replace(given.target, name=name))
     if isinstance(given, str | os.PathLike) and (folder := Path(given)).is_dir():
-        tier = folder_tier(folder.parent, [folder.name])
-        found = read_reference(folder.parent, folder.name, tier)
+        references = find_references(folder)
+        known = references.names if len(references.names) == 1 else [one for one in references.names if one == name]
+        if not known:
+            raise InputError(
+                f"{folder}: holds references of {len(references.names)} targets ({', '.join(references.names[:5])}); "
+                "give the folder or the file of one, or its name",
+                code="reference.several",
+                folder=folder,
+            )
+        found = references(known[0])
         return replace(found, target=replace(found.target, name=name))
     items = list(given) if isinstance(given, list | tuple) else [given]
     if not items:
@@ -74,6 +85,22 @@ def as_reference(
     target = Target(name, origin.atoms.sequence, origin.atoms, np.asarray(origin.positions[0], np.float32))
     positions = [_ordered(replica, target.atoms, number) for number, replica in enumerate(replicas, 1)]
     return Reference(target, tuple(positions), TIER)
+
+
+def _read_path(path: Path, name: str, sequence: str | None) -> Ensemble:
+    """Return the ensemble at a path."""
+    from ebabench.io.layouts import find_sources, read_source
+
+    found = find_sources(path, {name: sequence} if sequence else None)
+    sources = list(found.sources.values()) or list(found.strangers)
+    if len(sources) > 1:
+        raise InputError(
+            f"{path}: holds ensembles of {len(sources)} targets ({', '.join(one.names[0] for one in sources[:5])}); "
+            "give the file or folder of one",
+            code="ensembles.several",
+            file=path,
+        )
+    return read_source(sources[0], name)
 
 
 def name_of(ensemble: object, reference: object) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
-from ebabench.datasets.references import read_reference
+from ebabench.datasets.reference_layouts import find_references
 from ebabench.datasets.suites import SUITES, load_suite, reference_reader
 from ebabench.errors import InputError, unknown
-from ebabench.io.structure_files import find_ensembles, load_ensemble, read_ensemble
+from ebabench.io.layouts import find_sources, read_source
+from ebabench.io.structure_files import load_ensemble
 from ebabench.results.identity import files_digest
 from ebabench.results.plots import plot_run
 from ebabench.results.runs import Run
@@ -66,26 +66,25 @@ def references_of(run: Run, data: str | os.PathLike[str] | None) -> Callable[[st
     if run.identity.suite in SUITES:
         return reference_reader(load_suite(run.identity.suite), Path(data) if data is not None else None)
     folder = Path(data or run.identity.folder or run.identity.suite)
-    if not folder.is_dir():
+    if not folder.exists():
         raise InputError(f"{folder} is not here: give its references as --data", code="plot.references", folder=folder)
-    return partial(read_reference, folder, tier=run.identity.tier)
+    return find_references(folder, **run.identity.reading)
 
 
 def ensembles_of(run: Run, folder: str | os.PathLike[str] | None) -> Callable[[str], Ensemble]:
-    """Reads what was scored: ensembles of the run folder, or those of a folder that must hold the same files."""
-    paths = {name: run.ensemble_path(name) for name in run.identity.targets}
+    """Return what reads the ensembles that were scored: of the run folder, or of a folder with the same files."""
     if folder is not None:
-        found = find_ensembles(Path(folder))
-        paths = {name: found[name] for name in paths if name in found}
-        if files_digest(paths) != run.identity.ensembles:
+        sources = find_sources(Path(folder), {record.target: record.sequence for record in run.records()}).sources
+        if files_digest({name: source.files for name, source in sources.items()}) != run.identity.ensembles:
             raise InputError(
                 f"{folder}: not the ensembles that {run.folder} was made of", code="plot.ensembles", folder=folder
             )
-    elif not any(path.exists() for path in paths.values()):
+        how = {key: value for key, value in run.identity.reading.items() if key != "temperature"}
+        return lambda name: read_source(sources[name], name, **how)
+    if not any(run.ensemble_path(name).exists() for name in run.identity.targets):
         raise InputError(
             f"{run.folder} was scored from files elsewhere: give their folder as --ensembles",
             code="plot.ensembles",
             run=run.folder,
         )
-    read = load_ensemble if folder is None else read_ensemble
-    return lambda name: read(paths[name], name)
+    return lambda name: load_ensemble(run.ensemble_path(name), name)

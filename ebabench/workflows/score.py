@@ -65,7 +65,7 @@ def score(
         get_protocol(energy)
     selection = select_metrics([metrics] if isinstance(metrics, str | Metric) else metrics)
     md = as_reference(reference, who, native)
-    model = as_ensemble(ensemble, who)
+    model = as_ensemble(ensemble, who, md.target.sequence)
     pair = make_pair(model, md, protocol=protocol, energy_protocol=energy)
     with single_threaded_libraries():
         record = score_pair(

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ebabench.datasets.layout import folder_tier
-from ebabench.datasets.references import References, reference_names
+from ebabench.datasets.reference_layouts import find_references
+from ebabench.datasets.references import References
 from ebabench.datasets.suites import Suite, load_suite, reference_reader
 from ebabench.errors import InputError
 from ebabench.generators.cards import CARDS, Card
-from ebabench.io.structure_files import find_ensembles
-from ebabench.results.identity import Identity, files_digest
+from ebabench.io.layouts import Found, find_sources, read_source
+from ebabench.io.layouts.telling import told
+from ebabench.results.identity import Identity, files_below, files_digest
 from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.selection import select_metrics
@@ -23,40 +24,49 @@ from ebabench.system.names import check_name
 from ebabench.workflows.models import model_card
 from ebabench.workflows.progress import Progress, silent
 from ebabench.workflows.publish import LEADERBOARDS, publish
-from ebabench.workflows.session import Session
+from ebabench.workflows.session import Elsewhere, Session
 from ebabench.workflows.targets import digest_here, few, select_targets, small_digests, targets_here
+
+_Path = str | os.PathLike[str]
 
 
 def score_ensembles(
-    ensembles: str | os.PathLike[str],
+    ensembles: _Path,
     *,
     suite: str | Suite | None = None,
-    reference: str | os.PathLike[str] | None = None,
+    reference: _Path | None = None,
     name: str | None = None,
-    model: str | os.PathLike[str] | Card | None = None,
+    model: _Path | Card | None = None,
     targets: Sequence[str] | None = None,
     shard: str | None = None,
-    data: str | os.PathLike[str] | None = None,
+    data: _Path | None = None,
+    chain: str | None = None,
+    modified_as_parent: bool = False,
+    temperature: int | None = None,
     metrics: Iterable[str | Metric] | None = None,
     energy: bool = True,
     protocol: str | None = None,
     jobs: int | None = None,
     executor: Executor | None = None,
-    out: str | os.PathLike[str] | None = None,
-    leaderboards: str | os.PathLike[str] | None = LEADERBOARDS,
+    out: _Path | None = None,
+    leaderboards: _Path | None = LEADERBOARDS,
     progress: Progress = silent,
 ) -> Run:
-    """Score a folder with one ensemble per target, and return the run. ``run.check()`` raises if a target failed.
+    """Score a folder of ensembles, and return the run. ``run.check()`` raises if a target failed.
 
     Args:
-        ensembles: A folder with one file or sub-folder per target, or what the converter of ``model`` reads.
+        ensembles: The output folder of a generator (``ebabench.inspect`` shows what is read), one file of it, or what
+            the converter of ``model`` reads.
         suite: The suite of the targets; or else
-        reference: any references, in the layout of ATLAS.
+        reference: any references, in a layout of ``find_references``.
         name: Name of the row; or else
         model: the model whose card names a converter.
         targets: Names of the targets of this session; all by default. The run is incomplete until all are scored.
         shard: "i/n" for every n-th target from the i-th on, so that n sessions share the targets.
         data: The folder of the suite's references, where they are not embedded.
+        chain: The identifier of the protein chain that is meant, in files that have several.
+        modified_as_parent: Take a modified residue for the amino acid that it derives from (SEP for SER).
+        temperature: In kelvin, of mdCATH's references.
         metrics: Keys, families or ``Metric`` objects; all by default.
         energy: False leaves out the metrics that need energies.
         protocol: "corrected", "alphaflow" or "symmetric"; the suite's by default.
@@ -81,16 +91,32 @@ def score_ensembles(
             code="score.name_taken",
             name=name,
         )
+    if temperature is not None and reference is None:
+        raise InputError("--temperature is for --reference", code="score.temperature")
+    if model is not None and (chain is not None or modified_as_parent):
+        raise InputError("--chain and --modified-as-parent are for --name", code="score.reading")
     selection = select_metrics(metrics, energy=energy)
     folder = Path(ensembles)
     card = model_card(model) if model is not None else None
-    files = find_ensembles(folder) if card is None else None
     chosen = load_suite(suite) if isinstance(suite, str) else suite
-    read = _references(chosen, reference, data)
+    how: dict[str, Any] = {"chain": chain, "modified_as_parent": modified_as_parent}
+    read = _references(chosen, reference, data, {"temperature": temperature, **how})
     known, remarks = list(read.names), list[str]()
-    if files is not None:
-        known, remarks = _with_both_sides(folder, files, known)
+    if card is None:
+        sequences = _sequences(read, chosen, known)
+        found = find_sources(folder, sequences)
+        remarks = _checked(folder, found, known)
+        known = [name for name in known if name in found.sources]
+        files = {name: found.sources[name].files for name in known}
+        elsewhere = {
+            name: Elsewhere(partial(read_source, source, name, **how), told(source))
+            for name, source in found.sources.items()
+        }
+    else:
+        files, elsewhere = {"": files_below(folder)}, None
     names, missing = targets_here(read, select_targets(known, targets, shard), bool(targets))
+    if card is not None:
+        sequences = _sequences(read, chosen, names)
     identity = Identity(
         model=card.name if card else str(name),
         suite=chosen.id if chosen else "",
@@ -103,15 +129,16 @@ def score_ensembles(
         protocol=protocol or (chosen.protocol if chosen else "corrected"),
         energy=chosen.energy if chosen else None,
         card=card.facts() if card else {},
-        ensembles=files_digest({target: files[target] for target in known} if files else {"": folder}),
+        ensembles=files_digest(files),
         references=small_digests(read, names, strict=False),
+        reading={key: value for key, value in {"temperature": temperature, **how}.items() if value},
     )
-    place = chosen.id if chosen else Path(identity.folder).resolve().name
+    place = chosen.id if chosen else Path(identity.folder).resolve().stem
     made = Run.open(
         Path(out) if out is not None else Path("runs") / place / identity.model, identity, partial(digest_here, read)
     )
     made.remarks += [*remarks, *missing]
-    session = Session(made, read, chosen, _sequences(read, chosen, names), progress, files)
+    session = Session(made, read, chosen, {name: sequences[name] for name in names}, progress, elsewhere)
     if card is not None:
         from ebabench.generators.converters import convert
 
@@ -123,35 +150,45 @@ def score_ensembles(
     return made
 
 
-def _references(
-    suite: Suite | None, reference: str | os.PathLike[str] | None, data: str | os.PathLike[str] | None
-) -> References:
+def _references(suite: Suite | None, reference: _Path | None, data: _Path | None, how: Mapping[str, Any]) -> References:
     if suite is not None:
         return reference_reader(suite, Path(data) if data is not None else None)
     assert reference is not None
-    folder = Path(reference)
-    names = reference_names(folder)
-    return References(folder, names, folder_tier(folder, names))
+    return find_references(Path(reference), **how)
 
 
 def _sequences(read: References, suite: Suite | None, names: Sequence[str]) -> dict[str, str]:
-    """Sequence by target; empty for a target whose reference cannot be read, which then fails when it is scored."""
+    """Sequence by target; empty for a target whose reference cannot be read, which then fails when it is scored.
+
+    Raises:
+        InputError: No reference can be read.
+    """
     if suite is not None:
         return {name: suite.target(name).sequence for name in names}
-    found = dict.fromkeys(names, "")
+    found, faults = dict.fromkeys(names, ""), []
     for name in names:
-        with suppress(InputError):
+        try:
             found[name] = read.target(name).sequence
+        except InputError as error:
+            faults.append(error)
+    if faults and len(faults) == len(names):
+        raise faults[0]
     return found
 
 
-def _with_both_sides(folder: Path, files: dict[str, Path], known: list[str]) -> tuple[list[str], list[str]]:
-    """The targets that have both sides, and remarks on those that do not."""
-    lacking, other = [name for name in known if name not in files], [name for name in files if name not in known]
-    if not (found := [target for target in known if target in files]):
+def _checked(folder: Path, found: Found, known: Sequence[str]) -> list[str]:
+    """Return remarks on what is not scored. Raises InputError if nothing is, or if a source has a fault."""
+    others = [source.names[0] for source in found.strangers]
+    if not found.sources:
         raise InputError(
-            f"{folder}: holds {few(other)}, but the references are of other targets", code="score.targets", file=folder
+            f"{folder}: holds {few(others)}, but the references are of other targets ({few(known)}): neither names "
+            "nor sequences fit",
+            code="score.targets",
+            file=folder,
         )
+    for source in found.sources.values():
+        if source.fault is not None:
+            raise source.fault
+    lacking = [name for name in known if name not in found.sources]
     remarks = [f"not scored, for {folder} has no ensembles of them: {few(lacking)}"] * bool(lacking)
-    remarks += [f"left out, for no reference is of these: {few(other)}"] * bool(other)
-    return found, remarks
+    return remarks + [f"left out, for no reference is of these: {few(others)}"] * bool(others)

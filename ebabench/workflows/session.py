@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ebabench.datasets.references import References
 from ebabench.errors import InputError
-from ebabench.io.structure_files import load_ensemble, read_ensemble
+from ebabench.io.structure_files import load_ensemble
 from ebabench.results.runs import Run
 from ebabench.scoring.records import Record
 from ebabench.scoring.score import Job
 from ebabench.scoring.score import score as score_jobs
 from ebabench.scoring.selection import Selection, registered
+from ebabench.structures import Ensemble
 from ebabench.system.claims import Claims
 from ebabench.workflows.progress import Progress
 from ebabench.workflows.targets import few, remembered_digest
@@ -25,6 +25,18 @@ from ebabench.workflows.targets import few, remembered_digest
 if TYPE_CHECKING:
     from ebabench.datasets.suites import Suite
     from ebabench.generators.sampling import Outcome
+
+
+class Elsewhere(NamedTuple):
+    """An ensemble that is not in the run folder.
+
+    Attributes:
+        read: Reads it. It can be pickled.
+        told: What it is read from, for the reader of the run.
+    """
+
+    read: Callable[[], Ensemble]
+    told: str
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,7 @@ class Session:
         suite: The suite; None where references are not those of a suite.
         sequences: Sequence by target, of the targets that this session works on.
         progress: Told of every finished target.
-        files: Where the ensembles lie, by target; None for those of the run folder.
+        elsewhere: The ensembles that lie elsewhere, by target; None for those of the run folder.
     """
 
     run: Run
@@ -45,7 +57,7 @@ class Session:
     suite: Suite | None
     sequences: Mapping[str, str]
     progress: Progress
-    files: Mapping[str, Path] | None = None
+    elsewhere: Mapping[str, Elsewhere] | None = None
 
     @cached_property
     def claims(self) -> Claims:
@@ -110,6 +122,7 @@ class Session:
                     self.progress("scoring", done, total)
         self._tell_busy(busy)
         self._finish(selection)
+        self._tell_conformations()
 
     def _remember(self, record: Record) -> None:
         """Keep the digest of a reference, so that a later session need not read the reference to know it."""
@@ -127,7 +140,7 @@ class Session:
                 for metric in selection.metrics
                 if record is None or not record.has({spec.key: spec.version for spec in metric.specs})
             )
-            if lacking and self._path(name).exists():
+            if lacking and self._is_there(name):
                 groups.setdefault(lacking, []).append(self._job(name))
         return groups
 
@@ -145,18 +158,21 @@ class Session:
         lacking = [metric.name for metric in registered() if not {spec.key for spec in metric.specs} <= keys]
         self.run.finish(specs, self.suite, lacking)
 
-    def _path(self, name: str) -> Path:
-        return self.files[name] if self.files is not None else self.run.ensemble_path(name)
+    def _tell_conformations(self) -> None:
+        """Say of each target how many conformations were scored, and from which files."""
+        for record in self.run.records():
+            if record.target in self.sequences and record.error is None:
+                told = "1 file (sampled here)" if self.elsewhere is None else self.elsewhere[record.target].told
+                self.run.remarks.append(f"{record.target}: {record.n_samples} conformations from {told}")
+
+    def _is_there(self, name: str) -> bool:
+        return name in self.elsewhere if self.elsewhere is not None else self.run.ensemble_path(name).exists()
 
     def _job(self, name: str) -> Job:
-        read = load_ensemble if self.files is None else read_ensemble
-        return Job(
-            name,
-            self.sequences[name],
-            self.run.identity.tier,
-            partial(read, self._path(name), name),
-            partial(self.read, name),
-        )
+        read: Callable[[], Ensemble] = partial(load_ensemble, self.run.ensemble_path(name), name)
+        if self.elsewhere is not None:
+            read = self.elsewhere[name].read
+        return Job(name, self.sequences[name], self.run.identity.tier, read, partial(self.read, name))
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

@@ -17,8 +17,9 @@ from ebabench.errors import InputError, RunError
 from ebabench.generators.cards import Card, load_card
 from ebabench.generators.converters import converter
 from ebabench.generators.sampling import matched
-from ebabench.io.structure_files import find_ensembles, load_ensemble, read_ensemble
-from ebabench.results.identity import files_digest, unofficial
+from ebabench.io.layouts import find_sources, read_source
+from ebabench.io.structure_files import load_ensemble
+from ebabench.results.identity import files_below, files_digest, unofficial
 from ebabench.results.leaderboard import QUOTED, board_of, refusal
 from ebabench.results.reproduction import differences
 from ebabench.results.runs import Run
@@ -293,18 +294,21 @@ def _source(
         if absent := [name for name in names if not run.ensemble_path(name).is_file()]:
             raise _no_ensembles(f"no ensembles of {few(absent)} in the run folder: give --ensembles")
         return lambda name: partial(load_ensemble, run.ensemble_path(name), name), "are in the run folder"
+    sources = {}
     if card is not None and (card.converter or card.ensembles):
-        files = {"": folder}
+        files = {"": files_below(folder)}
     else:
-        found = find_ensembles(folder)
+        found = find_sources(folder, {name: read(name).target.sequence for name in names}).sources
         if absent := [name for name in names if name not in found]:
             raise _no_ensembles(f"{folder} has no ensembles of {few(absent)}")
-        files = {name: found[name] for name in names}
+        sources = {name: found[name] for name in names}
+        files = {name: source.files for name, source in sources.items()}
     if run.identity.ensembles and files_digest(files) != run.identity.ensembles:
         raise _no_ensembles(f"{folder}: other files than those that were scored")
     if card is not None and "" in files:
         return lambda name: partial(_converted, card, folder, read, name), f"are those of {folder}"
-    return lambda name: partial(read_ensemble, files[name], name), f"are those of {folder}"
+    how = {key: value for key, value in run.identity.reading.items() if key != "temperature"}
+    return lambda name: partial(read_source, sources[name], name, **how), f"are those of {folder}"
 
 
 def _no_ensembles(message: str) -> InputError:

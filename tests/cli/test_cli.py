@@ -216,7 +216,10 @@ def test_a_run_with_a_failed_target_is_scored_and_marked(tiny: Tiny, shaking: Pa
         (["simulate", "--suite", "peptides-v1", "--target", "KLEE"], ["unknown target", "did you mean KLED"]),
         (["energy", "no.pdb", "--forcefield", "amber99sbildn-obc"], ["no.pdb: no such file"]),
         (["score", "--ensembles", ".", "--name", "x", "--out", "o"], ["either --suite or --reference"]),
-        (["score", "--ensembles", ".", "--name", "x", "--out", "o", "--suite", "peptides-v1"], ["no ensembles in it"]),
+        (
+            ["score", "--ensembles", ".", "--name", "x", "--out", "o", "--suite", "peptides-v1"],
+            ["no conformations in it"],
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[str], words: list[str]) -> None:

@@ -18,7 +18,8 @@ from server import Server, serving, zipped
 
 import ebabench.system.download as module
 from ebabench.datasets.published_ensembles import LOCK
-from ebabench.io.structure_files import find_ensembles, read_ensemble, write_pdb
+from ebabench.io.layouts import find_sources, read_source
+from ebabench.io.structure_files import write_pdb
 from ebabench.structures import Ensemble
 
 SEQUENCES = {"AGS": "AGS", "KDE": "KDE", "FAV": "FAV"}
@@ -129,10 +130,10 @@ def test_all_layouts_become_the_same_ensembles(server: Server, called: Called, p
     assert "other: MIT; arXiv:0000.00000" in said
     assert "ensembles of 3 of 3 targets are in got" in said
     assert "ebabench score --model other.toml --ensembles got" in said
-    files = find_ensembles("got")
-    assert set(files) == set(SEQUENCES)
-    for name, file in files.items():
-        read, made = read_ensemble(file, name), ensemble(name)
+    sources = find_sources("got", SEQUENCES).sources
+    assert set(sources) == set(SEQUENCES)
+    for name, source in sources.items():
+        read, made = read_source(source, name), ensemble(name)
         assert read.atoms.digest() == made.atoms.digest()
         assert np.allclose(read.positions, made.positions, atol=1e-3)
     pinned = json.loads((Path("got") / LOCK).read_text())
@@ -215,7 +216,7 @@ def test_what_is_wrong_is_one_line(
 def test_the_card_and_the_pin_are_held_to(server: Server, called: Called) -> None:
     code, _, told = called(*command(server, "/a.zip", "size = 17\n"))
     assert code == 1
-    assert f"size is {len(server.files['/a.zip'])}, but the card says 17" in told
+    assert f"has {len(server.files['/a.zip'])} bytes, at most 17 were expected" in told
     code, _, told = called(*command(server, "/a.zip", f'sha256 = "{"0" * 64}"\n'))
     assert code == 1
     assert "but the card says 000" in told

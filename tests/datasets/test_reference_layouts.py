@@ -124,7 +124,7 @@ def frames(reference: Reference) -> dict[int, int]:
 def test_a_layout_is_read(make, root: Path) -> None:
     found = find_references(make(root), temperature=320 if make is mdcath else None)
     layout, tier, expected = LAYOUTS[make]
-    assert (found.layout, found.tier, found.names) == (layout, tier, ["x"])
+    assert (found.layout, found.tier, found.names) == (layout, tier, ("x",))
     reference = pickle.loads(pickle.dumps(found))("x")
     assert (reference.tier, frames(reference)) == (tier, expected)
     assert reference.target.sequence == SEQUENCE

@@ -306,3 +306,14 @@ def test_the_folder_of_one_target_is_recognised_by_its_sequence(make: Callable[[
             path.rename(path.with_name(path.name.replace(NAME, "x").replace(NAME.lower(), "x")))
     if not any(root.glob("*.zip")):
         assert len(first(root).parts) == LAYOUTS[make][1]
+
+
+@pytest.mark.parametrize("make", LAYOUTS, ids=lambda make: make.__name__)
+def test_a_relative_path_gives_the_same(
+    make: Callable[[Path], None], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(root)
+    monkeypatch.chdir(root)
+    here = find_sources(Path(), TARGETS).sources[NAME]
+    assert [path.absolute() for path in here.paths] == list(first(root).paths)
+    assert len(here.left_out) == LAYOUTS[make][3]

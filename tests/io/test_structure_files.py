@@ -8,7 +8,6 @@ from proteins import build, ensemble
 
 from ebabench.errors import InputError
 from ebabench.io.structure_files import (
-    find_ensembles,
     load_ensemble,
     read_ensemble,
     read_structure,
@@ -68,21 +67,6 @@ def test_pdb_plain_and_gzipped(made, pdb, tmp_path):
     same(read_ensemble(packed, "y"), made)
 
 
-def test_folder_of_mmcif_in_natural_order(made, pdb, tmp_path):
-    import gemmi
-
-    structure = gemmi.read_pdb(str(pdb))
-    for k in range(len(made)):
-        one = gemmi.Structure()
-        one.add_model(structure[k])
-        one.setup_entities()
-        path = tmp_path / "t" / f"seed_{42 if k < 2 else 101}" / f"sample_{k}.cif"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        one.make_mmcif_document().write_file(str(path))
-    same(read_ensemble(tmp_path / "t", "t"), made)
-    assert find_ensembles(tmp_path) == {"t": tmp_path / "t", "x": pdb}
-
-
 def test_xtc_with_hydrogens_in_the_topology(made, tmp_path):
     import mdtraj
 
@@ -98,7 +82,6 @@ def test_xtc_with_hydrogens_in_the_topology(made, tmp_path):
     assert written.n_atoms == n + 1
     back = read_ensemble(tmp_path / "t.xtc", "t")
     assert len(back.atoms) == n
-    assert set(find_ensembles(tmp_path)) == {"t", "h"}
     blocks = list(read_xtc(tmp_path / "t.xtc", n + 1, chunk=2))
     assert [len(block) for block in blocks] == [2, 2, 1]
     np.testing.assert_allclose(np.concatenate(blocks), everything.xyz * 10, atol=0.01)
@@ -299,17 +282,11 @@ def test_npz_without_its_arrays_is_named(tmp_path, made):
         read_ensemble(tmp_path / "x.npz", "x")
 
 
-def test_folders(made, tmp_path):
-    with pytest.raises(InputError, match="no such folder"):
-        find_ensembles(tmp_path / "none")
-    with pytest.raises(InputError, match="no ensembles"):
-        find_ensembles(tmp_path)
-    with pytest.raises(InputError, match="no such file"):
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError) as error:
         read_ensemble(tmp_path / "x.pdb", "x")
-    write_pdb(made, tmp_path / "x.pdb")
-    write_ensemble(made, tmp_path / "x.npz")
-    with pytest.raises(InputError, match="two ensembles of x"):
-        find_ensembles(tmp_path)
+    assert error.value.code == "file.missing"
+    assert "x.pdb" in str(error.value)
 
 
 def test_positions_that_do_not_fit_a_pdb_are_refused(made, tmp_path):

@@ -233,20 +233,22 @@ def test_frames_that_are_none_are_named(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    write_pdb(MADE, tmp_path / "1abc_A.pdb")
-    with pytest.raises(InputError, match="nothing of 6o2v_A in it, but of 1abc_A"):
-        converters.files(tmp_path, TARGET)
-    with pytest.raises(InputError, match="no conformations of 6o2v_A"):
-        converters.samples(tmp_path, TARGET)
-    with pytest.raises(InputError, match=r"6o2v_A\.pdb"):
-        converters.trajectory(tmp_path, TARGET)
+    other = build("WWWWWWWW")
+    write_pdb(Ensemble("1abc_A", other.atoms, other.native[None]), tmp_path / "1abc_A.pdb")
+    for convert_one in (converters.files, converters.samples, converters.trajectory):
+        with pytest.raises(InputError) as error:
+            convert_one(tmp_path, TARGET)
+        assert error.value.code == "output.missing"
+        assert "6o2v_A" in str(error.value)
+        assert "1abc_A" in str(error.value)
 
 
 def test_samples_of_other_atoms_are_named(tmp_path: Path) -> None:
     one_by_one(MADE, "6o2v_A_{}.pdb", tmp_path)
     one_by_one(part(*BACKBONE), "6o2v_A_{}9.pdb", tmp_path)
-    with pytest.raises(InputError, match="other atoms than"):
+    with pytest.raises(InputError) as error:
         converters.samples(tmp_path, TARGET)
+    assert error.value.code == "structure.models-differ"
 
 
 def test_another_sequence_is_refused(tmp_path: Path) -> None:
@@ -262,3 +264,32 @@ def test_every_card_of_the_kind_names_a_converter_that_is_tested_here() -> None:
     tested = {f"ebabench.models.converters:{name}" for name in ("files", "samples", "trajectory", "array")}
     assert {card.converter for card in cards} == tested
     assert len(cards) > 25
+
+
+def with_topology(made: Ensemble, trajectory: Path, topology: Path) -> None:
+    """A trajectory in the format of its suffix, beside a topology of its first frame."""
+    trajectory.parent.mkdir(parents=True, exist_ok=True)
+    write_pdb(Ensemble(made.target, made.atoms, made.positions[:1]), topology)
+    named = mdtraj.load_pdb(str(topology)).topology
+    mdtraj.Trajectory(made.positions / 10, named).save(str(trajectory))
+
+
+def test_trajectories_of_asam(tmp_path: Path) -> None:
+    with_topology(MADE, tmp_path / "6o2v_A.traj.dcd", tmp_path / "6o2v_A.top.pdb")
+    same(converted("asam", tmp_path), MADE)
+
+
+def test_independent_samples_of_confrover(tmp_path: Path) -> None:
+    folder = tmp_path / "6o2v_A"
+    with_topology(MADE, folder / "6o2v_A.xtc", folder / "6o2v_A.pdb")
+    write_pdb(MADE, folder / "6o2v_A_preview.pdb")
+    np.testing.assert_allclose(converted("confrover", tmp_path).positions, MADE.positions, atol=0.01)
+
+
+def test_the_input_structure_of_biokinema_is_left_out(tmp_path: Path) -> None:
+    gemmi = pytest.importorskip("gemmi")
+    one_by_one(MADE, "6o2v_A_R1_0/predictions/6o2v_A_R1_0_s0_f{}.pdb", tmp_path)
+    for path in tmp_path.rglob("*.pdb"):
+        gemmi.read_structure(str(path)).make_mmcif_document().write_file(str(path.with_suffix(".cif")))
+        path.unlink()
+    same(converted("biokinema", tmp_path), Ensemble(MADE.target, MADE.atoms, MADE.positions[1:]))

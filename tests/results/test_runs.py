@@ -269,16 +269,16 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_text() == "old"
 
 
-def test_the_digest_of_files_sees_contents_names_and_folders(tmp_path):
+def test_the_digest_of_files_sees_contents_names_and_targets(tmp_path):
     (tmp_path / "a.pdb").write_text("1")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "1.cif").write_text("2")
-    found = {"a": tmp_path / "a.pdb", "b": tmp_path / "b"}
+    found = {"a": [tmp_path / "a.pdb"], "b": [tmp_path / "b" / "1.cif"]}
     before = files_digest(found)
     assert files_digest(found) == before
     (tmp_path / "b" / "1.cif").write_text("3")
     assert files_digest(found) != before
-    assert files_digest({"a": tmp_path / "a.pdb"}) != files_digest({"z": tmp_path / "a.pdb"})
+    assert files_digest({"a": [tmp_path / "a.pdb"]}) != files_digest({"z": [tmp_path / "a.pdb"]})
 
 
 SLOWLY = """

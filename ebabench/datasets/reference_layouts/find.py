@@ -2,56 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property, partial
 from pathlib import Path
 
 from ebabench.datasets.layout import folder_tier, replica_files
 from ebabench.datasets.reference_layouts import listed, mdcath, timewarp, trajectories
 from ebabench.datasets.reference_layouts.replicas import Replicas
-from ebabench.datasets.references import make_reference, read_reference, reference_names
+from ebabench.datasets.references import (
+    OneReference,
+    ReferenceFiles,
+    References,
+    files_stamp,
+    make_reference,
+    reference_names,
+)
 from ebabench.errors import InputError
-from ebabench.structures import Reference
+from ebabench.structures import Reference, Target
 
 
-@dataclass(frozen=True)
-class References:
-    """The references below a path. An instance can be pickled.
+class FoundReferences(References):
+    """References in some layout. An error of one says that it is the reference's.
 
-    Attributes:
-        path: The path.
+    Args:
+        root: Where they are.
         layout: Name of the layout.
         tier: The source of the molecular dynamics (``Reference.tier``).
-        readers: Reads the reference of a target, by name.
+        files: Opens the files of a target's reference, by the target's name.
     """
 
-    path: Path
-    layout: str
-    tier: str
-    readers: Mapping[str, Callable[[], Reference]]
-
-    @property
-    def names(self) -> list[str]:
-        """Return the names of the targets."""
-        return list(self.readers)
+    def __init__(self, root: Path, layout: str, tier: str, files: Mapping[str, Callable[[], OneReference]]) -> None:
+        super().__init__(root, tuple(files), tier)
+        self.layout, self._openers = layout, files
 
     def __call__(self, name: str) -> Reference:
-        """Return the reference of a target.
+        """Return the reference of a target. Raises InputError; the message says that it is the reference."""
+        with _blamed(name):
+            return super().__call__(name)
 
-        Raises:
-            InputError: It cannot be read. The message says that it is the reference.
-        """
-        try:
-            return self.readers[name]()
-        except InputError as error:
-            named = {"code": error.code, **error.named, "target": name}
-            raise InputError(f"the reference of {name} cannot be used: {error}", **named) from error
+    def target(self, name: str) -> Target:
+        """Return a target. Raises InputError; the message says that it is the reference."""
+        with _blamed(name):
+            return super().target(name)
+
+    def here(self) -> list[str]:
+        """Return the targets whose files are on disk."""
+        found = []
+        for name in self.names:
+            with suppress(InputError):
+                self.files(name)
+                found.append(name)
+        return found
+
+    def _open(self, name: str) -> OneReference:
+        return self._openers[name]()
 
 
 def find_references(
     path: Path | str, *, temperature: int | None = None, chain: str | None = None, modified_as_parent: bool = False
-) -> References:
+) -> FoundReferences:
     """Return the references below a path.
 
     Args:
@@ -71,12 +81,11 @@ def find_references(
     if not path.exists():
         raise InputError(f"{path}: no such file or folder", code="reference.missing", file=path)
 
-    def made(layout: str, tier: str, replicas: Mapping[str, Replicas]) -> References:
-        readers = {
-            name: partial(_read, name, one, tier, chain=chain, modified_as_parent=modified_as_parent)
-            for name, one in replicas.items()
-        }
-        return References(path, layout, tier, readers)
+    def made(layout: str, tier: str, replicas: Mapping[str, Replicas]) -> FoundReferences:
+        how = (tier, chain, modified_as_parent)
+        return FoundReferences(
+            path, layout, tier, {name: partial(_Files, name, one, *how) for name, one in replicas.items()}
+        )
 
     if (found := _atlas(path, chain, modified_as_parent)) is not None:
         return found
@@ -94,20 +103,53 @@ def find_references(
     return made("trajectories", "folder", trajectories.find(path))
 
 
-def _read(name: str, replicas: Replicas, tier: str, *, chain: str | None, modified_as_parent: bool) -> Reference:
-    return make_reference(name, replicas(), tier, chain=chain, modified_as_parent=modified_as_parent)
+class _Files:
+    """The files of one reference; see ``OneReference``."""
+
+    def __init__(self, name: str, replicas: Replicas, tier: str, chain: str | None, modified_as_parent: bool) -> None:
+        self._name, self._replicas, self._tier = name, replicas, tier
+        self._chain, self._modified_as_parent = chain, modified_as_parent
+
+    @cached_property
+    def target(self) -> Target:
+        return self.read().target
+
+    @property
+    def size(self) -> int:
+        return sum(path.stat().st_size for path in self._replicas.paths if path.exists())
+
+    def stamp(self) -> str:
+        return files_stamp(self._replicas.paths, self._chain, self._modified_as_parent)
+
+    def read(self) -> Reference:
+        return make_reference(
+            self._name,
+            self._replicas.read(),
+            self._tier,
+            chain=self._chain,
+            modified_as_parent=self._modified_as_parent,
+        )
 
 
-def _atlas(path: Path, chain: str | None, modified_as_parent: bool) -> References | None:
+def _atlas(path: Path, chain: str | None, modified_as_parent: bool) -> FoundReferences | None:
     """Return the references in the layout of ATLAS: of all targets in a folder, or of the one whose folder it is."""
-    path = path.absolute()
     if not path.is_dir():
         return None
     root, names = path, reference_names(path, missing_ok=True)
     if not any(replica_files(root, name, tier) for name in names for tier in ("folder", "atlas-analysis")):
-        root, names = path.parent, [path.name]
-        if not any(replica_files(root, path.name, tier) for tier in ("folder", "atlas-analysis")):
+        root, names = path.absolute().parent, [path.absolute().name]
+        if not any(replica_files(root, names[0], tier) for tier in ("folder", "atlas-analysis")):
             return None
     tier = folder_tier(root, names)
-    reader = partial(read_reference, root, tier=tier, chain=chain, modified_as_parent=modified_as_parent)
-    return References(path, "ATLAS", tier, {name: partial(reader, name) for name in names})
+    files = {name: partial(ReferenceFiles, root, name, tier, chain, modified_as_parent) for name in names}
+    return FoundReferences(root, "ATLAS", tier, files)
+
+
+@contextmanager
+def _blamed(name: str) -> Iterator[None]:
+    """Say in the message of an error that it is the reference's."""
+    try:
+        yield
+    except InputError as error:
+        named = {"code": error.code, **error.named, "target": name}
+        raise InputError(f"the reference of {name} cannot be used: {error}", **named) from error

@@ -16,6 +16,7 @@ The files of an inner list are one replica, one after the other. ``--reference``
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -66,14 +67,21 @@ def find(path: Path) -> tuple[str, dict[str, Replicas]] | None:
         raise InputError(f"{file}: targets.{empty[0]}.replicas: is empty", code="reference.table", file=file)
     if not table.targets:
         raise InputError(f"{file}: targets: is empty", code="reference.table", file=file)
-    return table.tier, {name: partial(_replicas, file.parent, target) for name, target in table.targets.items()}
+    return table.tier, {name: _made(file.parent, target) for name, target in table.targets.items()}
 
 
-def _replicas(folder: Path, target: Target) -> dict[int, Frames]:
+def _made(folder: Path, target: Target) -> Replicas:
+    replicas = [
+        tuple(folder / one for one in ((named,) if isinstance(named, str) else named)) for named in target.replicas
+    ]
+    paths = (folder / target.topology, *(path for one in replicas for path in one))
+    return Replicas(partial(_replicas, folder, target, replicas), paths)
+
+
+def _replicas(folder: Path, target: Target, replicas: Sequence[Sequence[Path]]) -> dict[int, Frames]:
     """Return the frames of each replica, in the order of the file."""
     found = {}
-    for number, named in enumerate(target.replicas, 1):
-        paths = [folder / one for one in ((named,) if isinstance(named, str) else named)]
+    for number, paths in enumerate(replicas, 1):
         if is_trajectory(paths[0]):
             frames = read_trajectory(paths, folder / target.topology)
         elif len(paths) == 1:

@@ -58,8 +58,9 @@ def at(files: Mapping[str, Path], temperature: int | None) -> tuple[str, dict[st
             code="reference.temperature",
             temperatures=all_there,
         )
-    replicas: dict[str, Replicas] = {
-        domain: partial(_replicas, files[domain], domain, there[domain][temperature]) for domain in with_it
+    replicas = {
+        domain: Replicas(partial(_replicas, files[domain], domain, there[domain][temperature]), (files[domain],))
+        for domain in with_it
     }
     return f"mdcath-{temperature}K", replicas
 

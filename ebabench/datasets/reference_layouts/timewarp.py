@@ -24,11 +24,12 @@ _ARRAYS, _STRUCTURE = "-traj-arrays.npz", "-traj-state0.pdb"
 def find(path: Path) -> dict[str, Replicas]:
     """Return what reads the one replica of each target; nothing where there are no such files."""
     files = sorted(path.rglob(f"*{_ARRAYS}")) if path.is_dir() else [path] * path.name.endswith(_ARRAYS)
-    return {one.name.removesuffix(_ARRAYS): partial(_replica, one) for one in files}
+    pairs = [(one, one.with_name(one.name.replace(_ARRAYS, _STRUCTURE))) for one in files]
+    return {pair[0].name.removesuffix(_ARRAYS): Replicas(partial(_replica, *pair), pair) for pair in pairs}
 
 
-def _replica(path: Path) -> dict[int, Frames]:
-    topology = read_topology(path.with_name(path.name.replace(_ARRAYS, _STRUCTURE)))
+def _replica(path: Path, structure: Path) -> dict[int, Frames]:
+    topology = read_topology(structure)
     arrays = read_arrays(path)
     size = len(topology.atoms)
     positions = arrays.get("positions", np.empty(0))

@@ -27,7 +27,7 @@ def find(path: Path) -> dict[str, Replicas]:
             code="reference.none",
             file=path,
         ) from error
-    return {name: partial(_replicas, source) for name, source in sources.items()}
+    return {name: Replicas(partial(_replicas, source), source.files) for name, source in sources.items()}
 
 
 def _replicas(source: Source) -> dict[int, Frames]:

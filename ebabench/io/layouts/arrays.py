@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,8 @@ def recognise(listing: Listing) -> list[Source]:
     found = []
     for path in listing.of_kind("array"):
         arrays = headers(path)
-        layout = OWN if arrays.keys() >= _OWN_KEYS else ATOM37 if atom37(arrays) else None
+        # A file that is cut or damaged is read as an ensemble, so that its reader refuses it by name.
+        layout = OWN if arrays is None or arrays.keys() >= _OWN_KEYS else ATOM37 if atom37(arrays) else None
         if layout is not None:
             found.append(Source(layout, (stem(path), *listing.folders(path)), (Part(path),), plain=True))
     return found
@@ -39,16 +41,16 @@ def others(listing: Listing) -> list[LeftOut]:
     """Return the archives that hold no conformations, and what they hold."""
     left = []
     for path in listing.of_kind("array"):
-        arrays = headers(path)
-        held = ", ".join(list(arrays)[:4]) + ", ..." * (len(arrays) > 4) if arrays else "no arrays that can be read"
+        arrays = headers(path) or {}
+        held = ", ".join(list(arrays)[:4]) + ", ..." * (len(arrays) > 4) if arrays else "no arrays"
         left.append(
             LeftOut(path, f"holds {held}: neither positions with atom names nor atom37 coordinates with aatype")
         )
     return left
 
 
-def headers(path: Path) -> dict[str, Header]:
-    """Return what an archive holds by name, without reading the arrays; nothing for a file that is none."""
+def headers(path: Path) -> dict[str, Header] | None:
+    """Return what an archive holds by name, without reading the arrays; None for a file that is damaged or none."""
     found = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -62,8 +64,8 @@ def headers(path: Path) -> dict[str, Header]:
                     )
                     shape, _, dtype = read(file)
                     found[member.removesuffix(".npy")] = Header(shape, dtype)
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return {}
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return None
     return found
 
 

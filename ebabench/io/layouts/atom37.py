@@ -37,7 +37,7 @@ def read_atom37(path: Path) -> Frames:
             ``atom37.residue``, an amino acid is unknown.
     """
     arrays = read_arrays(path)
-    coordinates = arrays[atom37(headers(path))]
+    coordinates = arrays[atom37(headers(path) or {})]
     coordinates = coordinates.reshape(-1, *coordinates.shape[-3:])
     frames, length = coordinates.shape[:2]
     aatype = arrays["aatype"].reshape(-1, arrays["aatype"].shape[-1])

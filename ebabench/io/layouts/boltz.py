@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ebabench.io.layouts.listing import Listing
+from ebabench.io.layouts.listing import Listing, full
 from ebabench.io.layouts.series import series
 from ebabench.io.layouts.source import LeftOut, Source
 
@@ -18,12 +18,10 @@ _SCORES = {r"/(?:plddt|pae|pde|embeddings|pre_affinity)_[^/]*\.npz": "scores, no
 def recognise(listing: Listing) -> list[Source]:
     """Return the sources in the layout of Boltz."""
     sources = series(listing, "Boltz", _SAMPLES, _SCORES)
-    results = {match[0] for one in sources if (match := re.match(r".*(?=/predictions/)", one.paths[0].as_posix()))}
+    results = {match[0] for one in sources if (match := re.match(r".*(?=/predictions/)", full(one.paths[0])))}
     inputs = tuple(
         LeftOut(path, "an input as Boltz has processed it")
         for path in listing.of_kind("structure", "trajectory", "array")
-        if any(
-            re.match(rf"{re.escape(folder)}/(?:processed|msa|lightning_logs)/", path.as_posix()) for folder in results
-        )
+        if any(re.match(rf"{re.escape(folder)}/(?:processed|msa|lightning_logs)/", full(path)) for folder in results)
     )
     return [sources[0].without(*inputs), *sources[1:]] if sources else []

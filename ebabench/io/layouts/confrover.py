@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ebabench.io.layouts.listing import Listing
+from ebabench.io.layouts.listing import Listing, full
 from ebabench.io.layouts.source import LeftOut, Source
 from ebabench.io.layouts.with_topology import trajectories
 
@@ -21,7 +21,7 @@ def recognise(listing: Listing) -> list[Source]:
     previews = [path for path in listing.files if path.name.endswith("_preview.pdb")]
     shown = {path.parent for path in previews}
     for path in listing.of_kind("trajectory"):
-        match = _FILES.fullmatch(path.as_posix())
+        match = _FILES.fullmatch(full(path))
         if match and (path.parent in shown or path.stem != match["target"]):
             sources.setdefault(match.string[: match.end("target")], []).append(path)
     found = []
@@ -31,7 +31,7 @@ def recognise(listing: Listing) -> list[Source]:
         left += [
             LeftOut(path, f"was packed into {paths[0].name}")
             for path in listing.of_kind("structure")
-            if path.as_posix().startswith(f"{base}/raw/")
+            if full(path).startswith(f"{base}/raw/")
         ]
         found.append(trajectories("ConfRover", listing.folders(paths[0]), paths, left))
     return found

@@ -86,8 +86,7 @@ def find_sources(path: Path | str, targets: Mapping[str, str] | None = None) -> 
     if path.is_file() and kind(path) != "archive":
         claimed, left_out = _one_file(path)
     else:
-        root = path.absolute() if path.is_dir() else path.absolute().parent
-        outer = Listing.of(path) if path.is_dir() else Listing(root, (path.absolute(),), (root.name,))
+        outer = Listing.of(path) if path.is_dir() else _beside(path, [path])
         listings = [outer, *archives.unpacked(outer)]
         claimed, left_out = [], []
         for listing in listings:
@@ -116,15 +115,19 @@ def _claimed(listing: Listing) -> tuple[list[Source], list[LeftOut]]:
 
 def _one_file(path: Path) -> tuple[list[Source], list[LeftOut]]:
     """Return the source of one file, in the layout of its folder."""
-    path = path.absolute()
     beside = [other for other in sorted(path.parent.iterdir()) if other.is_file() and not other.name.startswith(".")]
-    sources, _ = _claimed(Listing(path.parent, tuple(beside), (path.parent.name,)))
+    sources, _ = _claimed(_beside(path, beside))
     mine = [replace(one, left_out=()) for one in sources if path in one.paths]
     if not mine:  # a topology, or what a layout leaves out, but named by its user
-        mine, left = _claimed(Listing(path.parent, (path,), (path.parent.name,)))
+        mine, left = _claimed(_beside(path, [path]))
         return mine, left
     parts = tuple(part for part in mine[0].parts if part.path == path)
     return [replace(mine[0], parts=parts)], []
+
+
+def _beside(path: Path, files: Sequence[Path]) -> Listing:
+    """Return the listing of some files of a file's folder."""
+    return Listing(path.parent, tuple(files), (path.absolute().parent.name,))
 
 
 def _nothing(path: Path, left_out: Sequence[LeftOut]) -> InputError:

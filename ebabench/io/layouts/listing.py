@@ -53,6 +53,11 @@ def stem(path: Path) -> str:
     return re.sub(r"[._-]traj$" if kind(path) == "trajectory" else r"\.top$", "", own, flags=re.I)
 
 
+def full(path: Path) -> str:
+    """Return an absolute path as text, for patterns that also look at folders above the root."""
+    return path.absolute().as_posix()
+
+
 def natural(text: str) -> list[tuple[int, str]]:
     """Return a sort key by which sample_2 comes before sample_10."""
     return [(int(digits or 0), rest) for rest, digits in re.findall(r"(\D*)(\d*)", text)]
@@ -63,8 +68,8 @@ class Listing:
     """The files below a folder that are not hidden, in natural order.
 
     Attributes:
-        root: The folder, absolute.
-        files: Absolute paths.
+        root: The folder.
+        files: Paths of the files, which begin with the folder's as it was given.
         above: The names of the folders that lead to the root, outermost first; the root's is the last.
     """
 
@@ -75,9 +80,8 @@ class Listing:
     @staticmethod
     def of(root: Path, above: tuple[str, ...] = ()) -> Listing:
         """Return the listing of a folder; ``above`` are folders that do not show in its path."""
-        root = root.absolute()
         found = sorted(_walk(root), key=lambda path: natural(path.relative_to(root).as_posix()))
-        return Listing(root, tuple(found), (*above, root.name))
+        return Listing(root, tuple(found), (*above, root.absolute().name))
 
     def less(self, files: Iterable[Path]) -> Listing:
         """Return the listing without some files."""

@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from ebabench.errors import InputError
-from ebabench.io.chains import heavy_atoms, select_chain
+from ebabench.io.chains import heavy_atoms, modifications, named_chain, select_chain
 from ebabench.io.frames import Frames
-from ebabench.io.layouts.arrays import ATOM37, OWN
+from ebabench.io.layouts.arrays import ATOM37
 from ebabench.io.layouts.atom37 import read_atom37
 from ebabench.io.layouts.listing import kind
 from ebabench.io.layouts.source import Part, Source
 from ebabench.io.models import Models, join_models
 from ebabench.io.npz import read_npz
-from ebabench.io.structure_files import read_ensemble
 from ebabench.io.structures import parse_models
 from ebabench.io.trajectories import read_trajectory
 from ebabench.structures import Atoms, Ensemble
@@ -72,28 +71,29 @@ def open_parts(source: Source) -> Iterator[Frames]:
         yield _structures([part.path]) if kind(part.path) == "structure" else _frames(source, part)
 
 
-def read_source(source: Source, target: str, *, chain: str | None = None) -> Ensemble:
+def read_source(source: Source, target: str, *, chain: str | None = None, modified_as_parent: bool = False) -> Ensemble:
     """Return the conformations of a source: the heavy atoms of one protein chain.
 
     Args:
         source: Where the conformations lie.
         target: The name of the target.
-        chain: The identifier of the chain that is meant; None for the only one.
+        chain: The identifier of the chain that is meant, where there are several.
+        modified_as_parent: Take a modified residue for the amino acid that it derives from; the ensemble's ``notes``
+            name it.
 
     Raises:
         InputError: What ``open_source`` raises; or the files of the source have different atoms
             (``ensembles.atoms-differ``), or weights only some of them (``ensembles.weights``).
     """
-    if source.layout == OWN and len(source.parts) == 1 and source.fault is None:
-        return read_ensemble(source.paths[0], target, chain=chain)
     atoms: Atoms | None = None
     first = ""
     blocks: list[Positions] = []
     weights: list[FloatArray | None] = []
+    notes: tuple[str, ...] = ()
     for piece in open_source(source):
-        heavy, own = heavy_atoms(select_chain(piece.frames, chain))
+        heavy, own = heavy_atoms(named_chain(piece.frames, chain), modified_as_parent=modified_as_parent)
         if atoms is None:
-            atoms, first = own, piece.frames.source
+            atoms, first, notes = own, piece.frames.source, modifications(heavy)
         elif own.digest() != atoms.digest():
             raise InputError(
                 f"{piece.frames.source}: has other heavy atoms than {first} ({len(own)} against {len(atoms)}), but "
@@ -106,7 +106,7 @@ def read_source(source: Source, target: str, *, chain: str | None = None) -> Ens
         weights.append(None if heavy.weights is None else np.asarray(heavy.weights, np.float64)[piece.kept])
     if atoms is None:
         raise InputError(f"{source}: no conformations", code="ensembles.none", target=target)
-    return Ensemble(target, atoms, np.concatenate(blocks), weights=_weights(source, target, weights))
+    return Ensemble(target, atoms, np.concatenate(blocks), weights=_weights(source, target, weights), notes=notes)
 
 
 def sequence_of(source: Source) -> str | None:
@@ -123,12 +123,12 @@ def sequence_of(source: Source) -> str | None:
         return None
 
 
-def rejected(report: Path, frames: int) -> dict[int, str]:
+def rejected(report: Path, frames: int | None = None) -> dict[int, str]:
     """Return why a generator rejects frames of its own, by their number from 0.
 
     Args:
         report: ``physicality.json`` of BioEmu 2, a list of ``{"frame": 0, "status": "passed", "reason": null}``.
-        frames: How many frames the trajectory has.
+        frames: How many frames the trajectory has; None where this is not known.
 
     Raises:
         InputError: The report cannot be read, or is of another number of frames (``report.broken``).
@@ -142,7 +142,7 @@ def rejected(report: Path, frames: int) -> dict[int, str]:
             code="report.broken",
             file=report,
         ) from error
-    if sorted(number for number, _, _ in stated) != list(range(frames)):
+    if frames is not None and sorted(number for number, _, _ in stated) != list(range(frames)):
         raise InputError(
             f"{report}: reports on {len(stated)} frames, the trajectory has {frames}; remove it to read all frames",
             code="report.broken",

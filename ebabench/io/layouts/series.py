@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ebabench.io.layouts.listing import Listing
+from ebabench.io.layouts.listing import Listing, full
 from ebabench.io.layouts.source import LeftOut, Part, Source
 
 Found = dict[str, list[tuple[Path, re.Match[str]]]]
@@ -23,7 +23,7 @@ def matched(listing: Listing, samples: str) -> Found:
     """
     found: Found = {}
     for path in listing.of_kind("structure"):
-        if match := re.search(rf"{samples}$", path.as_posix()):
+        if match := re.search(rf"{samples}$", full(path)):
             found.setdefault(match.string[: match.end("target")], []).append((path, match))
     return found
 
@@ -38,7 +38,7 @@ def beside(listing: Listing, base: str, patterns: Mapping[str, str]) -> list[Lef
     """
     left = []
     for path in listing.of_kind("structure", "trajectory", "array"):
-        if (text := path.as_posix()).startswith(base):
+        if (text := full(path)).startswith(base):
             reason = next((why for rest, why in patterns.items() if re.fullmatch(rest, text[len(base) :])), None)
             if reason is not None:
                 left.append(LeftOut(path, reason))
@@ -79,7 +79,7 @@ def folders_above(listing: Listing, base: str, path: Path) -> tuple[str, ...]:
         base: The start of the path, up to the end of the target's name.
         path: The path of a file of the base.
     """
-    below = len(path.parts) - len(Path(base).parts)
+    below = len(path.absolute().parts) - len(Path(base).parts)
     return listing.folders(path)[below:] if below else listing.folders(path)
 
 

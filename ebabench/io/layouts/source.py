@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,15 +85,6 @@ class Source:
         """Return the source with each file left out once, and none that is read."""
         left = {one.path: one for one in reversed(self.left_out) if one.path not in self.files}
         return replace(self, left_out=tuple(reversed(left.values())))
-
-    def digest(self) -> str:
-        """Return the SHA-256 of the names and contents of all files that are read."""
-        digest = hashlib.sha256()
-        for path in self.files:
-            digest.update(f"{path.name}|{path.stat().st_size}|".encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        return digest.hexdigest()
 
     def __str__(self) -> str:
         paths = self.paths or tuple(one.path for one in self.left_out)

@@ -9,8 +9,7 @@ from pathlib import Path
 from ebabench.errors import InputError
 from ebabench.io.layouts.source import LeftOut, Part, Source
 from ebabench.io.topologies import find_topology
-
-_WITH_ATOMS = (".h5", ".hdf5")  # MDTraj's HDF5 names its own atoms
+from ebabench.io.trajectories import names_atoms
 
 
 def trajectories(
@@ -32,7 +31,7 @@ def trajectories(
     parts, fault = [], None
     for path in paths:
         topology = None
-        if path.suffix.lower() not in _WITH_ATOMS:
+        if not names_atoms(path):
             try:
                 topology = find_topology(path)
             except InputError as error:
