@@ -71,6 +71,8 @@ def compute(pair: Pair) -> Mapping[str, Value]:
     if lack := pair.unavailable_reason("heavy"):
         return dict.fromkeys(keys, lack)
     columns, frames = pair.torsions.of(*BACKBONE, *SIDE_CHAIN), sum(pair.replica_lengths)
+    if not len(columns):
+        return dict.fromkeys(keys, NotAvailable("the atoms in common define no torsion"))
     if len(columns) > _MOST_TORSIONS:
         return dict.fromkeys(
             keys, NotAvailable(f"{len(columns)} torsions: slow motions are found among at most {_MOST_TORSIONS}")
@@ -98,6 +100,8 @@ def _of_md(pair: Pair, columns: IndexArray, lag: int) -> Arrays:
     center = found.mean(0)
     axes = slow_axes(found, pair.replica_lengths, lag, 2, _LEAST_VARIANCE)
     tics = (found - center) @ axes
+    if axes.shape[1] < 2:
+        return {"center": center, "axes": axes, "width": np.zeros(2)}
     return {"center": center, "axes": axes, "tics": tics, **surface(tics)}
 
 

@@ -104,7 +104,7 @@ def test_filters_show_and_hide_rows_and_columns(chromium: Any, built_site: Path)
     heads = page.eval_on_selector_all("#baselines thead th[data-key]", visible)
     assert 1 <= len(heads) <= 8
     page.get_by_role("checkbox", name="default view").uncheck()
-    page.get_by_role("checkbox", name="energy").check()
+    page.get_by_role("checkbox", name="energy", exact=True).check()
     heads = page.eval_on_selector_all("#baselines thead th[data-key]", visible)
     assert heads
     assert all(key.startswith("energy") for key in heads)
