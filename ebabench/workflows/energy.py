@@ -54,7 +54,7 @@ def energy_notes(table: pd.DataFrame) -> list[str]:
             found[f"{row.file}: left out: {row.left_out}"] = None
         if str(getattr(row, "hydrogens", "")).startswith("placed anew"):
             found[f"{row.file}: hydrogens {row.hydrogens}"] = None
-        if not row.reason and getattr(row, "heavy_atoms_added", 0):
+        if not row.reason and getattr(row, "heavy_atoms_added", None):
             found[f"{row.file}: {row.heavy_atoms_added:.0f} heavy atoms are missing and were added"] = None
     return list(found)
 
