@@ -78,12 +78,12 @@ def take_up(simulation: Simulation, exported: Path, work: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     Frames(positions, np.full(len(positions), np.nan), state, count, len(positions)).write(folder / "frames.npz")
     replace_file(folder / "topology.pdb", topology.read_bytes())
-    replace_file(folder / "done.json", json.dumps({key: listed[0][key] for key in _SPEED}) + "\n")
+    replace_file(folder / "done.json", json.dumps({key: listed[0][key] for key in _MADE if key in listed[0]}) + "\n")
     settings = {**asdict(simulation), "identity": simulation.identity()}
     replace_file(folder / "simulation.json", json.dumps(settings, indent=1) + "\n")
 
 
-_SPEED = ("seconds", "frames", "openmm", "machine")
+_MADE = ("seconds", "frames", "openmm", "machine", "processor", "microarchitecture", "instruction_sets")
 
 
 def _finished(simulation: Simulation, work: Path) -> tuple[Frames, dict[str, Any]]:

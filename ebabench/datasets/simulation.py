@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import platform
 import socket
 import time
 import zipfile
@@ -29,6 +30,7 @@ import numpy.typing as npt
 from ebabench.errors import InputError, RunError
 from ebabench.structures import Atoms
 from ebabench.system.files import replace_file
+from ebabench.system.processor import processor
 
 if TYPE_CHECKING:
     from openmm import app
@@ -330,7 +332,7 @@ def _go_on(simulation: Simulation, folder: Path, identity: Path) -> None:
         path.unlink()
     if count > before or not (folder / "done.json").exists():
         # Seconds and frames of this session only: their ratio is the speed even of a simulation that was resumed.
-        done = {"seconds": time.time() - began, "frames": count - before, **processor()}
+        done = {"seconds": time.time() - began, "frames": count - before, **_machine()}
         replace_file(folder / "done.json", json.dumps(done) + "\n")
 
 
@@ -366,10 +368,8 @@ def heavy_pdb(peptide: Peptide, positions: Array) -> str:
     return "".join(line for line in text.getvalue().splitlines(True) if not line.startswith("REMARK"))
 
 
-def processor() -> dict[str, str]:
-    """What makes the numbers: OpenMM's version and the machine."""
-    import platform
-
+def _machine() -> dict[str, str]:
+    """What makes the numbers: OpenMM's version, the kind of machine and its processor."""
     import openmm
 
-    return {"openmm": openmm.__version__, "machine": platform.machine()}
+    return {"openmm": openmm.__version__, "machine": platform.machine(), **processor()}

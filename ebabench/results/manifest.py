@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ebabench.errors import InputError
 from ebabench.system.files import exclusive, replace_file
+from ebabench.system.processor import processor
 from ebabench.system.schema import first_fault, parse_json, read_text
 
 FILE = "manifest.json"
@@ -123,7 +124,7 @@ def now() -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Return where a run is made: platform, processors, versions of Python and of the libraries behind the numbers."""
+    """Return where a run is made: platform, processor, versions of Python and of the libraries behind the numbers."""
     found = {}
     for library in _LIBRARIES:
         try:
@@ -132,6 +133,7 @@ def machine() -> dict[str, Any]:
             continue
     return {
         "platform": platform.platform(),
+        **processor(),
         "processors": os.cpu_count(),
         "python": platform.python_version(),
         "libraries": found,
