@@ -27,8 +27,8 @@ _SYMMETRIC = {("PHE", "chi2"), ("TYR", "chi2"), ("ASP", "chi2"), ("GLU", "chi3")
 def correlation_time(angles: FloatArray, folds: IndexArray) -> FloatArray:
     """Return the integrated autocorrelation times [T], in frames, of torsions [F, T] in radians of given symmetry [T].
 
-    Of the unit vectors (cos, sin) of folds times the angle. The sum ends where it is five times shorter than the lag (Sokal's window). A torsion
-    that moves in one state alone is fast: what a trajectory never visits, it cannot tell.
+    Of the unit vectors (cos, sin) of folds times the angle. The sum ends where it is five times shorter than the lag
+    (Sokal's window). A torsion that moves in one state alone is fast: what a trajectory never visits, it cannot tell.
     """
     unit = np.exp(1j * folds * angles)
     away = unit - unit.mean(0)
@@ -96,7 +96,7 @@ def main() -> None:
         rows.append(row)
     table = pd.DataFrame(rows).set_index("target")
     print(table.to_string())
-    columns = [column for column in table if column.endswith(" ns")]
+    columns = [str(column) for column in table if str(column).endswith(" ns")]
     print("\nreplica against the others, basin populations (%)")
     print(table[columns].describe(percentiles=[0.5, 0.9]).loc[["count", "50%", "90%"]].to_string())
 

@@ -18,7 +18,7 @@ import openmm
 from ebabench.physics.bonded import BondedTerms, bonded, numbers, read_bonded
 from ebabench.physics.kernel import (
     COULOMB,
-    TABLES,
+    TABLE,
     BornTerms,
     NeckTerms,
     PairTerms,
@@ -212,7 +212,7 @@ def read_terms(system: openmm.System) -> tuple[Terms, list[int]]:
         raise ValueError("the system needs one NonbondedForce and one of OBC and GBn2")
     pairs = _pair_terms(found[openmm.NonbondedForce][1], found.get(openmm.CustomNonbondedForce, (0, None))[1])
     born, neck = (_obc_terms(obc[1]), None) if obc else _gbn2_terms(gbn2[1])  # type: ignore[index]
-    if system.getNumParticles() * len(pairs.charge) <= TABLES:
+    if system.getNumParticles() * len(pairs.charge) <= TABLE:
         pairs = pairs._replace(table=pair_table(pairs, born.prefactor))
     interactions, harmonic = read_bonded(system)
     return Terms(pairs, born, neck, interactions), sorted([*harmonic, *(index for index, _ in found.values())])

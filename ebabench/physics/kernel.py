@@ -38,7 +38,8 @@ Pairs = npt.NDArray[np.int64]
 
 COULOMB = 138.93545764438198  # kJ mol^-1 nm e^-2
 _NECK_SCALE, _NECK_REACH = 0.826836, 0.68  # Nguyen et al.; nm beyond the two radii
-TABLES = 2**25  # elements; above it, rows of slopes and of pair parameters are made again where they are needed
+TABLE = 2**20  # pairs whose parameters are tabulated (34 MB); of more, they are made row by row
+_SLOPES = 2**25  # pairs whose slopes are kept (268 MB): of more, they are made again where they are needed
 _NEAREST = 1e-6  # nm^2; a floor of squared distances that no two atoms reach
 
 
@@ -293,7 +294,7 @@ def nonbonded(
     """Energy at padded positions [P] of the terms' precision; sets the first three rows of ``force`` [4, P]."""
     padded, dtype = len(x), x.dtype
     # The slopes of the Born integrals are kept for the chain rule, if they fit.
-    slope = np.empty((n if n * padded <= TABLES else 1, padded), dtype)
+    slope = np.empty((n if n * padded <= _SLOPES else 1, padded), dtype)
     integral = born_integrals(n, x, y, z, born, neck, slope)
     radii, chain = np.empty(padded, dtype), np.empty(padded, dtype)
     born_radii(born, integral, radii, chain)
