@@ -41,7 +41,8 @@ def correlation_time(angles: FloatArray, folds: IndexArray) -> FloatArray:
     for k in range(angles.shape[1]):
         ends = np.flatnonzero(np.arange(1, frames) >= 5 * summed[:, k])
         found[k] = summed[ends[0] if len(ends) else -1, k]
-    return np.maximum(found, 0.5)
+    longest: FloatArray = np.maximum(found, 0.5)
+    return longest
 
 
 def disagreement(reference: Reference, frames: int) -> float:
