@@ -64,7 +64,8 @@ def energy_table(files: list[Path], protocol: str, *, minimise: bool = False) ->
                 "reason": [one.reasons.get(k, "") for k in range(len(positions))],
             }
             tables.append(pd.DataFrame(columns))
-    return pd.concat(tables, ignore_index=True)
+    counts = dict.fromkeys(("chains", "residues", "heavy_atoms_added"), "Int64")
+    return pd.concat([table.astype(counts) for table in tables], ignore_index=True)
 
 
 def decomposition_table(files: list[Path], protocol: str, *, minimise: bool = False) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import openmm
 from openmm import app, unit
 
@@ -84,8 +85,7 @@ def disulfides(atoms: Atoms, positions: Positions) -> list[Pairs]:
         For each frame the pairs of indices of bonded SG atoms, sorted.
     """
     sulphur = atoms.select("SG")
-    thiols = is_hydrogen(atoms.name) & np.char.startswith(np.char.lstrip(atoms.name, "0123456789"), "HG")
-    alone = atoms.residue[thiols | (atoms.residue_name == "CYM")]
+    alone = atoms.residue[_thiol_hydrogens(atoms) | (atoms.residue_name == "CYM")]
     sulphur = sulphur[~np.isin(atoms.residue[sulphur], alone)]
     if len(sulphur) < 2:
         return [()] * len(positions)
@@ -101,6 +101,12 @@ def disulfides(atoms: Atoms, positions: Positions) -> list[Pairs]:
                 pairs.append(pair)
         found.append(tuple(sorted(pairs)))
     return found
+
+
+def _thiol_hydrogens(atoms: Atoms) -> npt.NDArray[np.bool_]:
+    """[N], True for hydrogens at the sulphur of a cysteine."""
+    hydrogen = is_hydrogen(atoms.name) & np.char.startswith(np.char.lstrip(atoms.name, "0123456789"), "HG")
+    return hydrogen & np.isin(atoms.residue, atoms.residue[atoms.select("SG")])
 
 
 def build_template(molecule: Molecule | Atoms, protocol: Protocol, bonded: Pairs = ()) -> Template:
@@ -122,9 +128,7 @@ def build_template(molecule: Molecule | Atoms, protocol: Protocol, bonded: Pairs
     if unknown:
         raise CannotPrepare(f"no force field parameters for residue {', '.join(unknown)}")
     paired = {int(molecule.atoms.residue[atom]) for pair in bonded for atom in pair}
-    for residue, name in enumerate(molecule.residue_names):
-        if name == "CYX" and residue not in paired:
-            raise CannotPrepare(f"{molecule.label(residue)} has no other SG within {DISULFIDE:g} angstrom")
+    _refuse_loose_sulphurs(molecule, paired)
     topology = _topology(molecule, bonded)
     bare = not molecule.hydrogen.any()
     if bare:
@@ -141,6 +145,17 @@ def build_template(molecule: Molecule | Atoms, protocol: Protocol, bonded: Pairs
     except ValueError as error:
         raise CannotPrepare(str(error)) from error
     return Template(topology, system, given, placement)
+
+
+def _refuse_loose_sulphurs(molecule: Molecule, paired: set[int]) -> None:
+    """Raise CannotPrepare for a sulphur that should be bonded to another, by the residue's name or its hydrogens."""
+    thiols = set(molecule.atoms.residue[_thiol_hydrogens(molecule.atoms)].tolist())
+    bare = not molecule.hydrogen.any()
+    for residue, name in enumerate(molecule.residue_names):
+        if residue not in paired and (name == "CYX" or (name == "CYS" and not bare and residue not in thiols)):
+            raise CannotPrepare(
+                f"SG of {molecule.label(residue)} has no hydrogen and no other SG within {DISULFIDE:g} angstrom"
+            )
 
 
 _shared: OrderedDict[tuple[str, Pairs, str], Template] = OrderedDict()

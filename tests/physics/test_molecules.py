@@ -254,6 +254,15 @@ def test_a_jump_of_residue_numbers_alone_is_no_gap(tmp_path):
     assert table["energy_kj_per_mol"][0] == table["energy_kj_per_mol"][1]
 
 
+def test_files_with_and_without_an_energy_stand_in_one_table(tmp_path):
+    (tmp_path / "gap.pdb").write_text(heavy_pdb(gapped()))
+    (tmp_path / "two.pdb").write_text(two_chains())
+    table = energy_table([tmp_path / "gap.pdb", tmp_path / "two.pdb"], OBC)
+    first, second = table.to_csv(index=False).splitlines()[1:]
+    assert first.startswith(f"{tmp_path / 'gap.pdb'},1,,,,False,,,,gap in the chain")
+    assert second.startswith(f"{tmp_path / 'two.pdb'},1,2,6,")
+
+
 def test_one_torn_frame_is_one_reason(tmp_path):
     rows = residues_of("GASY")
     torn = [(n, r, k, x + (np.array([0, 0, 3.0]) if k > 2 else 0)) for n, r, k, x in rows]
@@ -398,6 +407,18 @@ def test_hydrogens_that_do_not_fit_are_placed_anew_and_that_is_told(what, tmp_pa
     assert table["hydrogens"][1] == "placed"
     assert table["energy_kj_per_mol"][0] == table["energy_kj_per_mol"][1]
     assert any("placed anew" in note for note in energy_notes(table))
+
+
+def test_a_cysteine_without_hydrogen_and_partner_is_no_thiolate(tmp_path):
+    whole = write(tmp_path / "whole.pdb", *with_hydrogens(heavy_pdb(residues_of("ACA"))))
+    (tmp_path / "torn.pdb").write_text("".join(line for line in atom_lines(whole) if line[12:16] != " HG "))
+    (row,) = energy_table([tmp_path / "torn.pdb"], OBC).itertuples()
+    assert row.hydrogens.startswith("placed anew: SG of CYS2")
+    heavy = "".join(line for line in atom_lines(whole) if line[76:78] != " H")
+    (tmp_path / "heavy.pdb").write_text(heavy)
+    assert row.energy_kj_per_mol == energy_table([tmp_path / "heavy.pdb"], OBC)["energy_kj_per_mol"][0]
+    (tmp_path / "named.pdb").write_text(heavy.replace("CYS", "CYM"))
+    assert abs(energy_table([tmp_path / "named.pdb"], OBC)["energy_kj_per_mol"][0] - row.energy_kj_per_mol) > 10
 
 
 @pytest.mark.parametrize("protonation", ["HIE", "HIP"])
