@@ -5,6 +5,7 @@ import pytest
 from proteins import build, ensemble
 
 from ebabench.errors import InputError
+from ebabench.io.layouts import find_sources, read_source
 from ebabench.io.structure_files import load_ensemble, read_ensemble, write_ensemble
 from ebabench.structures import Ensemble
 
@@ -102,7 +103,10 @@ def test_the_own_files_of_a_run_keep_what_a_run_knows(tmp_path):
 
 
 def test_random_weights_are_told_in_anyone_s_file(put):
-    assert read_ensemble(put(random_weights=np.array(True)), "x").random_weights
+    path = put(random_weights=np.array(True))
+    assert read_ensemble(path, "x").random_weights
+    source = find_sources(path).sources["x"]
+    assert read_source(source, "x").random_weights
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.99])

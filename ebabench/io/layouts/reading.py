@@ -90,7 +90,9 @@ def read_source(source: Source, target: str, *, chain: str | None = None, modifi
     blocks: list[Positions] = []
     weights: list[FloatArray | None] = []
     notes: tuple[str, ...] = ()
+    random_weights = False
     for piece in open_source(source):
+        random_weights |= piece.frames.random_weights
         heavy, own = heavy_atoms(named_chain(piece.frames, chain), modified_as_parent=modified_as_parent)
         if atoms is None:
             atoms, first, notes = own, piece.frames.source, modifications(heavy)
@@ -106,7 +108,14 @@ def read_source(source: Source, target: str, *, chain: str | None = None, modifi
         weights.append(None if heavy.weights is None else np.asarray(heavy.weights, np.float64)[piece.kept])
     if atoms is None:
         raise InputError(f"{source}: no conformations", code="ensembles.none", target=target)
-    return Ensemble(target, atoms, np.concatenate(blocks), weights=_weights(source, target, weights), notes=notes)
+    return Ensemble(
+        target,
+        atoms,
+        np.concatenate(blocks),
+        random_weights=random_weights,
+        weights=_weights(source, target, weights),
+        notes=notes,
+    )
 
 
 def sequence_of(source: Source) -> str | None:
