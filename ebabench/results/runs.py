@@ -254,7 +254,7 @@ class Run:
         return [spec for metric in load_metrics().things.values() for spec in metric.specs if spec.key in scored]
 
     def pending(self, specs: Iterable[MetricSpec]) -> list[str]:
-        """Targets to score: without a record, failed before, or scored without these metrics or these versions."""
+        """Return the targets to score: without a record, failed, or scored without these versions of ``specs``."""
         versions = {spec.key: spec.version for spec in specs}
         done = {record.target for record in self.records() if record.has(versions)}
         return [target for target in self.identity.targets if target not in done]

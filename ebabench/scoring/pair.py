@@ -148,17 +148,20 @@ class Pair:
         return found["mean"], found["axes"]
 
     def md(self, draw: IndexArray) -> Positions:
-        """[len(draw), N, 3]: frames of the reference by their numbers, superposed."""
+        """Return frames [len(draw), N, 3] of the reference, superposed. ``draw`` holds their numbers."""
         return self.aligned.moved(self._numbered[draw])
 
     def md_as_read(self, draw: IndexArray) -> Positions:
-        """[len(draw), M, 3]: the same as read, with all atoms of the reference, whatever the model has."""
+        """Return frames [len(draw), M, 3] as read, with all atoms of the reference. ``draw`` holds their numbers."""
         return self.aligned.as_read(self._numbered[draw])
 
     def of_reference(self, name: str, version: int, compute: Callable[[], Arrays]) -> Arrays:
-        """Arrays that depend on the reference's side alone, kept on disk where its trajectories are.
+        """Return arrays that depend on the reference only. They are cached if its trajectories are on disk.
 
-        ``version`` must rise whenever ``compute`` changes.
+        Args:
+            name: Name of the arrays in the cache.
+            version: Rises whenever ``compute`` changes.
+            compute: Computes the arrays.
         """
         return compute() if self.identity is None else cached_arrays(f"{self.identity}|{name}|{version}", compute)
 

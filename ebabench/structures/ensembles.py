@@ -53,7 +53,7 @@ class Atoms:
         return "".join(THREE_TO_ONE.get(str(name), "X") for name in self.residue_name[first])
 
     def select(self, *names: str) -> npt.NDArray[np.int64]:
-        """Indices of the atoms that bear one of the names."""
+        """Return the indices of the atoms with one of these ``names``."""
         return np.flatnonzero(np.isin(self.name, names))
 
     def take(self, index: npt.NDArray[np.int64]) -> Atoms:
@@ -61,7 +61,7 @@ class Atoms:
         return Atoms(self.name[index], self.residue_name[index], self.residue[index])
 
     def digest(self) -> str:
-        """SHA-256 of the table."""
+        """Return the SHA-256 of the table, in hex."""
         rows = "\n".join(f"{r}|{n}|{a}" for r, n, a in zip(self.residue, self.residue_name, self.name, strict=True))
         return hashlib.sha256(rows.encode()).hexdigest()
 
@@ -300,7 +300,7 @@ class Reference:
             _check_positions(f"{self.target.name} replica {number}", replica.shape, self.target.atoms)
 
     def without(self, held_out: tuple[int, ...]) -> Reference:
-        """The reference less some replicas. Raises ValueError if none is left."""
+        """Return the reference without the replicas of the numbers ``held_out``. Raises ValueError if none is left."""
         kept = [k for k, number in enumerate(self.numbers) if number not in held_out]
         if not kept:
             raise ValueError(f"{self.target.name}: no reference replica is left to score against")

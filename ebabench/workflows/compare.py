@@ -41,6 +41,14 @@ def compare(
     Raises:
         InputError: A folder holds no run, or the runs cannot be compared (``compare.mismatch``,
             ``compare.no_common_target``).
+
+    Example:
+        >>> import ebabench, tempfile
+        >>> options = {"samples": 5, "metrics": ["pairwise_rmsd"], "leaderboards": None, "jobs": 1}
+        >>> runs = [ebabench.run(name, out=tempfile.mkdtemp(), **options) for name in ("static", "gaussian")]
+        >>> table = ebabench.compare(*runs, metrics=["pairwise_rmsd_mae"])
+        >>> int(table.loc["pairwise_rmsd_mae", "targets"])
+        8
     """
     import pandas as pd
 

@@ -99,6 +99,10 @@ def md_time(
     Raises:
         InputError: There is no such run, it is not a run of a suite, or the suite does not say how far apart in time
             its frames are.
+
+    Example:
+        >>> import ebabench
+        >>> ebabench.md_time("runs/peptides-v1/eba-s5000-n250").to_frame()  # doctest: +SKIP
     """
     made = as_run(run)
     if made.identity.suite not in SUITES:

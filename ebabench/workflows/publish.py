@@ -65,6 +65,12 @@ def leaderboard(
     Raises:
         InputError: Rows were scored against different references, or the CSV is not a leaderboard of the suite.
         RunError: The leaderboard cannot be written.
+
+    Example:
+        >>> import ebabench, tempfile
+        >>> made = ebabench.leaderboard("peptides-v1", runs=[], leaderboards=tempfile.mkdtemp())
+        >>> made.table.name, len(made.board.lines)
+        ('peptides-v1.csv', 0)
     """
     chosen = suite if isinstance(suite, Suite) else load_suite(suite)
     left_out: dict[Path, str] = {}

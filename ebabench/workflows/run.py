@@ -113,7 +113,30 @@ def sample(
 ) -> Run:
     """Sample a suite with a model, and return the run, which is not scored.
 
-    ``ebabench.run`` with the same arguments goes on from there. See ``ebabench.run`` for arguments and errors.
+    ``ebabench.run`` with the same arguments continues it.
+
+    Args:
+        model: A name of ``ebabench.list_models()``, the path of a card, or a card.
+        suite: A name of ``ebabench.list_suites()``, the path of a suite, or a suite.
+        samples: Conformations per target; the suite's by default.
+        seed: Seed of the run; the suite's by default.
+        data: The folder of the references in the layout of ATLAS, if they are not embedded.
+        device: "cpu", "cuda", "cuda:1"; or several that share the targets, as in "cuda:0,cuda:1".
+        batch_size: Conformations computed at once.
+        random_weights: Do without the checkpoints, to test the plumbing (workers only).
+        settings: Replacements for sampling settings of the card. The run is then unofficial.
+        out: The run folder; ``runs/SUITE/MODEL-sSEED-nSAMPLES`` by default.
+        progress: Called as ``progress(what, done, total)``.
+
+    Raises:
+        InputError: Wrong usage or input; nothing was done.
+        RunError: Something cannot be written. The message says what is kept.
+
+    Example:
+        >>> import ebabench, tempfile
+        >>> run = ebabench.sample("static", samples=2, out=tempfile.mkdtemp())
+        >>> len(run.load_ensemble("KLED"))
+        2
     """
     session = _sampled(
         model, suite, targets, shard, samples, seed, data, device, batch_size, random_weights, settings, out, progress

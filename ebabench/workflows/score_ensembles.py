@@ -79,6 +79,14 @@ def score_ensembles(
     Raises:
         InputError: Wrong usage or input; nothing was done.
         RunError: Something cannot be written. The message says what is kept.
+
+    Example:
+        >>> import ebabench, tempfile
+        >>> sampled = ebabench.sample("static", samples=5, out=tempfile.mkdtemp())
+        >>> options = {"metrics": ["pairwise_rmsd"], "out": tempfile.mkdtemp(), "leaderboards": None, "jobs": 1}
+        >>> run = ebabench.score_ensembles(sampled.folder / "ensembles", suite="peptides-v1", name="mine", **options)
+        >>> len(run.targets)
+        8
     """
     if (suite is None) == (reference is None):
         raise InputError("give either --suite or --reference", code="score.reference")

@@ -46,6 +46,10 @@ def site(
     Raises:
         InputError: A source is none of these, or belongs to no suite.
         RunError: A page cannot be written.
+
+    Example:
+        >>> import ebabench
+        >>> ebabench.site(["runs", "leaderboards/peptides-v1.csv"], out="site").pages  # doctest: +SKIP
     """
     runs, tables, left_out = _collect(sources)
     specs = [spec for name in METRICS for spec in METRICS.load(name).specs]

@@ -107,7 +107,14 @@ class Suite:
         raise unknown(f"target of {self.id}", name, [target.name for target in self.targets])
 
     def reference(self, name: str, data: Path | None = None) -> Reference:
-        """Return the molecular dynamics of a target; see ``reference_reader``. Raises InputError.
+        """Return the reference of a target.
+
+        Args:
+            name: Name of the target.
+            data: The folder of the references in the layout of ATLAS, if they are not embedded.
+
+        Raises:
+            InputError: There is no such target, or its reference cannot be read.
 
         Example:
             >>> reference = load_suite("peptides-v1").reference("KLED")
@@ -117,7 +124,7 @@ class Suite:
         return reference_reader(self, data)(name)
 
     def frames(self, name: str) -> dict[int, int] | None:
-        """How many frames each replica of a target's reference has, by its number; None if the suite does not say."""
+        """Return the number of frames of each replica of the target ``name``; None if the suite does not say."""
         if self.simulation is not None:
             return {one.replica: one.frames for one in self.simulations(name)}
         if self.tier in ATLAS_FRAMES:
@@ -125,7 +132,7 @@ class Suite:
         return None
 
     def frame_ns(self, name: str) -> float | None:
-        """Return the time between two frames of a target's reference, in nanoseconds; None if it is not known."""
+        """Return the time between two frames of the target ``name``, in nanoseconds; None if it is not known."""
         if self.simulation is not None:
             return (self.target(name).frame_ps or self.simulation.frame_ps) / 1000
         if self.tier in ATLAS_FRAMES:
@@ -133,7 +140,7 @@ class Suite:
         return None
 
     def simulations(self, *names: str) -> list[Simulation]:
-        """Return the simulations that make the suite's references, of all targets or of some.
+        """Return the simulations that make the references of the targets ``names``, or of all targets.
 
         Raises:
             InputError: the suite has no simulations, there is no such target, or a sequence cannot be simulated (code
@@ -213,7 +220,18 @@ SUITES: Registry[Suite] = Registry(
 
 
 def load_suite(name: str) -> Suite:
-    """The suite of that id, or the one at a path that ends in ``.toml``. Raises InputError."""
+    """Return a suite.
+
+    Args:
+        name: An id of ``ebabench.list_suites()``, or a path that ends in ``.toml``.
+
+    Raises:
+        InputError: There is no such suite, or the file is not one.
+
+    Example:
+        >>> load_suite("peptides-v1").samples
+        250
+    """
     return _read(Path(name)) if name.endswith(".toml") else SUITES.load(name)
 
 
