@@ -1,4 +1,4 @@
-"""The tiny suite's molecular dynamics, made once a session."""
+"""The tiny suite's molecular dynamics, made once a session; and the markers that follow from what a test uses."""
 
 import os
 import sys
@@ -9,6 +9,27 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 
 from command import SUITE, Called, Tiny, ebabench
+
+_PROCESSES = {"tiny", "installed"}
+"""Fixtures that start the command line, or pip, as a process."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests that start processes as ``slow``, those of the command line as ``cli``; leave out external ones."""
+    for item in items:
+        called = item.obj.__code__.co_names if isinstance(item, pytest.Function) else ()
+        if starts := "ebabench" in called and item.obj.__globals__.get("ebabench") is ebabench:
+            item.add_marker("cli")
+        if starts or _PROCESSES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+        if "called" in getattr(item, "fixturenames", ()):
+            item.add_marker("cli")
+        if item.get_closest_marker("external"):
+            item.add_marker("slow")
+    if "external" not in config.option.markexpr:
+        external = [item for item in items if item.get_closest_marker("external")]
+        items[:] = [item for item in items if not item.get_closest_marker("external")]
+        config.hook.pytest_deselected(items=external)
 
 
 @pytest.fixture(scope="session", autouse=True)
