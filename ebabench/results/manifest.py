@@ -21,7 +21,11 @@ from ebabench.system.processor import processor
 from ebabench.system.schema import first_fault, parse_json, read_text
 
 FILE = "manifest.json"
-_LIBRARIES = ("ebabench", "numpy", "scipy", "numba", "POT", "mdtraj", "gemmi", "openmm", "torch")
+_LIBRARIES = (
+    "ebabench", "numpy", "scipy", "numba", "POT", "scikit-learn", "mdtraj", "MDAnalysis", "gemmi", "biotite", "h5py",
+    "biopython", "openmm", "pdbfixer", "ProDy", "torch",
+)  # fmt: skip
+"""The libraries that read, sample and score: a test compares them with what these rooms import."""
 
 
 class Manifest:

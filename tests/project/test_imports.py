@@ -4,9 +4,12 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+
+from ebabench.results import manifest
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,6 +69,26 @@ def test_imports_point_one_way(path: Path) -> None:
         assert other not in OUTSIDE, f"{here} reaches {other} without the registry"
         if (path.relative_to(ROOT / "ebabench").as_posix(), other) not in CONSTRUCTORS:
             assert other == here or RANK[other] < RANK[here], f"{here} imports {other}"
+
+
+# These pass plain data on, or compile, limit and store: the numbers are not theirs.
+NO_NUMBERS = {"llvmlite", "pandas", "pydantic", "safetensors", "threadpoolctl"}
+
+
+def test_provenance_names_the_libraries_that_make_the_numbers() -> None:
+    distributions = packages_distributions()
+    rooms = [ROOT / "ebabench" / room for room in ("structures", "io", "physics", "scoring")]
+    used = set()
+    for path in (path for room in (*rooms, ROOT / "metrics", ROOT / "models") for path in room.rglob("*.py")):
+        if "workers" in path.parts:  # they run in other packages' environments, which have a lock of their own
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            used |= {name.split(".")[0] for name in names} - set(sys.stdlib_module_names)
+    made_by = {distributions.get(name, [name])[0].lower() for name in used - {"ebabench"}} - NO_NUMBERS
+    named = {name.lower() for name in manifest._LIBRARIES} - {"ebabench"}
+    assert made_by == named
 
 
 def test_listing_loads_nothing_heavy() -> None:
