@@ -118,6 +118,7 @@ def sample(
     Args:
         model: A name of ``ebabench.list_models()``, the path of a card, or a card.
         suite: A name of ``ebabench.list_suites()``, the path of a suite, or a suite.
+        targets: Names of the targets of this session; all by default. The run is incomplete until all are scored.
         samples: Conformations per target; the suite's by default.
         seed: Seed of the run; the suite's by default.
         data: The folder of the references in the layout of ATLAS, if they are not embedded.
@@ -125,6 +126,7 @@ def sample(
         batch_size: Conformations computed at once.
         random_weights: Do without the checkpoints, to test the plumbing (workers only).
         settings: Replacements for sampling settings of the card. The run is then unofficial.
+        shard: "i/n" for every n-th target from the i-th on, so that n sessions share the targets.
         out: The run folder; ``runs/SUITE/MODEL-sSEED-nSAMPLES`` by default.
         progress: Called as ``progress(what, done, total)``.
 
