@@ -46,6 +46,10 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 150
 
 
+def test_the_readme_counts_the_cards() -> None:
+    assert f"shows {len(list(CARDS))} cards" in README
+
+
 def test_the_readmes_table_is_the_leaderboards() -> None:
     table = re.search(r"<!-- leaderboard: (\S+) -->\n(.*?)<!-- /leaderboard -->", README, re.DOTALL)
     assert table
