@@ -1,4 +1,4 @@
-"""Whether an ensemble is as diverse as MD's: distances between ensembles alone are kind to a single structure."""
+"""Whether an ensemble is as diverse as MD's. Distances between ensembles hardly penalise a single structure."""
 
 from __future__ import annotations
 

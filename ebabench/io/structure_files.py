@@ -21,6 +21,7 @@ from ebabench.io.npz import load_ensemble, read_npz, write_ensemble
 from ebabench.io.structures import is_structure, parse_models, read_structures
 from ebabench.io.topologies import read_topology as _topology
 from ebabench.io.trajectories import TRAJECTORY_SUFFIXES, is_trajectory, read_trajectory
+from ebabench.io.weights import with_weights
 from ebabench.structures import Atoms, Ensemble
 from ebabench.structures.arrays import Positions
 
@@ -33,7 +34,8 @@ __all__ = [
 def read_frames(path: Path | str) -> Frames:
     """Return all frames of one file with all of its atoms: a structure file, a trajectory, or an npz file.
 
-    A trajectory needs its topology beside it (``find_topology``).
+    A trajectory needs its topology beside it (``find_topology``). Statistical weights may lie beside the file, in
+    ``NAME.weights.csv``.
 
     Raises:
         InputError: the file is missing, damaged, or of a format that is not read.
@@ -42,11 +44,11 @@ def read_frames(path: Path | str) -> Frames:
     if not path.exists():
         raise InputError(f"{path}: no such file", code="file.missing", file=str(path))
     if suffix_of(path) == ".npz":
-        return read_npz(path)
+        return with_weights(read_npz(path), path)
     if is_trajectory(path):
-        return read_trajectory(path)
+        return with_weights(read_trajectory(path), path)
     if is_structure(path):
-        return read_structures(path)
+        return with_weights(read_structures(path), path)
     raise InputError(
         f"{path}: not a format that is read: PDB, mmCIF or BinaryCIF (.pdb, .ent, .cif, .bcif, each also .gz), npz, "
         f"or a trajectory with its topology ({', '.join(TRAJECTORY_SUFFIXES)})",

@@ -1,7 +1,7 @@
-"""What is kept of the MD-vs-MD floor: it depends on the reference, not on the model, so it is computed once.
+"""Cache of the MD-vs-MD noise floor. The floor depends only on the reference, so it is computed once and stored.
 
-A floor is stored under a digest of all that it depends on: first in the package (the embedded suite's), then in the
-user's cache. Its file carries a digest of itself: a floor that was edited or damaged is computed anew.
+A floor is stored under a digest of all that it depends on. The package holds the floors of the embedded suite, the
+user's cache all others. A file holds the digest of its content: a floor that was edited or damaged is computed again.
 """
 
 from __future__ import annotations
@@ -21,9 +21,18 @@ _PACKAGED = Path(__file__).parents[1] / "datasets" / "peptides" / "floor"
 
 
 def floor_key(reference: str, atoms: str, n_samples: int, metric: Metric, protocol: str, energy: str | None) -> str:
-    """Digest of all that one family's floor depends on; ``reference`` and ``atoms`` are digests themselves.
+    """Return the digest of all that the floor of one family depends on.
 
-    Raises InputError for an energy protocol that does not exist.
+    Args:
+        reference: Digest of the reference (``reference_digest``).
+        atoms: Digest of the atoms in common.
+        n_samples: Number of samples of the model.
+        metric: The family. Its name and the versions of its metrics count.
+        protocol: How model and reference are paired.
+        energy: Name of the energy protocol; None for none.
+
+    Raises:
+        InputError: There is no such energy protocol.
     """
     versions = {spec.key: spec.version for spec in metric.specs}
     physics = get_protocol(energy).key(get_protocol(energy).minimised) if energy else None
@@ -32,7 +41,7 @@ def floor_key(reference: str, atoms: str, n_samples: int, metric: Metric, protoc
 
 
 def load_floor(key: str) -> tuple[MetricValues, ...] | None:
-    """The floor stored under ``key``, one MetricValues a replica; None if there is none, or none that is whole."""
+    """Return the floor stored under ``key``, one MetricValues per replica; None if there is none that is intact."""
     for path in (_PACKAGED / f"{key}.json", cache_dir() / "floor" / f"{key}.json"):
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             kept = json.loads(path.read_text(encoding="utf-8"))
@@ -42,7 +51,7 @@ def load_floor(key: str) -> tuple[MetricValues, ...] | None:
 
 
 def store_floor(key: str, floor: tuple[MetricValues, ...]) -> None:
-    """Keep a floor in the user's cache."""
+    """Store a floor, one MetricValues per replica, in the user's cache."""
     plain = [figures_to(figures) for figures in floor]
     text = json.dumps({"floor": plain, "sha256": _digest(plain)}, sort_keys=True)
     keep(cache_dir() / "floor" / f"{key}.json", text)

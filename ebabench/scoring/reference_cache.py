@@ -1,4 +1,4 @@
-"""What a reference is, as a digest that all that is kept of it depends on."""
+"""The digest of a reference, under which everything that depends on the reference alone is cached."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ __all__ = ["Arrays", "cached_arrays", "reference_digest"]
 
 
 def reference_digest(reference: Reference) -> str:
-    """SHA-256 of the sequence, the atoms, the native structure and every replica's number and positions.
+    """Return the SHA-256 of sequence, atoms, native structure, and number and positions of every replica.
 
-    Of a replica that stays on disk, the file's bytes stand for the positions: it need not be decoded, nor read again
-    as long as the file is not written to.
+    For a replica that stays on disk, the bytes of its file stand for the positions. The file is not decoded, and it is
+    not read again as long as it is not written to.
+
+    Args:
+        reference: The reference, with all its replicas.
     """
     digest = hashlib.sha256(f"{reference.tier}|{reference.target.sequence}|{reference.target.atoms.digest()}".encode())
     digest.update(np.ascontiguousarray(reference.target.native).data)

@@ -1,7 +1,7 @@
-"""The assignment of least cost: exact, for the optimal transport between two clouds of as many points.
+"""The assignment of least cost, exact: the optimal transport between two clouds of as many points of equal weight.
 
-The algorithm of Jonker and Volgenant (Computing 38, 325 (1987)) without its augmenting row reduction, that takes longer
-than it saves here: column reduction, reduction transfer, then shortest augmenting paths for the rows that are left.
+The algorithm is that of Jonker and Volgenant (Computing 38, 325 (1987)): column reduction, reduction transfer, then
+shortest augmenting paths for the remaining rows. Augmenting row reduction is left out: it takes longer than it saves.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ _Array = npt.NDArray[Any]
 
 
 def least_mean_cost(cost: FloatArray) -> float:
-    """Mean cost of the best one-to-one assignment of the rows of cost [n, n], all finite, to its columns."""
+    """Return the mean cost of the best one-to-one assignment of rows to columns.
+
+    Args:
+        cost: [n, n], all finite.
+    """
     columns: npt.NDArray[np.int64] = _assign(np.ascontiguousarray(cost, np.float64))
     return float(cost[np.arange(len(cost)), columns].mean())
 
 
 @cached_njit(error_model="numpy", nogil=True)
 def _assign(cost: _Array) -> _Array:  # pragma: no cover
-    """The column of every row."""
+    """Return the column of every row."""
     size = len(cost)
     price = np.empty(size)
     column_of, row_of = np.full(size, -1), np.full(size, -1)
@@ -37,7 +41,7 @@ def _assign(cost: _Array) -> _Array:  # pragma: no cover
 
 @cached_njit(error_model="numpy")
 def _reduce_columns(cost: _Array, price: _Array, column_of: _Array, row_of: _Array) -> None:  # pragma: no cover
-    """Prices columns at their least entries, and gives each row one of the columns that are cheapest there."""
+    """Price columns at their least entries, and assign each row one of the columns whose least entry it has."""
     size = len(cost)
     least = np.zeros(size, np.int64)
     price[:] = cost[0]
@@ -62,7 +66,7 @@ def _reduce_columns(cost: _Array, price: _Array, column_of: _Array, row_of: _Arr
 
 @cached_njit(error_model="numpy")
 def _augment(start: int, cost: _Array, price: _Array, column_of: _Array, row_of: _Array) -> None:  # pragma: no cover
-    """The shortest path from a free row to a free column, along which rows change their columns."""
+    """Find the shortest path from a free row to a free column, and move the rows along it to other columns."""
     size = len(cost)
     distance, before = cost[start] - price, np.full(size, start)
     done = np.zeros(size, np.bool_)

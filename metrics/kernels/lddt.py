@@ -14,10 +14,14 @@ INCLUSION = 15.0  # angstrom
 
 
 def lddt(models: Positions, references: Positions) -> FloatArray:
-    """Scores lDDT [n, m] of the C-alphas of models [n, C, 3] against references [m, C, 3], in [0, 1].
+    """Return the lDDT [n, m], in [0, 1], of every model against every reference.
 
-    Over all pairs of C-alphas nearer than 15 angstrom in the reference, the mean share of those whose distance differs
-    by less than 0.5, 1, 2 and 4 angstrom. NaN where there is no such pair.
+    A score is the mean, over the thresholds 0.5, 1, 2 and 4 angstrom, of the share of pairs of C-alphas whose distance
+    differs by less. Pairs nearer than 15 angstrom in the reference count. NaN where there is no such pair.
+
+    Args:
+        models: [n, C, 3] in angstrom, C-alphas.
+        references: [m, C, 3] in angstrom, C-alphas.
     """
     found: FloatArray = _lddt(np.ascontiguousarray(models), np.ascontiguousarray(references), INCLUSION)
     return found
@@ -51,7 +55,7 @@ def _lddt(
 
 @cached_njit(error_model="numpy")
 def _count(distances: npt.NDArray[Any], true: float, kept: npt.NDArray[Any]) -> None:  # pragma: no cover
-    """Adds to ``kept`` in how many of four tolerances each distance is right."""
+    """Add to ``kept`` the number of thresholds, of four, within which each distance is right."""
     for m in range(len(distances)):
         error = abs(distances[m] - true)
         right = np.int32(error < np.float32(0.5)) + np.int32(error < np.float32(1.0))
@@ -61,7 +65,7 @@ def _count(distances: npt.NDArray[Any], true: float, kept: npt.NDArray[Any]) -> 
 
 @cached_njit(error_model="numpy")
 def _distances(positions: npt.NDArray[Any], found: npt.NDArray[Any]) -> None:  # pragma: no cover
-    """Distances of all pairs of points, one row of pairs after the other."""
+    """Write the distances of all pairs of points, one row of pairs after the other."""
     start = 0
     for i in range(1, len(positions)):
         for j in range(i):

@@ -1,14 +1,14 @@
-"""Which side chains reach the surface: Shrake-Rupley, stopped as soon as the answer is known.
+"""Which side chains reach the surface: the method of Shrake and Rupley, stopped as soon as the answer is known.
 
-The question is only whether a residue's side chain exposes more than a threshold. So a residue is done at the first few
-free points, and a patch of points that one neighbour covers as a whole is done at once. What covered a patch or point
-in the frame before, or the atom elsewhere, is tried first; before a point counts as free, all neighbours were. The
-answer is exactly that of counting all points (Shrake and Rupley, J. Mol. Biol. 79, 351 (1973); the points are a
-golden-section spiral).
+The question is whether the side chain of a residue exposes more than a threshold. A residue is finished after the first
+few free points, and a patch of points that one neighbour covers as a whole is finished at once. The atoms that covered
+a patch or point in the previous frame are tried first. A point counts as free only after all neighbours were tried. The
+answer is exactly that of counting all points (Shrake and Rupley, J. Mol. Biol. 79, 351 (1973)). The points form a
+golden-section spiral.
 
-Published numbers rest on mdtraj, whose areas of a trajectory are not quite that: to the free points of an atom it adds
-the atom's area in the frame before, in nm^2, before it multiplies by the area of a point. Here every frame is taken for
-its own predecessor: areas of ensembles are larger by 0.26 %, as on average in mdtraj, and independent of the order.
+Published numbers come from mdtraj, whose areas of a trajectory differ: mdtraj adds an atom's area in the previous frame,
+in nm^2, to the number of its free points. Here every frame is its own predecessor. Areas of ensembles are then larger
+by 0.26 %, the mean effect in mdtraj, and do not depend on the order of frames.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ _Array = npt.NDArray[Any]
 
 
 def exposed(atoms: Atoms, positions: Positions) -> npt.NDArray[np.bool_]:
-    """Whether the side chain of each residue exposes more than 2 square angstrom to a probe of 2.8 angstrom.
+    """Return whether the side chain of each residue exposes more than 2 square angstrom to a probe of 2.8 angstrom.
 
     Args:
-        atoms: heavy atoms, N of them.
-        positions: [S, N, 3] in angstrom: an ensemble, or a single structure, whose areas are the plain ones. The points
-            of the spheres are fixed in space, so it matters, a little, how frames are turned.
+        atoms: N heavy atoms.
+        positions: [S, N, 3] in angstrom: an ensemble, or a single structure, which has plain areas. The points of the
+            spheres are fixed in space, so the orientation of a frame matters a little.
 
     Returns:
-        [S, residues]. Glycine never is.
+        [S, residues]. Glycine is never exposed.
     """
     reach = np.array([RADII[str(name)[0]] for name in atoms.name]) + PROBE
     share = 4 * np.pi * reach**2 / POINTS
@@ -59,10 +59,10 @@ def exposed(atoms: Atoms, positions: Positions) -> npt.NDArray[np.bool_]:
 
 
 def sphere_points(count: int) -> _Array:
-    """Points [count, 3] on the unit sphere along a golden-section spiral about y, pole to pole.
+    """Return points [count, 3] on the unit sphere along a golden-section spiral about y, from pole to pole.
 
-    The angle is rounded to single precision as in mdtraj, whose points the published numbers rest on: at the end of the
-    spiral that is 1e-4 radian, enough to tip a residue at the threshold.
+    The angle is rounded to single precision, as in mdtraj, from which published numbers come. At the end of the spiral
+    the rounding is 1e-4 radian, enough to move a residue across the threshold.
     """
     k = np.arange(count)
     y = (2 * k + 1) / count - 1
@@ -73,7 +73,7 @@ def sphere_points(count: int) -> _Array:
 
 @cache
 def _sphere() -> tuple[_Array, _Array, _Array, _Array]:
-    """The points patch by patch, the first of each patch, the patches' centers and radii (as chords)."""
+    """Return the points patch by patch, the first of each patch, and the patches' centers and radii (as chords)."""
     points = sphere_points(POINTS)
     patch = (points @ sphere_points(_PATCHES).T).argmax(1)
     order = np.argsort(patch, kind="stable")
@@ -86,7 +86,7 @@ def _sphere() -> tuple[_Array, _Array, _Array, _Array]:
 
 @cached_njit(error_model="numpy")
 def _bound(spheres: _Array, start: _Array, bounds: _Array) -> None:  # pragma: no cover
-    """A ball round the centers of each residue's atoms: rows x, y, z, radius of ``bounds``."""
+    """Write a ball around the centers of each residue's atoms into the rows x, y, z, radius of ``bounds``."""
     for r in range(len(start) - 1):
         x = y = z = most = 0.0
         count = start[r + 1] - start[r]
@@ -99,7 +99,7 @@ def _bound(spheres: _Array, start: _Array, bounds: _Array) -> None:  # pragma: n
 
 @cached_njit(error_model="numpy")
 def _residues_near(r: int, bounds: _Array, gap: float, near: _Array) -> int:  # pragma: no cover
-    """Residues with atoms that may be nearer than ``gap`` to one of residue r. Returns their number."""
+    """Write the residues with atoms that may be nearer than ``gap`` to one of residue r; return their number."""
     count = np.uint64(0)
     x, y, z, reach = bounds[0, r], bounds[1, r], bounds[2, r], bounds[3, r] + gap
     for q in range(bounds.shape[1]):
@@ -125,11 +125,11 @@ def _spheres_near(
     picked: _Array,
     around: _Array,
 ) -> int:  # pragma: no cover
-    """Spheres other than i that reach within ``margin`` of a point: all that could cover something there.
+    """Write the spheres other than i that reach within ``margin`` of a point: all that can cover something there.
 
-    ``near``: the residues that they may belong to; ``widest``: the largest sphere. They are put into ``around`` [4, .],
-    filled up to whole blocks with spheres of no size, and their numbers into ``picked``. Returns their number, filled
-    up.
+    ``near`` are the residues that they may belong to, and ``widest`` is the largest radius. The spheres go into
+    ``around`` [4, .], filled up to whole blocks with spheres of no size, and their numbers into ``picked``. Return their
+    number, filled up.
     """
     count = np.uint64(0)
     for q in near:
@@ -150,7 +150,7 @@ def _spheres_near(
 
 @cached_njit(error_model="numpy")
 def _gather(which: _Array, count: int, spheres: _Array, into: _Array) -> bool:  # pragma: no cover
-    """Puts spheres, by their numbers, into the columns of ``into`` [4, .]. Returns that it did."""
+    """Copy spheres, given their numbers, into the columns of ``into`` [4, .]; return True."""
     for k in range(count):
         j = which[k]
         into[0, k], into[1, k], into[2, k], into[3, k] = spheres[j, 0], spheres[j, 1], spheres[j, 2], spheres[j, 3]
@@ -159,14 +159,14 @@ def _gather(which: _Array, count: int, spheres: _Array, into: _Array) -> bool:  
 
 @cached_njit(error_model="numpy")
 def _holds(sphere: _Array, x: float, y: float, z: float, margin: float) -> bool:  # pragma: no cover
-    """Whether a sphere holds all within ``margin`` of a point."""
+    """Return whether a sphere holds all within ``margin`` of a point."""
     inner = sphere[3] - margin
     return (sphere[0] - x) ** 2 + (sphere[1] - y) ** 2 + (sphere[2] - z) ** 2 < inner * inner  # type: ignore[no-any-return]
 
 
 @cached_njit(error_model="numpy")
 def _holder(x: float, y: float, z: float, margin: float, around: _Array, count: int) -> int:  # pragma: no cover
-    """The first sphere of ``around`` that holds all within ``margin`` of a point, or -1."""
+    """Return the first sphere of ``around`` that holds all within ``margin`` of a point, or -1."""
     for block in range(0, count, _BLOCK):
         hit = np.uint32(0)
         ax, ay = around[0, block : block + _BLOCK], around[1, block : block + _BLOCK]
@@ -193,7 +193,7 @@ def _free(
     picked: _Array,
     covers: _Array,
 ) -> int:  # pragma: no cover
-    """How many of some points of sphere i no sphere of ``around`` covers, counted up to ``enough``."""
+    """Return how many of some points of sphere i no sphere of ``around`` covers, counted up to ``enough``."""
     free, radius = 0, spheres[i, 3]
     for point in range(len(directions)):
         x = spheres[i, 0] + radius * directions[point, 0]

@@ -20,6 +20,7 @@ from ebabench.io.models import Models, join_models
 from ebabench.io.npz import read_npz
 from ebabench.io.structures import parse_models
 from ebabench.io.trajectories import read_trajectory
+from ebabench.io.weights import with_folder_weights, with_weights
 from ebabench.structures import Atoms, Ensemble
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 
@@ -176,17 +177,23 @@ def _piece(frames: Frames, report: Path | None) -> Piece:
 def _structures(paths: Sequence[Path]) -> Frames:
     """Return all models of several structure files, in their order."""
     parts: list[Models] = []
+    counts: dict[Path, int] = {}
     for path in paths:
         models = parse_models(path)
+        counts[path] = len(models)
         several = len(models) > 1
         parts += [part._replace(label=f"{part.label} of {path.name}" if several else path.name) for part in models]
-    return join_models(parts, str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more")
+    if len(paths) == 1:
+        return with_weights(join_models(parts, str(paths[0])), paths[0])
+    return with_folder_weights(join_models(parts, f"{paths[0]} and {len(paths) - 1} more"), counts)
 
 
 def _frames(source: Source, part: Part) -> Frames:
     if kind(part.path) == "trajectory":
-        return read_trajectory(part.path, part.topology)
-    return read_atom37(part.path) if source.layout == ATOM37 else read_npz(part.path)
+        frames = read_trajectory(part.path, part.topology)
+    else:
+        frames = read_atom37(part.path) if source.layout == ATOM37 else read_npz(part.path)
+    return with_weights(frames, part.path)
 
 
 def _weights(source: Source, target: str, weights: Sequence[FloatArray | None]) -> FloatArray | None:
