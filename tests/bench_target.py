@@ -31,7 +31,8 @@ SEQUENCE = "GSLMKNFVIVDLLASMKVLFWEKLLAHIVDAFSLGKLIVTRQYPEWKHLA"
 NAME, REST = "synthetic", ("MD-vs-MD floor", "start, tables")
 COLOURS = (
     "#c6ccd2", "#8a929b", "#5b6770", "#e0a030", "#f2cf7e", "#7fb069", "#0b63b5", "#7fb2e5", "#c0392b", "#6a4c93",
-    "#2e3338",
+    "#2e3338", "#e377c2", "#17a2a2", "#b5651d", "#9bd0c0", "#d4a5d9", "#556b2f", "#ff8c69", "#1f3a5f", "#a0a000",
+    "#c0c0c0",
 )  # fmt: skip
 
 
@@ -110,6 +111,7 @@ def draw(found: dict[str, dict[str, float]], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")
     shown = [step for step in found["cold"] if not step.startswith("all") and found["cold"][step] > 0.02]
     left = np.zeros(len(found))
+    assert len(shown) <= len(COLOURS)
     for step, colour in zip(shown, COLOURS, strict=False):
         width = np.array([max(times[step], 0) for times in found.values()])
         axes.barh(list(found), width, left=left, color=colour, label=step, edgecolor="white", linewidth=0.5)
