@@ -6,9 +6,9 @@ a patch or point in the previous frame are tried first. A point counts as free o
 answer is exactly that of counting all points (Shrake and Rupley, J. Mol. Biol. 79, 351 (1973)). The points form a
 golden-section spiral.
 
-Published numbers come from mdtraj, whose areas of a trajectory differ: mdtraj adds an atom's area in the previous frame,
-in nm^2, to the number of its free points. Here every frame is its own predecessor. Areas of ensembles are then larger
-by 0.26 %, the mean effect in mdtraj, and do not depend on the order of frames.
+Published numbers come from mdtraj, whose areas of a trajectory differ: mdtraj adds an atom's area in the previous
+frame, in nm^2, to the number of its free points. Here every frame is its own predecessor. Areas of ensembles are then
+larger by 0.26 %, the mean effect in mdtraj, and do not depend on the order of frames.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ def _spheres_near(
     """Write the spheres other than i that reach within ``margin`` of a point: all that can cover something there.
 
     ``near`` are the residues that they may belong to, and ``widest`` is the largest radius. The spheres go into
-    ``around`` [4, .], filled up to whole blocks with spheres of no size, and their numbers into ``picked``. Return their
-    number, filled up.
+    ``around`` [4, .], filled up to whole blocks with spheres of no size, and their numbers into ``picked``. Return
+    their number, filled up.
     """
     count = np.uint64(0)
     for q in near:

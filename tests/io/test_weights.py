@@ -42,12 +42,11 @@ def test_a_table_of_a_folder_names_its_files(tmp_path):
         write_pdb(Ensemble("GAIK", TARGET.atoms, frame[None]), folder / f"sample_{number}.pdb")
     rows = [f"sample_{number}.pdb,{weight}" for number, weight in enumerate((1, 2, 3, 2))]
     (folder / "weights.csv").write_text("\n".join(["file,weight", *rows[::-1]]))
-    np.testing.assert_allclose(read_ensemble(folder, "GAIK").weights, expected())
     found = find_sources(tmp_path, {"GAIK": "GAIK"}).sources["GAIK"]
     np.testing.assert_allclose(read_source(found, "GAIK").weights, expected())
     (folder / "weights.csv").write_text("\n".join(["file,weight", *rows[1:]]))
     with pytest.raises(InputError) as refused:
-        read_ensemble(folder, "GAIK")
+        read_source(found, "GAIK")
     assert refused.value.code == "weights.count"
     assert "sample_0.pdb" in str(refused.value)
 
