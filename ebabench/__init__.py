@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from ebabench.scoring.result import Result
     from ebabench.scoring.spec import MetricSpec, NotAvailable
     from ebabench.structures import Atoms, Ensemble, Reference, Target
+    from ebabench.workflows.align import align
     from ebabench.workflows.compare import compare
     from ebabench.workflows.inspect import inspect
     from ebabench.workflows.listing import list_metrics, list_models, list_suites
     from ebabench.workflows.md_time import MdTime, md_time
     from ebabench.workflows.models import load_model
+    from ebabench.workflows.plot import plot
     from ebabench.workflows.publish import leaderboard
     from ebabench.workflows.run import run, sample
     from ebabench.workflows.score import score
@@ -38,11 +40,13 @@ _MODULES = {
     "scoring.result": ("Result",),
     "scoring.spec": ("MetricSpec", "NotAvailable"),
     "structures": ("Atoms", "Ensemble", "Reference", "Target"),
+    "workflows.align": ("align",),
     "workflows.compare": ("compare",),
     "workflows.inspect": ("inspect",),
     "workflows.listing": ("list_metrics", "list_models", "list_suites"),
     "workflows.md_time": ("MdTime", "md_time"),
     "workflows.models": ("load_model",),
+    "workflows.plot": ("plot",),
     "workflows.publish": ("leaderboard",),
     "workflows.run": ("run", "sample"),
     "workflows.score": ("score",),
@@ -52,9 +56,9 @@ _MODULES = {
 _HOME = {name: f"ebabench.{module}" for module, names in _MODULES.items() for name in names}
 __all__ = [
     "Atoms", "EbabenchError", "Ensemble", "InputError", "MdTime", "Metric", "MetricSpec", "NotAvailable", "Pair",
-    "Reference", "Result", "Run", "RunError", "Suite", "Target", "__version__", "compare", "inspect", "leaderboard",
-    "list_metrics", "list_models", "list_suites", "load_model", "load_suite", "md_time", "run", "sample", "score",
-    "score_ensembles", "site",
+    "Reference", "Result", "Run", "RunError", "Suite", "Target", "__version__", "align", "compare", "inspect",
+    "leaderboard", "list_metrics", "list_models", "list_suites", "load_model", "load_suite", "md_time", "plot", "run",
+    "sample", "score", "score_ensembles", "site",
 ]  # fmt: skip
 
 # In a clone, models/, metrics/ and leaderboards/ lie beside this folder. An installation has them inside it.

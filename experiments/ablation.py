@@ -2,30 +2,26 @@
 
 ``python experiments/ablation.py --out ablation --figures docs/figures`` makes the table and the figure.
 
-Every row is one training of the compact model, by the very commands a user types (``ebabench sample``, ``align`` and
-``run``), scored on the validation and on the test suite, and compared, target by target, with `sft`, which most rows
-start from. Some minutes a row on one core; a run that was stopped goes on where it was.
+Every row is one training of the compact model with the functions that a user calls (``ebabench.sample``, ``align`` and
+``run``). It is scored on the validation and on the test suite, and compared target by target with `sft`, from which
+most rows start. A row takes some minutes on one core. A run that was stopped is resumed.
 
-The shipped settings were chosen on the validation suite. The test suite's column says what they, and the others, are
-worth; it chose nothing.
+The shipped settings were chosen on the validation suite. The test suite chose nothing: its column says what they, and
+the others, are worth.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ebabench.results.comparison import Difference, compare
-from ebabench.results.runs import Run
-from ebabench.scoring.metric import METRICS
+import pandas as pd
+
+import ebabench
 from ebabench.system.registry import folder as package_folder
 
 VALIDATION, TEST = "peptides-val-v1", "peptides-v1"
@@ -96,47 +92,51 @@ ROWS = (
 
 
 class Ablation:
-    """Everything of one ablation lies under ``out``; ``rows`` are made in order."""
+    """The rows of one ablation, made in order. Everything lies under ``out``."""
 
     def __init__(self, out: Path, rows: Sequence[Row], suites: Sequence[str], samples: int | None = None) -> None:
         self.out, self.rows, self.suites, self.samples = out, rows, suites, samples
         # A row that bears a shipped model's name is never replaced by it: it has to be made before it is built on.
         self._trained = {row.name for row in rows if row.objective}
+        self._runs: dict[tuple[str, str], ebabench.Run] = {}
 
     def make(self, row: Row) -> None:
-        """Trains a row and runs it on each suite; what is there already stays."""
+        """Train a row and run it on each suite. What is there already stays."""
         if row.objective:
-            data = ["--suite", row.suite]
-            if row.own:
-                data += ["--samples", str(self._samples(row.own, row.suite))]
-            settings = [text for key, value in row.settings.items() for text in ("--set", f"{key}={json.dumps(value)}")]
-            place = ["--start", str(self._checkpoint(row.start)), "--out", str(self.out / row.name)]
-            _ebabench("align", "--objective", row.objective, *data, *place, "--threads", "1", *settings)
+            ebabench.align(
+                self.out / row.name,
+                row.objective,
+                [row.suite],
+                samples=self._samples(row.own, row.suite) if row.own else None,
+                start=self._checkpoint(row.start),
+                settings=row.settings,
+                threads=1,
+            )
         for suite in self.suites:
-            options = ["--samples", str(self.samples)] if self.samples else []
-            place = ["--out", str(self.folder(row, suite)), "--leaderboards", str(self.out / "leaderboards")]
-            _ebabench("run", "--model", self._card(row.name), "--suite", suite, *place, *options)
+            self._runs[row.name, suite] = ebabench.run(
+                self._card(row.name),
+                suite,
+                samples=self.samples,
+                out=self.folder(row, suite),
+                leaderboards=self.out / "leaderboards",
+            )
+            self._runs[row.name, suite].check()
 
     def folder(self, row: Row, suite: str) -> Path:
-        """The run folder of a row."""
+        """Return the run folder of a row."""
         return self.out / "runs" / suite / row.name
 
-    def differences(self, suite: str) -> dict[str, dict[str, Difference]]:
-        """Every row less the baseline: endpoints by name of the row."""
-        specs = {spec.key: spec for family in METRICS for spec in METRICS.load(family).specs}
-        runs = {row.name: Run.read(self.folder(row, suite)) for row in self.rows}
-        chosen = [specs[key] for key in ENDPOINTS]
-        return {
-            name: {found.spec.key: found for found in compare(run, runs[BASELINE], chosen)}
-            for name, run in runs.items()
-        }
+    def differences(self, suite: str) -> pd.DataFrame:
+        """Return every row less the baseline, one line per row and endpoint (the index)."""
+        base = self._runs[BASELINE, suite]
+        tables = {row.name: ebabench.compare(self._runs[row.name, suite], base, metrics=ENDPOINTS) for row in self.rows}
+        return pd.concat(tables, names=["row"])
 
     def _samples(self, model: str, suite: str) -> Path:
         """Ensembles of a training suite's targets, sampled by a model itself."""
-        folder = self.out / "samples" / model
-        options = ["--samples", str(_OWN), "--seed", "7", "--out", str(folder)]
-        _ebabench("sample", "--model", self._card(model), "--suite", suite, *options)
-        return folder / "ensembles"
+        made = ebabench.sample(self._card(model), suite, samples=_OWN, seed=7, out=self.out / "samples" / model)
+        made.check()
+        return made.folder / "ensembles"
 
     def _card(self, model: str) -> str:
         return str(self.out / model / f"{model}.toml") if model in self._trained else model
@@ -146,39 +146,29 @@ class Ablation:
         return folder / model / "model.safetensors"
 
 
-def _ebabench(*arguments: str) -> None:
-    """The command line in a process of its own, shown before it runs. Raises CalledProcessError if it fails.
-
-    What is installed counts (-P): a clone's own folder has neither models nor metrics in it.
-    """
-    print(f"ebabench {shlex.join(arguments)}", flush=True)
-    subprocess.run([sys.executable, "-P", "-c", "from ebabench.cli import main; main()", *arguments], check=True)
-
-
-def write_table(differences: Mapping[str, Mapping[str, Mapping[str, Difference]]], path: Path) -> None:
-    """One line for every suite, row and endpoint."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["suite", "row", "metric", "value", BASELINE, "difference", "low", "high", "p", "better"])
-        for suite, of_suite in differences.items():
-            for name, of_row in of_suite.items():
-                for key, found in of_row.items():
-                    numbers = (found.a, found.b, found.difference, found.low, found.high, found.p)
-                    writer.writerow([suite, name, key, *(f"{number:.4g}" for number in numbers), found.winner])
+def write_table(differences: Mapping[str, pd.DataFrame], path: Path) -> None:
+    """Write one line per suite, row and endpoint."""
+    table = pd.concat(differences, names=["suite"]).reset_index()
+    columns = {"a": "value", "b": BASELINE, "winner": "better"}
+    kept = ["suite", "row", "metric", "a", "b", "difference", "low", "high", "p", "winner"]
+    table[kept].rename(columns=columns).to_csv(
+        path, index=False, float_format="%.4g", na_rep="nan", lineterminator="\n"
+    )
 
 
-def draw_figure(differences: Mapping[str, Mapping[str, Mapping[str, Difference]]], path: Path) -> None:
+def draw_figure(differences: Mapping[str, pd.DataFrame], path: Path) -> None:
     """A panel for each endpoint: rows less the baseline on every suite, with the interval where there is one."""
     from matplotlib.figure import Figure
 
-    names = [name for name in next(iter(differences.values())) if name != BASELINE]
+    rows = next(iter(differences.values())).index.get_level_values("row").unique()
+    names = [name for name in rows if name != BASELINE]
     figure = Figure(figsize=(13, 1.2 + 0.3 * len(names)), layout="constrained")
     panels: Any = figure.subplots(1, len(ENDPOINTS), sharey=True, squeeze=False)
     for axes, key in zip(panels[0], ENDPOINTS, strict=True):
         axes.axvline(0, color="#8a929b", lw=0.8)
         for (suite, of_suite), colour, shift in zip(differences.items(), _COLOURS, _SHIFTS, strict=False):
             for place, name in enumerate(names):
-                found = of_suite[name][key]
+                found = of_suite.loc[(name, key)]
                 y = place + shift
                 axes.plot([found.low, found.high], [y, y], color=colour, lw=1.2)
                 axes.plot(found.difference, y, "o", color=colour, ms=4, mfc=colour if found.winner else "white")
@@ -193,17 +183,18 @@ def draw_figure(differences: Mapping[str, Mapping[str, Mapping[str, Difference]]
 
 
 def main() -> None:
-    """Makes all rows, then the table and the figure."""
+    """Make all rows, then the table and the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, samples and runs")
     parser.add_argument("--figures", type=Path, required=True, help="folder for ablation.csv and ablation.svg")
     chosen = parser.parse_args()
     ablation = Ablation(chosen.out, ROWS, (VALIDATION, TEST))
     for row in ROWS:
+        print(f"{row.name} ...", flush=True)
         try:
             ablation.make(row)
-        except subprocess.CalledProcessError as error:  # which has said why
-            sys.exit(error.returncode)
+        except ebabench.EbabenchError as error:
+            sys.exit(f"{row.name}: {error}")
     chosen.figures.mkdir(parents=True, exist_ok=True)
     differences = {suite: ablation.differences(suite) for suite in ablation.suites}
     write_table(differences, chosen.figures / "ablation.csv")

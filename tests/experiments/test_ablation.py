@@ -1,10 +1,11 @@
-"""The ablation of the compact model: the commands that it types, and what it makes of their runs."""
+"""The ablation of the compact model: an acceptance test of the library, which it calls as a user does."""
 
 import csv
-import subprocess
 
 import pytest
-from ablation import Ablation, Row, _ebabench, draw_figure, write_table
+from ablation import Ablation, Row, draw_figure, write_table
+
+from ebabench import InputError
 
 SUITE = "peptides-val-v1"
 FEW = {"steps": 2, "checkpoint_every": 1, "learning_rate": 1e-3, "warmup": 0, "draws": 2}
@@ -61,15 +62,8 @@ def test_what_is_there_stays(ablation):
     assert (weights.read_bytes(), summary.read_bytes()) == before
 
 
-def test_commands_are_those_of_what_is_installed(tmp_path, monkeypatch):
-    """In a clone, a folder has the package's name and not all that is in it."""
-    (tmp_path / "ebabench").mkdir()
-    (tmp_path / "ebabench" / "__init__.py").write_text("raise ImportError('the folder was taken')")
-    monkeypatch.chdir(tmp_path)
-    _ebabench("list", "metrics")
-
-
 def test_a_row_is_not_built_on_the_shipped_model_of_its_name(tmp_path):
     rows = (Row("eba", "eba"), Row("next", "eba", start="eba", settings=FEW))
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(InputError) as refused:
         Ablation(tmp_path, rows, (SUITE,)).make(rows[1])
+    assert refused.value.code == "align.start"
