@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from ebabench.datasets.suites import Suite, SuiteTarget
+from ebabench.generators.sampling import sample
 from ebabench.results.identity import Identity
 from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.pair import Pair
 from ebabench.scoring.reference_cache import reference_digest
-from ebabench.scoring.score import score_target
+from ebabench.scoring.selection import Selection
 from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
 from ebabench.structures import ONE_TO_THREE, Atoms, Ensemble, Reference, Target
+from ebabench.workflows.progress import silent
+from ebabench.workflows.session import Session
 
 SEQUENCES = {"one": "AGSTVL", "two": "KLEDFW", "three": "MIHCNQ", "four": "YQRPAG", "five": "VVTSKL"}
 
@@ -106,15 +110,28 @@ def digests(read=reference) -> dict[str, str]:
     return {name: reference_digest(read(name)) for name in SEQUENCES}
 
 
+class Maker:
+    """A generator that gives what ``make`` makes."""
+
+    def __init__(self, make, options) -> None:
+        self.make, self.options = make, options
+
+    def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
+        return self.make(target.name, **self.options)
+
+
 def make_run(
     folder: Path, who: Identity | None = None, *, make=ensemble, metric: Metric = TOY, read=reference, **options
 ) -> Run:
-    """A whole run in this process, as the command line makes one; ``options`` go to ``make``."""
+    """A whole run in this process, by the library's own session; ``options`` go to ``make``."""
     run = Run.open(folder, who or identity(references=digests(read)))
-    for name in run.identity.targets:
-        if run.load_ensemble(name) is None:
-            run.save_ensemble(make(name, **options))
-    for name in run.pending(metric.specs):
-        run.save_record(score_target(run.load_ensemble(name), read(name), [metric]))
-    run.finish(metric.specs, suite())
+    sequences = {name: SEQUENCES[name] for name in run.identity.targets}
+    session = Session(run, read, suite(), sequences, silent, complete=[metric])
+    targets, samples = [target(name) for name in sequences], options.get("samples", 20)
+    session.keep(
+        "sampling",
+        sample([Maker(make, options)], targets, samples, 0, run.load_ensemble, run.save_ensemble, "ca"),
+    )
+    with ThreadPoolExecutor(1) as executor:
+        session.score(Selection((metric,), frozenset(spec.key for spec in metric.specs)), executor=executor)
     return run

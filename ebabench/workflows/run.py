@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ebabench.datasets.references import References
 from ebabench.datasets.suites import Suite, check_sequence, load_suite, reference_reader
 from ebabench.errors import InputError
 from ebabench.generators.build import build
@@ -23,7 +24,7 @@ from ebabench.workflows.models import check_random_weights, model_card, model_de
 from ebabench.workflows.progress import Progress, silent
 from ebabench.workflows.publish import LEADERBOARDS, publish
 from ebabench.workflows.session import Session
-from ebabench.workflows.targets import digest_here, select_targets, small_digests, targets_here
+from ebabench.workflows.targets import digest_here, remember_digests, select_targets, small_digests, targets_here
 
 
 def run(
@@ -86,10 +87,11 @@ def run(
         (8, True)
     """
     selection = select_metrics(metrics, energy=energy)
-    session = _sampled(
+    session, read = _sampled(
         model, suite, targets, shard, samples, seed, data, device, batch_size, random_weights, settings, out, progress
     )
     session.score(selection, jobs, executor)
+    remember_digests(read, session.run.identity.references or {})
     if leaderboards is not None and session.suite is not None:
         publish(session.run, session.suite, leaderboards)
     return session.run
@@ -140,7 +142,7 @@ def sample(
         >>> len(run.load_ensemble("KLED"))
         2
     """
-    session = _sampled(
+    session, _ = _sampled(
         model, suite, targets, shard, samples, seed, data, device, batch_size, random_weights, settings, out, progress
     )
     return session.run
@@ -160,7 +162,7 @@ def _sampled(
     settings: Mapping[str, Any] | None,
     out: str | os.PathLike[str] | None,
     progress: Progress,
-) -> Session:
+) -> tuple[Session, References]:
     chosen = suite if isinstance(suite, Suite) else load_suite(suite)
     card = model_card(model, settings).with_batch_size(batch_size)
     check_random_weights(card, random_weights)
@@ -207,7 +209,7 @@ def _sampled(
         session.claims.hold,
     )
     session.keep("sampling", outcomes)
-    return session
+    return session, read
 
 
 def _folder(card: Card, suite: Suite, samples: int, seed: int, random_weights: bool) -> Path:

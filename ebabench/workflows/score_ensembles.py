@@ -25,7 +25,7 @@ from ebabench.workflows.models import model_card
 from ebabench.workflows.progress import Progress, silent
 from ebabench.workflows.publish import LEADERBOARDS, publish
 from ebabench.workflows.session import Elsewhere, Session
-from ebabench.workflows.targets import digest_here, few, select_targets, small_digests, targets_here
+from ebabench.workflows.targets import digest_here, few, remember_digests, select_targets, small_digests, targets_here
 
 _Path = str | os.PathLike[str]
 
@@ -153,6 +153,7 @@ def score_ensembles(
         asked = [read.target(target) for target in names]
         session.keep("converting", convert(card, folder, asked, made.load_ensemble, made.save_ensemble))
     session.score(selection, jobs, executor)
+    remember_digests(read, session.run.identity.references or {})
     if chosen is not None and leaderboards is not None:
         publish(made, chosen, leaderboards)
     return made

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from ebabench.datasets.references import References
-from ebabench.errors import InputError
 from ebabench.io.structure_files import load_ensemble
 from ebabench.results.runs import Run
+from ebabench.scoring.metric import Metric
 from ebabench.scoring.records import Record
 from ebabench.scoring.score import Job
 from ebabench.scoring.score import score as score_jobs
 from ebabench.scoring.selection import Selection, registered
-from ebabench.structures import Ensemble
+from ebabench.structures import Ensemble, Reference
 from ebabench.system.claims import Claims
 from ebabench.workflows.progress import Progress
-from ebabench.workflows.targets import few, remembered_digest
+from ebabench.workflows.targets import few
 
 if TYPE_CHECKING:
     from ebabench.datasets.suites import Suite
@@ -45,19 +44,21 @@ class Session:
 
     Attributes:
         run: The run folder.
-        read: The references.
+        read: Reads the reference of a target by its name. It can be pickled.
         suite: The suite; None where references are not those of a suite.
         sequences: Sequence by target, of the targets that this session works on.
         progress: Told of every finished target.
         elsewhere: The ensembles that lie elsewhere, by target; None for those of the run folder.
+        complete: The families of metrics that a complete run has.
     """
 
     run: Run
-    read: References
+    read: Callable[[str], Reference]
     suite: Suite | None
     sequences: Mapping[str, str]
     progress: Progress
     elsewhere: Mapping[str, Elsewhere] | None = None
+    complete: Sequence[Metric] = field(default_factory=registered)
 
     @cached_property
     def claims(self) -> Claims:
@@ -98,7 +99,7 @@ class Session:
 
         # What a notebook defines cannot be sent to another process.
         here = ThreadPoolExecutor(1) if selection.own and executor is None else nullcontext(executor)
-        with self._interruptible(), here as chosen:
+        with self._interruptible(), self._releasing(), here as chosen:
             self.progress("scoring", 0, total)
             for names, jobs in groups.items():
                 records = score_jobs(
@@ -116,19 +117,12 @@ class Session:
                     whole = earlier is not None and earlier.error is None and record.error is None
                     joined = whole and earlier is not None and earlier.of_same_inputs(record)
                     self.run.save_record(earlier.joined(record) if earlier is not None and joined else record)
-                    self._remember(record)
                     self.claims.release(record.target)
                     done += 1
                     self.progress("scoring", done, total)
         self._tell_busy(busy)
         self._finish(selection)
         self._tell_conformations()
-
-    def _remember(self, record: Record) -> None:
-        """Keep the digest of a reference, so that a later session need not read the reference to know it."""
-        if digest := record.inputs.get("reference"):
-            with suppress(InputError, OSError):
-                remembered_digest(self.read, record.target, lambda: digest)
 
     def _to_score(self, selection: Selection, before: Mapping[str, Record]) -> dict[tuple[str, ...], list[Job]]:
         """The jobs, by the names of the families that their targets lack."""
@@ -153,9 +147,13 @@ class Session:
         scored = [record for record in self.run.records() if record.error is None]
         self.run.learn_references({r.target: r.inputs["reference"] for r in scored if "reference" in r.inputs})
         keys = {key for record in scored for key in record.metric_versions} | {s.key for s in selection.computed}
-        own = [metric for metric in selection.metrics if metric.name in selection.own]
-        specs = [spec for metric in (*registered(), *own) for spec in metric.specs if spec.key in keys]
-        lacking = [metric.name for metric in registered() if not {spec.key for spec in metric.specs} <= keys]
+        families = {metric.name: metric for metric in (*self.complete, *selection.metrics)}
+        specs = [spec for metric in families.values() for spec in metric.specs if spec.key in keys]
+        lacking = [
+            metric.name
+            for metric in self.complete
+            if not all(record.has({spec.key: spec.version for spec in metric.specs}) for record in scored)
+        ]
         self.run.finish(specs, self.suite, lacking)
 
     def _tell_conformations(self) -> None:
@@ -173,6 +171,15 @@ class Session:
         if self.elsewhere is not None:
             read = self.elsewhere[name].read
         return Job(name, self.sequences[name], self.run.identity.tier, read, partial(self.read, name))
+
+    @contextmanager
+    def _releasing(self) -> Iterator[None]:
+        """Give all claims back when the body ends, however it ends."""
+        try:
+            yield
+        finally:
+            for name in self.sequences:
+                self.claims.release(name)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from functools import partial
 
 import numpy as np
 
@@ -83,12 +84,19 @@ def digest_here(read: References, name: str) -> str | None:
     As long as no file of the reference is written to, the reference is read for it once.
     """
     with suppress(InputError, OSError):
-        return remembered_digest(read, name, lambda: reference_digest(read(name)))
+        return _remembered(read, name, lambda: reference_digest(read(name)))
     return None
 
 
-def remembered_digest(read: References, name: str, compute: Callable[[], str]) -> str:
-    """Return the digest of a reference that is stored under the stamps of its files, or compute and store it."""
+def remember_digests(read: References, digests: Mapping[str, str]) -> None:
+    """Store the digests of references, so that a later session need not read a reference to know its digest."""
+    for name, digest in digests.items():
+        with suppress(InputError, OSError):
+            _remembered(read, name, partial(str, digest))
+
+
+def _remembered(read: References, name: str, compute: Callable[[], str]) -> str:
+    """The digest of a reference that is stored under the stamps of its files, or is computed and stored."""
     key = f"reference|{read.tier}|{name}|{read.files(name).stamp()}"
     return str(cached_arrays(key, lambda: {"digest": np.array(compute())})["digest"])
 
