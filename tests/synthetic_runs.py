@@ -89,7 +89,7 @@ def suite(**changes: object) -> Suite:
     targets = tuple(SuiteTarget(name, sequence) for name, sequence in SEQUENCES.items())
     settings = {
         "id": "toy-v1", "title": "Toy", "split": "test", "family": "toy", "tier": "md-implicit",
-        "protocol": "corrected", "energy": "none", "samples": 20, "seed": 0, "targets": targets,
+        "protocol": "corrected", "energy": None, "samples": 20, "seed": 0, "targets": targets,
     }  # fmt: skip
     return Suite(**(settings | changes))
 
@@ -97,7 +97,7 @@ def suite(**changes: object) -> Suite:
 def identity(model: str = "wobble", **changes: object) -> Identity:
     settings = {
         "model": model, "suite": "toy-v1", "tier": "md-implicit", "targets": tuple(SEQUENCES), "samples": 20,
-        "seed": 0, "protocol": "corrected", "energy": "none",
+        "seed": 0, "protocol": "corrected", "energy": None,
         "card": {"name": model, "training": {"overlap": "not_trained"}}, "suite_digest": suite().digest(),
         "references": digests(),
     }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -31,14 +31,17 @@ class Claims:
         with self._lock:
             if name in self._held:
                 return True
-            self._folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self._folder / f"{name}.lock", thread_local=False)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                return False
-            self._held[name] = lock
-            return True
+            while True:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    return False
+                except FileNotFoundError:  # another process has just tidied the folder away
+                    continue
+                self._held[name] = lock
+                return True
 
     def release(self, name: str) -> None:
         """Give a claim back, if it is held."""
@@ -57,3 +60,11 @@ class Claims:
         finally:
             if held:
                 self.release(name)
+
+    def tidy(self) -> None:
+        """Remove the lock files that killed processes left, and the folder if nobody holds a claim."""
+        for path in self._folder.glob("*.lock"):
+            with self.hold(path.stem):
+                pass
+        with suppress(OSError):
+            self._folder.rmdir()

@@ -180,6 +180,7 @@ class Session:
         finally:
             for name in self.sequences:
                 self.claims.release(name)
+            self.claims.tidy()
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

@@ -122,7 +122,7 @@ def test_only_targets_that_both_have_are_compared():
         ({"suite": "toy-v2"}, "suite toy-v1 and toy-v2"),
         ({"tier": "atlas-protein"}, "tier md-implicit and atlas-protein"),
         ({"protocol": "alphaflow"}, "protocol corrected and alphaflow"),
-        ({"energy": "charmm36-gbn2"}, "energy none and charmm36-gbn2"),
+        ({"energy": "charmm36-gbn2"}, "energy None and charmm36-gbn2"),
     ],
 )
 def test_runs_under_other_settings_are_refused(change, said):

@@ -168,7 +168,7 @@ def test_a_run_does_not_go_on_with_other_references(tmp_path):
 
 
 def test_a_reference_that_was_missing_may_come_later(tmp_path):
-    make_run(tmp_path / "run", identity(references={"one": "a"}))
+    Run.open(tmp_path / "run", identity(references={"one": "a"}))
     Run.open(tmp_path / "run", identity(references={"two": "b"}))
     assert Run.read(tmp_path / "run").identity.references == {"one": "a", "two": "b"}
     with pytest.raises(InputError, match="other references of one, two"):
