@@ -82,8 +82,10 @@ def name_as(positions: Positions, native: Positions, equivalents: list[Equivalen
             here, there = (signed_volume(x, told_by[None])[:, 0] for x in (positions, native[None]))
             exchanged = np.sign(here) != np.sign(there[0])
         else:
-            here, there = (dihedral(x, told_by[None])[:, 0] for x in (positions, native[None]))
-            exchanged = np.cos(here - there[0]) < 0
+            # Of the two atoms, the one whose torsion is nearer bears the first name, whichever names they have now.
+            either = np.array([told_by, [*told_by[:3], pairs[0, 1]]])
+            nearness = np.cos(dihedral(positions, either) - dihedral(native[None], told_by[None])[0, 0])
+            exchanged = nearness[:, 1] > nearness[:, 0]
         frames = np.flatnonzero(exchanged)[:, None]
         for pair in pairs:
             found[frames, pair] = positions[frames, pair[::-1]]
