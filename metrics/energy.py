@@ -88,8 +88,9 @@ def compute(pair: Pair) -> Mapping[str, Value]:
     if share <= _MOST_FAILED:
         w1 = float(wasserstein_distance(model[~failed], md, None if weights is None else weights[~failed]))
     ranked = np.where(failed, np.inf, model)
-    central: Value = trimmed_w1(ranked, md, weights)
-    if np.isinf(central):
+    trimmed = trimmed_w1(ranked, md, weights)
+    central: Value = trimmed
+    if np.isinf(trimmed):
         central = NotAvailable(f"{100 * share:.0f} % of the structures have no energy")
     return {
         "energy_w1": w1,

@@ -48,7 +48,7 @@ def torsion_histograms(angles: npt.NDArray[np.floating], weights: FloatArray | N
     flat = (index + _BINS * np.arange(size)).ravel()
     if weights is None:
         return np.asarray(np.bincount(flat, minlength=_BINS * size).reshape(size, _BINS) / len(angles))
-    return np.bincount(flat, np.repeat(weights, size), _BINS * size).reshape(size, _BINS)
+    return np.asarray(np.bincount(flat, np.repeat(weights, size), _BINS * size).reshape(size, _BINS), float)
 
 
 def compute(pair: Pair) -> Mapping[str, Value]:

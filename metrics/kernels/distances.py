@@ -70,7 +70,7 @@ def _measure(
                 squares += away * away
             scale = bins / (most - least) if most > least else 0.0
             for f in range(frames):
-                counts[pair, min(np.int64((found[f] - least) * scale), bins - 1) + 1] += 1
+                counts[pair, min(int((found[f] - least) * scale), bins - 1) + 1] += 1
             low[pair], high[pair] = least, most
             mean[pair], variance[pair] = found[0] + shift, squares / frames
             pair += 1
