@@ -23,7 +23,9 @@ def align(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="References in the ATLAS layout; or a folder with SUITE in it, as several suites need."),
+        typer.Option(
+            help="MD as ATLAS, MDGen or Timewarp lay it out; or a folder with SUITE in it, as several suites need."
+        ),
     ] = None,
     samples: Annotated[
         Path | None, typer.Option(help="Ensembles of the suite's targets, a model's own, say, in place of its MD.")

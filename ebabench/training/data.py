@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.datasets.suites import load_suite, reference_reader
+from ebabench.datasets.layout import replica_files
+from ebabench.datasets.reference_layouts import FoundReferences, find_references
+from ebabench.datasets.suites import Suite, check_sequence, load_suite, reference_reader
 from ebabench.errors import InputError
 from ebabench.generators.sampling import matched
 from ebabench.io.layouts import Source, find_sources, read_source
@@ -100,14 +102,15 @@ def load(suite_ids: Sequence[str], data: Path | None, stride: int, samples: Path
 
     Args:
         suite_ids: Training suites, by id or path.
-        data: References in the ATLAS layout, or a folder that holds them as ``SUITE`` (required for several suites).
-            None reads the embedded references.
+        data: References in a layout of ``find_references`` (ATLAS's, MDGen's, Timewarp's, mdCATH's of one temperature,
+            a TOML that lists them), or a folder that holds them as ``SUITE`` (required for several suites). None reads
+            the embedded references.
         stride: Every ``stride``-th frame is used.
         samples: A folder of ensembles that replace the MD. Targets that it lacks are excluded.
 
     Raises:
-        InputError: A suite is not a training suite (``suite.split``), or ``samples`` has no target
-            (``samples.none``).
+        InputError: A suite is not a training suite (``suite.split``), ``data`` in another layout than ATLAS's lacks a
+            target (``references.missing``), or ``samples`` has no target (``samples.none``).
     """
     readers: dict[str, list[Callable[[str], Reference]]] = {}
     suites = [load_suite(one) for one in suite_ids]
@@ -121,7 +124,7 @@ def load(suite_ids: Sequence[str], data: Path | None, stride: int, samples: Path
                 suite=suite.id,
             )
         # Two suites with targets of the same names must not be read from one folder.
-        read = reference_reader(suite, data / suite.id if data and len(suite_ids) > 1 else data)
+        read = _reader(suite, data / suite.id if data and len(suite_ids) > 1 else data)
         for target in suite.targets:
             if found is None:
                 readers.setdefault(target.name, []).append(read)
@@ -132,6 +135,42 @@ def load(suite_ids: Sequence[str], data: Path | None, stride: int, samples: Path
             f"{samples}: no ensembles of the targets of {', '.join(suite_ids)}", code="samples.none", folder=samples
         )
     return [Trajectories(name, tuple(of_target), stride) for name, of_target in readers.items()]
+
+
+def _reader(suite: Suite, data: Path | None) -> Callable[[str], Reference]:
+    """Return what reads the MD of a suite's targets, in the layout of ATLAS or another one."""
+    found = None if data is None else _other_layout(suite, data)
+    if found is None:
+        return reference_reader(suite, data)
+    names = [target.name for target in suite.targets]
+    if lacking := [name for name in names if name not in found.names]:
+        raise InputError(
+            f"{found.root}: has no trajectories of {len(lacking)} of the {len(names)} targets of {suite.id}: "
+            f"{', '.join(lacking[:5])}; it has those of {', '.join(found.names[:5])}",
+            code="references.missing",
+            suite=suite.id,
+        )
+    return partial(_checked, found, suite)
+
+
+def _other_layout(suite: Suite, data: Path) -> FoundReferences | None:
+    """Return the references below a folder that has none in the layout of ATLAS; None for none at all."""
+    own = data / suite.id
+    root = own if own.is_dir() else data
+    if any(replica_files(root, target.name, suite.tier) for target in suite.targets):
+        return None
+    try:
+        return find_references(root)
+    except InputError as error:
+        if error.code in ("reference.missing", "reference.none"):
+            return None  # the suite says better what is missing
+        raise
+
+
+def _checked(references: FoundReferences, suite: Suite, name: str) -> Reference:
+    reference = references(name)
+    check_sequence(suite, references.root, reference.target)
+    return reference
 
 
 def _samples(read: Callable[[str], Reference], source: Source, name: str) -> Reference:

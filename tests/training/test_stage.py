@@ -2,8 +2,11 @@
 
 import csv
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import mdtraj
 import numpy as np
 import pytest
 from command import Called, ebabench
@@ -11,6 +14,7 @@ from safetensors.torch import load_file
 
 from ebabench.errors import InputError
 from ebabench.models.eba.denoiser import InternalDenoiser
+from ebabench.system.registry import folder
 from ebabench.training.data import load
 from ebabench.training.flow import Flow
 from ebabench.training.loop import TrainConfig
@@ -18,21 +22,19 @@ from ebabench.training.stage import Stage, align
 
 # Every amino acid must occur behind another residue, for the ideal geometry to be measured.
 SEQUENCES = ("RKMMAAAAA", "IAFEGIECA", "EHRISHCQHL", "DEMSLSFKIPDK", "RYEMQHKVT", "WANLGLAK", "PIFRWSQI")
+FEW = folder("ebabench.datasets") / "peptides" / "peptides-train-v1"
 STEPS = ("--set", "steps=2", "--set", "batch_residues=64", "--threads", "1", "--jobs", "1")
 
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seven embedded peptides as a suite of their own."""
-    from ebabench.system.registry import folder
-
     root = tmp_path_factory.mktemp("align")
-    embedded = folder("ebabench.datasets") / "peptides" / "peptides-train-v1"
     data = root / "data" / "few-v1"
     data.mkdir(parents=True)
     targets = ""
     for sequence in SEQUENCES:
-        (data / sequence).symlink_to(embedded / sequence)
+        (data / sequence).symlink_to(FEW / sequence)
         targets += f'\n[[targets]]\nname = "{sequence}"\nsequence = "{sequence}"\n'
     head = (
         'id = "few-v1"\ntitle = "Few"\nsplit = "train"\nfamily = "peptides"\ntier = "md-implicit"\n'
@@ -178,6 +180,39 @@ def test_a_trained_flow_is_sampled_by_its_card_and_aligned_on_its_own_samples(su
         len(one.read().positions)
         for one in load([str(suite)], suite.parent / "data", 1, suite.parent / "run/ensembles")
     ] == [4] * 7
+
+
+def mdgen(root: Path, name: str, positions: np.ndarray) -> None:
+    (root / name).mkdir(parents=True)
+    topology = mdtraj.load_pdb(str(FEW / name / f"{name}.pdb"))
+    topology.save(str(root / name / f"{name}.pdb"))
+    mdtraj.Trajectory(positions / 10, topology.topology).save(str(root / name / f"{name}.xtc"))
+
+
+def timewarp(root: Path, name: str, positions: np.ndarray) -> None:
+    root.mkdir(exist_ok=True)
+    shutil.copy(FEW / name / f"{name}.pdb", root / f"{name}-traj-state0.pdb")
+    np.savez(root / f"{name}-traj-arrays.npz", positions=positions / 10)
+
+
+@pytest.mark.parametrize("lay", [mdgen, timewarp])
+def test_md_of_other_layouts_is_trained_on(suite: Path, tmp_path: Path, lay: Callable[..., None]) -> None:
+    expected = {}
+    for one in load([str(suite)], suite.parent / "data", 120):
+        native = mdtraj.load_pdb(str(FEW / one.name / f"{one.name}.pdb"))
+        frames = mdtraj.load_xtc(str(FEW / one.name / f"{one.name}_prod_R1_fit.xtc"), native)[:240].xyz * 10
+        lay(tmp_path / "md", one.name, frames)
+        heavy = [atom.index for atom in native.topology.atoms if atom.element.symbol != "H"]
+        expected[one.name] = frames[::120][:, heavy]
+    found = {one.name: one.read().positions for one in load([str(suite)], tmp_path / "md", 120)}
+    assert list(found) == list(expected)
+    for name, positions in found.items():
+        np.testing.assert_allclose(positions, expected[name], atol=0.011)  # the precision of XTC
+    more = tmp_path / "few-v1.toml"
+    more.write_text(suite.read_text() + '\n[[targets]]\nname = "GGG"\nsequence = "GGG"\n')
+    with pytest.raises(InputError, match="no trajectories of 1 of the 8 targets of few-v1: GGG") as refused:
+        load([str(more)], tmp_path / "md", 120)
+    assert refused.value.code == "references.missing"
 
 
 def test_samples_of_other_targets_are_refused(suite: Path) -> None:

@@ -34,6 +34,8 @@ def by_targets(sources: Sequence[Source], targets: Mapping[str, str]) -> tuple[G
         else:
             groups.setdefault(name, []).append(source)
     named = set(groups)
+    if named >= set(targets):
+        return groups, nameless  # no file is read
     strangers = []
     sequences: dict[tuple[object, ...], str | None] = {}
     for source in nameless:
