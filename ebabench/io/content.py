@@ -16,7 +16,9 @@ def suffix_of(path: Path) -> str:
         >>> suffix_of(Path("X.PDB.gz"))
         '.pdb'
     """
-    return Path(path.name.lower().removesuffix(".gz")).suffix
+    name = path.name.lower().removesuffix(".gz")
+    dot = name.rfind(".")
+    return name[dot:] if 0 < dot < len(name) - 1 else ""
 
 
 def read_content(path: Path) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ebabench.io.layouts.listing import Listing, full
+from ebabench.io.layouts.listing import Listing, full, kind
 from ebabench.io.layouts.series import series
 from ebabench.io.layouts.source import LeftOut, Source
 
@@ -21,7 +21,9 @@ def recognise(listing: Listing) -> list[Source]:
     results = {match[0] for one in sources if (match := re.match(r".*(?=/predictions/)", full(one.paths[0])))}
     inputs = tuple(
         LeftOut(path, "an input as Boltz has processed it")
-        for path in listing.of_kind("structure", "trajectory", "array")
-        if any(re.match(rf"{re.escape(folder)}/(?:processed|msa|lightning_logs)/", full(path)) for folder in results)
+        for folder in sorted(results)
+        for name in ("processed", "msa", "lightning_logs")
+        for path in listing.below(f"{folder}/{name}/")
+        if kind(path) in ("structure", "trajectory", "array")
     )
     return [sources[0].without(*inputs), *sources[1:]] if sources else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ebabench.io.layouts.listing import Listing, full
+from ebabench.io.layouts.listing import Listing, full, kind
 from ebabench.io.layouts.source import LeftOut, Source
 from ebabench.io.layouts.with_topology import trajectories
 
@@ -30,8 +30,8 @@ def recognise(listing: Listing) -> list[Source]:
         left = [LeftOut(path, "shows some of the frames again") for path in previews if path.parent == folder]
         left += [
             LeftOut(path, f"was packed into {paths[0].name}")
-            for path in listing.of_kind("structure")
-            if full(path).startswith(f"{base}/raw/")
+            for path in listing.below(f"{base}/raw/")
+            if kind(path) == "structure"
         ]
         found.append(trajectories("ConfRover", listing.folders(paths[0]), paths, left))
     return found

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -55,7 +58,8 @@ def stem(path: Path) -> str:
 
 def full(path: Path) -> str:
     """Return an absolute path as text, for patterns that also look at folders above the root."""
-    return path.absolute().as_posix()
+    text = path.as_posix()
+    return text if path.is_absolute() else f"{Path.cwd()}/{text}"
 
 
 def natural(text: str) -> list[tuple[int, str]]:
@@ -77,6 +81,12 @@ class Listing:
     files: tuple[Path, ...]
     above: tuple[str, ...]
 
+    @cached_property
+    def _sorted(self) -> tuple[list[str], list[int]]:
+        """The absolute paths as sorted texts, and the place of each in ``files``."""
+        pairs = sorted((full(path), place) for place, path in enumerate(self.files))
+        return [text for text, _ in pairs], [place for _, place in pairs]
+
     @staticmethod
     def of(root: Path, above: tuple[str, ...] = ()) -> Listing:
         """Return the listing of a folder; ``above`` are folders that do not show in its path."""
@@ -91,6 +101,12 @@ class Listing:
     def of_kind(self, *kinds: Kind) -> list[Path]:
         """Return the files of some kinds."""
         return [path for path in self.files if kind(path) in kinds]
+
+    def below(self, start: str) -> list[Path]:
+        """Return the files whose absolute paths begin so."""
+        texts, places = self._sorted
+        first, last = bisect_left(texts, start), bisect_left(texts, start + chr(sys.maxunicode))
+        return [self.files[place] for place in sorted(places[first:last])]
 
     def folders(self, path: Path) -> tuple[str, ...]:
         """Return the names of the folders that a file lies in, innermost first, the outermost root's last."""

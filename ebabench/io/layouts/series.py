@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ebabench.io.layouts.listing import Listing, full
+from ebabench.io.layouts.listing import Listing, full, kind
 from ebabench.io.layouts.source import LeftOut, Part, Source
 
 Found = dict[str, list[tuple[Path, re.Match[str]]]]
@@ -37,11 +37,11 @@ def beside(listing: Listing, base: str, patterns: Mapping[str, str]) -> list[Lef
         patterns: The reason, by a regular expression that the rest of the path fits.
     """
     left = []
-    for path in listing.of_kind("structure", "trajectory", "array"):
-        if (text := full(path)).startswith(base):
-            reason = next((why for rest, why in patterns.items() if re.fullmatch(rest, text[len(base) :])), None)
-            if reason is not None:
-                left.append(LeftOut(path, reason))
+    for path in listing.below(base) if patterns else ():
+        rest = full(path)[len(base) :]
+        reason = next((why for pattern, why in patterns.items() if re.fullmatch(pattern, rest)), None)
+        if reason is not None and kind(path) in ("structure", "trajectory", "array"):
+            left.append(LeftOut(path, reason))
     return left
 
 
@@ -63,10 +63,10 @@ def series(
     """
     sources = []
     for base, files in matched(listing, samples).items():
-        paths = [path for path, _ in files]
+        paths = {path: None for path, _ in files}
         left = [one for one in beside(listing, base, others or {}) if one.path not in paths]
         parts = tuple(map(Part, paths))
-        own = (*names(files[0][1]["target"]), *folders_above(listing, base, paths[0]))
+        own = (*names(files[0][1]["target"]), *folders_above(listing, base, files[0][0]))
         sources.append(Source(layout, own, parts, tuple(left)))
     return sources
 

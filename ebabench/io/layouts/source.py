@@ -83,7 +83,8 @@ class Source:
 
     def tidy(self) -> Source:
         """Return the source with each file left out once, and none that is read."""
-        left = {one.path: one for one in reversed(self.left_out) if one.path not in self.files}
+        read = set(self.files)
+        left = {one.path: one for one in reversed(self.left_out) if one.path not in read}
         return replace(self, left_out=tuple(reversed(left.values())))
 
     def __str__(self) -> str:
