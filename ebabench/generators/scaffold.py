@@ -38,11 +38,6 @@ def scaffold(name: str, kind: Kind, where: Path) -> list[Path]:
         f"{kind}.py.j2": _MODULE[kind].format(module=module),
         "test.py.j2": f"test_{module}.py",
     }
-    there = [file for file in files.values() if (where / file).exists()]
-    if there:
-        raise InputError(
-            f"{where / there[0]} exists already; nothing was written", code="file.exists", file=where / there[0]
-        )
     templates = Environment(
         loader=FileSystemLoader(folder("ebabench.generators") / "templates" / "model"),
         undefined=StrictUndefined,
@@ -50,7 +45,14 @@ def scaffold(name: str, kind: Kind, where: Path) -> list[Path]:
         trim_blocks=True,
         autoescape=False,
     )
+    texts = {
+        where / file: templates.get_template(template).render(name=name, module=module, kind=kind)
+        for template, file in files.items()
+    }
+    for path, text in texts.items():  # those of an interrupted call are the same
+        if path.exists() and path.read_bytes() != text.encode():
+            raise InputError(f"{path} exists already; nothing was written", code="file.exists", file=path)
     where.mkdir(parents=True, exist_ok=True)
-    for template, file in files.items():
-        replace_file(where / file, templates.get_template(template).render(name=name, module=module, kind=kind))
-    return [where / file for file in files.values()]
+    for path, text in texts.items():
+        replace_file(path, text)
+    return list(texts)

@@ -37,14 +37,15 @@ def parse_pdb(data: bytes, source: str) -> list[Models]:
         source: what messages call the file.
 
     Raises:
-        InputError: ``structure.no-atoms``; ``structure.not-a-number``, which names the line.
+        InputError: ``structure.no-atoms``; ``structure.cut``, a model that a MODEL record begins has no end;
+            ``structure.not-a-number``, which names the line.
     """
     plain = same_but_for_coordinates(data)
     if plain:
         data = plain[0]
     parts: list[tuple[str, Rows, list[FloatArray], list[FloatArray]]] = []
     identity: _Table | None = None
-    for number, (starts, segment, cell) in enumerate(_models(data), 1):
+    for number, (starts, segment, cell) in enumerate(_models(data, source), 1):
         table = _lines(data, starts)
         coordinates = _coordinates(table, starts, data, source)
         own = np.delete(table, np.s_[_X:_AFTER], axis=1)
@@ -65,11 +66,12 @@ def parse_pdb(data: bytes, source: str) -> list[Models]:
     return models
 
 
-def _models(data: bytes) -> Iterator[tuple[IndexArray, IndexArray, bytes]]:
+def _models(data: bytes, source: str) -> Iterator[tuple[IndexArray, IndexArray, bytes]]:
     """Of every model: where its atom records begin, in bytes; how many TER records come before each; its CRYST1."""
     starts: list[int] = []
     segments: list[int] = []
     segment, cell = 0, b""
+    begun, match = False, None
     for match in _RECORD.finditer(data):
         if match[1]:
             starts.append(match.start())
@@ -81,9 +83,13 @@ def _models(data: bytes) -> Iterator[tuple[IndexArray, IndexArray, bytes]]:
         else:
             if starts:
                 yield np.array(starts, np.int64), np.array(segments, np.int64), cell
-            starts, segments, segment = [], [], 0
+            starts, segments, segment, begun = [], [], 0, match[2] == b"MODEL"
     if starts:
         yield np.array(starts, np.int64), np.array(segments, np.int64), cell
+        if begun and match is not None and not match[3]:
+            raise InputError(
+                f"{source}: the last model ends without ENDMDL: the file was cut", code="structure.cut", file=source
+            )
 
 
 def _box(cell: bytes) -> FloatArray:

@@ -27,7 +27,7 @@ def replacement(path: Path) -> Iterator[Path]:
     """Yield a temporary file beside ``path``, which takes its place when the body ends well.
 
     The new content is on the disk before it is renamed. When the body raises, ``path`` is as it was, and nothing is
-    left beside it.
+    left beside it. What a process that was killed left beside it goes now.
 
     Args:
         path: The file to write or to replace.
@@ -35,7 +35,12 @@ def replacement(path: Path) -> Iterator[Path]:
     Raises:
         OSError: It cannot be written.
     """
-    prefix = f".{path.name[:_NAME_KEPT]}.{_HOST}-{os.getpid()}."
+    common = f".{path.name[:_NAME_KEPT]}.{_HOST}-"
+    with os.scandir(path.parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(common) and _is_orphan(entry.name):
+                Path(entry.path).unlink(missing_ok=True)
+    prefix = f"{common}{os.getpid()}."
     handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)

@@ -268,8 +268,13 @@ class InternalDenoiser:
             model = cls(config, process, geometry)
             weights = {k.removeprefix("network."): v.float() for k, v in tensors.items() if k.startswith("network.")}
             model.network.load_state_dict(weights)
+            if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+                raise ValueError(f"{broken[0]} holds numbers that are not finite")
         except Exception as error:
-            raise InputError(f"{path} is not a checkpoint of the compact model: {error}") from error
+            why = " ".join(str(error).split())
+            raise InputError(
+                f"{path} is not a checkpoint of the compact model: {why}", code="checkpoint.read", file=path
+            ) from error
         return model
 
 

@@ -1,6 +1,7 @@
 """Structure files as programs and people leave them: read right, or refused by name."""
 
 import gzip
+import re
 
 import numpy as np
 import pytest
@@ -80,6 +81,20 @@ def test_another_program_s_number_of_decimals_is_read(put):
 def test_a_file_cut_in_a_line_is_refused(put):
     text = pdb_text(MOLECULE)
     refused(put(text[: text.rindex("ATOM") + 45]), "structure.not-a-number")
+
+
+@pytest.mark.parametrize("models", [1, 3])
+def test_a_file_cut_between_lines_of_a_model_is_refused(put, models):
+    text = pdb_text(MOLECULE)
+    start = [match.start() for match in re.finditer(r"^MODEL", text, re.MULTILINE)][models - 1]
+    cut = [match.start() for match in re.finditer(r"^ATOM", text[start:], re.MULTILINE)][20]
+    refused(put(text[: start + cut]), "structure.cut")
+
+
+def test_a_model_without_endmdl_is_whole_after_end_or_ter(put):
+    for last in ("TER\n", "END\n", "TER\nEND\n"):
+        text = pdb_text(MOLECULE.frame(0)).partition("ENDMDL")[0]
+        same_as(read_ensemble(put(text.rstrip().removesuffix("TER") + last), "x"), MOLECULE.frame(0))
 
 
 @pytest.mark.parametrize("value", ["?", "1,5", "x1.5", "."])

@@ -296,6 +296,17 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
         InternalDenoiser.load(path)
 
 
+def test_weights_that_are_not_finite_are_refused_in_one_line(tmp_path: Path) -> None:
+    model, path = _untrained(), tmp_path / "model.safetensors"
+    with torch.no_grad():
+        next(model.network.parameters()).fill_(float("nan"))
+    model.save(path, {})
+    with pytest.raises(InputError, match="not finite") as error:
+        InternalDenoiser.load(path)
+    assert error.value.code == "checkpoint.read"
+    assert "\n" not in str(error.value)
+
+
 def test_the_same_model_is_kept_as_the_same_bytes(tmp_path: Path) -> None:
     """Cards name a checkpoint by its hash: a training that is resumed at its end must not change it."""
     model, kept = _untrained(), set()

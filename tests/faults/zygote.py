@@ -1,0 +1,181 @@
+"""A process that has imported ebabench and forks for every command: a fault campaign then waits for no start-up.
+
+Started as ``python zygote.py``; requests come as JSON lines, answers go the same way. A request is
+
+    {"arguments": [...], "cwd": "...", "environment": {...}, "out": "...", "errors": "...", "seconds": 60,
+     "fault": {"kind": "kill" | "fail" | "count" | "signal", "at": 3, "errno": 28, "signal": 15, "events": "FILE"},
+     "kill_after": SECONDS, "limits": {"memory": BYTES}, "code": "python source to run first", "processes": true}
+
+``processes`` keeps the pool of processes, in place of which there is a thread otherwise.
+
+Nothing that starts threads is computed here, so that its children begin as a fresh command does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+# What the commands import when they need it.
+MODULES = (
+    "ebabench.cli", "ebabench.workflows.run", "ebabench.workflows.score_ensembles", "ebabench.workflows.site",
+    "ebabench.workflows.publish", "ebabench.workflows.compare", "ebabench.workflows.energy", "ebabench.metrics",
+    "ebabench.models.static", "ebabench.training.stage", "ebabench.training.remote", "ebabench.generators.converters",
+    "scipy.linalg", "scipy.spatial", "mdtraj", "gemmi", "pandas", "requests", "jinja2", "numba", "openmm.app",
+)  # fmt: skip
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+class Events:
+    """Counts the moments at which a command writes, and does what the request says at one of them.
+
+    An event is a file opened for writing, flushed to the disk, renamed or removed, or a folder that is made. Files of
+    the cache of compiled code and the null device do not count.
+    """
+
+    def __init__(self, fault: dict[str, Any]) -> None:
+        self.fault, self.count = fault, 0
+        for name in ("replace", "rename", "mkdir", "unlink", "remove", "fsync", "link"):
+            setattr(os, name, self._counted(getattr(os, name), lambda *_: True))
+        os.open = self._counted(os.open, lambda path, flags=0, *_: bool(flags & WRITES))
+        opened = self._counted(io.open, lambda path, mode="r", *_: any(letter in mode for letter in "wax+"))
+        io.open = opened
+        import builtins
+
+        builtins.open = opened
+
+    def _counted(self, function: Callable[..., Any], counts: Callable[..., bool]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            where = str(arguments[0]) if arguments else ""
+            named = [options["mode"]] if "mode" in options and len(arguments) == 1 else []
+            if counts(*arguments, *named) and "__pycache__" not in where and os.devnull not in where:
+                self._happen(where)
+            return function(*arguments, **options)
+
+        return wrapped
+
+    def _happen(self, where: str) -> None:
+        self.count += 1
+        if self.count != self.fault.get("at"):
+            return
+        kind = self.fault["kind"]
+        if kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if kind == "signal":
+            os.kill(os.getpid(), self.fault["signal"])
+        if kind == "fail":
+            raise OSError(self.fault["errno"], os.strerror(self.fault["errno"]), where)
+
+
+@contextlib.contextmanager
+def in_this_process(jobs: int | None = None) -> Iterator[ThreadPoolExecutor]:
+    """In place of a pool of processes: one thread."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def child(request: dict[str, Any]) -> None:
+    """Become the command. Never returns."""
+    code = 70
+    try:
+        os.setsid()
+        os.chdir(request["cwd"])
+        os.environ.update(request["environment"])
+        for number, name in ((1, "out"), (2, "errors")):
+            handle = os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            os.dup2(handle, number)
+            os.close(handle)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), encoding="utf-8", write_through=True)
+        sys.stderr = io.TextIOWrapper(io.FileIO(2, "w"), encoding="utf-8", write_through=True)
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(name, signal.default_int_handler if name == signal.SIGINT else signal.SIG_DFL)
+        if memory := request.get("limits", {}).get("memory"):
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        exec(request.get("code", ""), {})
+        for module in ("ebabench.scoring.score", "ebabench.system.process_pool"):
+            if "workers" in vars(sys.modules[module]) and not request.get("processes"):
+                sys.modules[module].workers = in_this_process
+        events = Events(request["fault"]) if request.get("fault") else None
+        sys.argv = ["ebabench", *request["arguments"]]
+        from ebabench.cli import main
+
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        if events is not None and "events" in events.fault:
+            with open(events.fault["events"], "w") as file:  # noqa: PTH123
+                file.write(str(events.count))
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        os._exit(code)
+
+
+def answer(pid: int, seconds: float, begun: float, kill_after: float | None) -> dict[str, Any]:
+    """What became of a child, which is killed at its moment, and with its group at the deadline."""
+    hung = False
+    while True:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        age = time.monotonic() - begun
+        if found:
+            break
+        if kill_after is not None and age > kill_after:
+            os.kill(pid, signal.SIGKILL)
+        if age > seconds:
+            hung = True
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+            break
+        time.sleep(0.005)
+    return {"code": os.waitstatus_to_exitcode(status), "hung": hung, "seconds": time.monotonic() - begun}
+
+
+def warm_up() -> None:
+    """Score once, so that compiled code is loaded and a child need not."""
+    import ebabench
+
+    reference = ebabench.load_suite("peptides-v1").reference("KLED")
+    model = ebabench.load_model("static").sample(reference.target, samples=4, seed=1)
+    ebabench.score(model, reference, threads=1)
+
+
+def main() -> None:
+    for name in MODULES:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    warm_up()
+    print("ready", flush=True)
+    running: dict[int, tuple[float, float | None]] = {}
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "wait" in request:
+            begun, kill_after = running.pop(request["wait"])
+            print(json.dumps(answer(request["wait"], request["seconds"], begun, kill_after)), flush=True)
+            continue
+        pid = os.fork()
+        if pid == 0:
+            child(request)
+        running[pid] = (time.monotonic(), request.get("kill_after"))
+        print(json.dumps({"pid": pid}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
