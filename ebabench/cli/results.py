@@ -16,9 +16,15 @@ _Metric = Annotated[list[str] | None, typer.Option(help="Only this metric or fam
 @app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; the first is compared with each of the others.")],
-    metric: _Metric = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="This metric or family, or all; the primary metrics of the suite by default."),
+    ] = None,
 ) -> None:
-    """Print paired differences between runs, with intervals and verdicts; a verdict may be that nobody can tell."""
+    """Print paired differences between runs, with intervals and verdicts; a verdict may be that nobody can tell.
+
+    p values are adjusted for the number of metrics.
+    """
     from ebabench.results.comparison import comparison_table
     from ebabench.workflows.compare import as_run, differences
 

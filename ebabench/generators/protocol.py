@@ -40,6 +40,30 @@ class Stoppable(Protocol):
 
 
 @dataclass(frozen=True)
+class Footprint:
+    """What only a generator knows of its cost.
+
+    Attributes:
+        parameters: Number of parameters of the model.
+        peak_memory_mib: Peak resident memory of its last call in MiB, where it works in another process.
+        peak_device_memory_mib: Peak memory of its last call on the GPU in MiB, where it works in another process.
+    """
+
+    parameters: int | None = None
+    peak_memory_mib: float | None = None
+    peak_device_memory_mib: float | None = None
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A generator that says what it knows of its cost."""
+
+    def footprint(self) -> Footprint:
+        """Return what is known after a call of ``sample``."""
+        ...
+
+
+@dataclass(frozen=True)
 class Resources:
     """What a generator may use.
 

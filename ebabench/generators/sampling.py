@@ -12,6 +12,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from ebabench.errors import InputError, RunError
+from ebabench.generators.cost import Cost, Meter
 from ebabench.generators.protocol import Generator, Provides, Stoppable
 from ebabench.structures import Atoms, Ensemble, Target
 from ebabench.structures.matching import match
@@ -34,6 +35,7 @@ class Outcome:
         error: Why it failed.
         resumed: Whether an earlier run had stored the ensemble.
         busy: Whether another process works on the target.
+        cost: What the sampling cost here; None if nothing was sampled.
     """
 
     target: str
@@ -41,6 +43,7 @@ class Outcome:
     error: str | None = None
     resumed: bool = False
     busy: bool = False
+    cost: Cost | None = None
 
 
 def target_seed(seed: int, name: str) -> int:
@@ -66,6 +69,7 @@ def sample(
     save: Callable[[Ensemble], None],
     provides: Provides = "heavy",
     claim: Callable[[str], AbstractContextManager[bool]] = lambda _: nullcontext(True),
+    devices: Sequence[str] = (),
 ) -> Iterator[Outcome]:
     """Yield the outcome of each target as soon as its ensemble is stored.
 
@@ -82,16 +86,26 @@ def sample(
         save: Stores an ensemble.
         provides: The atoms that the card declares.
         claim: Claims a target while it is sampled, and yields whether it could.
+        devices: Where each generator works; "cpu" by default. The cost of the conformations names it.
     """
+    where = dict(zip(map(id, generators), devices or ["cpu"] * len(generators), strict=True))
 
     def one(generator: Generator, target: Target) -> Outcome:
+        cost: Cost | None = None
+
         def make() -> Ensemble:
+            nonlocal cost
+            meter = Meter(generator, where[id(generator)], alone=len(generators) == 1)
             ensemble = generator.sample(target, samples, target_seed(seed, target.name))
+            cost = meter.cost(samples)
             check(ensemble, target, samples, provides)
             return ensemble
 
         with claim(target.name) as held:
-            return outcome(target.name, make, load, save) if held else Outcome(target.name, None, busy=True)
+            if not held:
+                return Outcome(target.name, None, busy=True)
+            made = outcome(target.name, make, load, save)
+            return made if made.ensemble is None else replace(made, cost=cost)
 
     if len(generators) == 1:
         yield from (one(generators[0], target) for target in targets)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ebabench.errors import InputError, RunError
 from ebabench.generators import environments
 from ebabench.generators.cards import Card
-from ebabench.generators.protocol import Generator, Resources
+from ebabench.generators.protocol import Footprint, Generator, Resources
 from ebabench.generators.sampling import matched
 from ebabench.io.structure_files import write_pdb
 from ebabench.structures import Atoms, Ensemble, Target
@@ -63,6 +63,9 @@ class Answer(BaseModel):
     random_weights: bool = False
     versions: dict[str, str] = Field(default_factory=dict)
     seconds: float | None = None
+    parameters: int | None = None
+    peak_memory_mib: float | None = None
+    peak_device_memory_mib: float | None = None
 
 
 class OutOfMemoryError(MemoryError):
@@ -147,6 +150,7 @@ class Worker:
             {} if resources.random_weights else {c.name: card.checkpoint(c.name) for c in card.checkpoints}
         )
         self._stop = threading.Event()
+        self._footprint = Footprint()
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
         """Return conformations of those heavy atoms of the target that the model has, in the target's order.
@@ -163,6 +167,10 @@ class Worker:
         """
         batch = self.resources.batch_size or int(self.card.sampling.get("batch_size", _BATCH))
         return retry_with_smaller_batch(min(batch, samples), lambda size: self._sample(target, samples, seed, size))
+
+    def footprint(self) -> Footprint:
+        """Return what the worker said of its last target."""
+        return self._footprint
 
     def stop(self) -> None:
         """Stop for good whatever is running, from another thread."""
@@ -185,6 +193,7 @@ class Worker:
                 raise RunError("the worker used random weights, which were not asked for", code="worker.random_weights")
             ensemble = read_samples(folder / "samples.npz", target, samples)
             kept = answer.model_dump() | {"batch_size": batch_size}
+            self._footprint = Footprint(answer.parameters, answer.peak_memory_mib, answer.peak_device_memory_mib)
             replace_file(logs / f"{target.name}.json", json.dumps(kept, indent=1, sort_keys=True) + "\n")
         random_weights = self.resources.random_weights
         return replace(ensemble, random_weights=random_weights, batch_size=batch_size)

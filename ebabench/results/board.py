@@ -1,11 +1,14 @@
 """The rows of a leaderboard: made from runs, read from the CSV, merged.
 
 Columns: ``model``; what the row is worth (``status``, ``because``); training overlap with the suite (``overlap``);
-``samples``, ``seed``, ``targets`` (scored / asked); for every metric its value and 95 % interval (``KEY``, ``KEY_low``,
-``KEY_high``); in words, what is undefined and which targets are marked (``undefined``, ``marks``); the metrics whose
-definition has changed since (``stale``); and where the numbers come from: ``card``, ``ebabench``, ``versions`` of the
-metrics, and digests of the ``references``, of the ``suite``, of all ``records`` and of the ``row`` itself. The row
-``(floor)`` is MD against itself.
+``samples``, ``seed``, ``targets`` (scored / asked); how much MD the model is worth (``md_ns`` with ``_low``, ``_high``
+and ``_censored``: the median over the suite's primary metrics; for single metrics ``KEY_md_ns`` with the same), and
+what sampling cost on the machine of the run (``seconds_per_sample``, ``processor_seconds_per_sample``, ``device``,
+``peak_memory_mib``, ``peak_device_memory_mib``, ``parameters``): tables of earlier versions lack these. For every
+metric its value and 95 % interval (``KEY``, ``KEY_low``, ``KEY_high``); in words, what is undefined and which targets
+are marked (``undefined``, ``marks``); the metrics whose definition has changed since (``stale``); and where the numbers
+come from: ``card``, ``ebabench``, ``versions`` of the metrics, and digests of the ``references``, of the ``suite``, of
+all ``records`` and of the ``row`` itself. The row ``(floor)`` is MD against itself.
 
 A row that was changed by hand, or is of an earlier version without these digests, has the status ``claimed``. Columns
 of metrics that are not installed here stay as they are.
@@ -25,12 +28,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ebabench.errors import InputError
 from ebabench.results.aggregation import columns, reasons, sources, summarise
+from ebabench.results.costs import RunCost, run_cost
 from ebabench.results.flags import marks
 from ebabench.results.identity import changed_references
+from ebabench.results.md_equivalent import Censored, EquivalentTime
+from ebabench.results.md_times import headline_of, medians, read_times, records_digest
 from ebabench.results.published import quotes
 from ebabench.results.runs import Run
 from ebabench.results.standing import CLAIMED, OFFICIAL, QUOTED, standing
@@ -45,6 +51,13 @@ if TYPE_CHECKING:
 
 FLOOR = "(floor)"
 _HEAD = ("model", "status", "because", "overlap", "samples", "seed", "targets")
+MD_NS = "md_ns"
+_MD_PARTS = ("", "_low", "_high", "_censored")
+COST = (
+    "seconds_per_sample", "processor_seconds_per_sample", "device", "peak_memory_mib", "peak_device_memory_mib",
+    "parameters",
+)  # fmt: skip
+"""Columns of the cost; a quoted row has at most the first."""
 _OF_QUOTES = ("atoms", "source")
 _NEW = ("references", "suite", "records", "row")  # tables of earlier versions lack these columns
 _TAIL = ("undefined", "marks", "stale", "card", "ebabench", "versions", *_NEW)
@@ -79,8 +92,14 @@ class Board:
 
     def to_csv(self) -> str:
         """Return the whole table."""
-        head = [*_HEAD, *(_OF_QUOTES if self.quoted else ()), *_figures(self.specs), *self.others, *_TAIL]
+        head = [*_HEAD, *self._optional(), *(_OF_QUOTES if self.quoted else ()), *_figures(self.specs)]
+        head += [*self.others, *_TAIL]
         return table([head, *([line.get(name, "") for name in head] for line in (*self.lines, *self.quoted))])
+
+    def _optional(self) -> list[str]:
+        """The columns of MD-equivalent times and of costs that any row has."""
+        names = [*_md_columns(MD_NS), *COST, *(name for spec in self.specs for name in _md_columns(_md_key(spec.key)))]
+        return [name for name in names if any(line.get(name) for line in (*self.lines, *self.quoted))]
 
 
 def empty_board(suite: Suite, specs: Sequence[MetricSpec]) -> Board:
@@ -109,7 +128,8 @@ def read_board(path: Path, suite: Suite, specs: Sequence[MetricSpec]) -> Board:
         raise InputError(f"{path} is not a leaderboard: {error}", code="board.read", file=path) from error
     if missing := [name for name in (*_HEAD, *_TAIL) if name not in (*names, *_NEW)]:
         raise InputError(f"{path} is not a leaderboard: it has no column {missing[0]!r}", code="board.read", file=path)
-    known = {*_HEAD, *_OF_QUOTES, *_TAIL, *_figures(empty.specs)}
+    of_md = [name for spec in empty.specs for name in _md_columns(_md_key(spec.key))]
+    known = {*_HEAD, *_OF_QUOTES, *_TAIL, *_figures(empty.specs), *_md_columns(MD_NS), *of_md, *COST}
     others = tuple(name for name in names if name not in known)
     for line in lines:
         if None in line or None in line.values():
@@ -171,6 +191,47 @@ def check_references(path: Path, lines: Iterable[Line]) -> None:
 
 def _figures(specs: Iterable[MetricSpec]) -> list[str]:
     return [name for spec in specs for name in (spec.key, f"{spec.key}_low", f"{spec.key}_high")]
+
+
+def _md_key(key: str) -> str:
+    return f"{key}_{MD_NS}"
+
+
+def _md_columns(name: str) -> list[str]:
+    return [f"{name}{part}" for part in _MD_PARTS]
+
+
+def md_time_of(line: Mapping[str, str], key: str = "") -> EquivalentTime | None:
+    """Return the MD-equivalent time of a row; None if the row has none.
+
+    Args:
+        line: The row.
+        key: A metric; empty for the headline.
+    """
+    name = _md_key(key) if key else MD_NS
+    if not line.get(name):
+        return None
+    value, low, high = (float(line.get(f"{name}{part}") or "nan") for part in _MD_PARTS[:3])
+    censored = next((one for one in get_args(Censored) if one == line.get(f"{name}_censored")), "")
+    return EquivalentTime(value, low, high, censored)
+
+
+def _md_cells(name: str, time: EquivalentTime) -> Line:
+    if math.isnan(time.nanoseconds):
+        return {}
+    texts = (*(_figure(x) for x in (time.nanoseconds, time.low, time.high)), time.censored)
+    return dict(zip(_md_columns(name), texts, strict=True))
+
+
+def _cost_cells(cost: RunCost | None) -> Line:
+    if cost is None:
+        return {}
+    values = {name: getattr(cost, name) for name in COST}
+    return {
+        name: value if isinstance(value, str) else str(value) if isinstance(value, int) else _figure(value)
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 def _suite(suite: Suite) -> str:
@@ -239,7 +300,7 @@ def _lines(run: Run, suite: Suite, specs: Sequence[MetricSpec]) -> tuple[Line, L
         "versions": _versions(scored),
         "references": " ".join(f"{target}={digest[:_DIGITS]}" for target, digest in sorted(known.items())),
         "suite": _suite(suite),
-        "records": hashlib.sha256("".join(record.digest() for record in records).encode()).hexdigest()[:_LONGER],
+        "records": records_digest(records)[:_LONGER],
     }
     line = common | {
         "model": run.identity.model,
@@ -250,6 +311,11 @@ def _lines(run: Run, suite: Suite, specs: Sequence[MetricSpec]) -> tuple[Line, L
         "marks": "; ".join(f"{record.target}: {mark}" for record in records for mark in marks(record)),
         "card": run.identity.card_digest()[:_LONGER],
     }
+    line |= _cost_cells(run_cost(run.costs))
+    of_metrics = medians(read_times(run))
+    line |= _md_cells(MD_NS, headline_of(of_metrics, suite.primary))
+    for key, time in of_metrics.items():
+        line |= _md_cells(_md_key(key), time)
     floor = common | {"model": FLOOR}
     for row in summarise(records, specs):
         key, found = row.spec.key, row.estimate

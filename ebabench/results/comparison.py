@@ -149,6 +149,11 @@ def compare(
     return [replace(row, p_adjusted=float(value)) for row, value in zip(found, p, strict=True)]
 
 
+def tests(differences: Sequence[Difference]) -> int:
+    """Return how many metrics were tested together: those that have a p value."""
+    return sum(not np.isnan(row.p) for row in differences)
+
+
 def comparison_table(differences: Sequence[Difference], title: str) -> Table:
     """The differences as a table for ``rich.print``."""
     from rich.table import Table
@@ -159,6 +164,8 @@ def comparison_table(differences: Sequence[Difference], title: str) -> Table:
     for name in ("A", "B", "A less B", "95 % interval", "p", "adjusted p", "targets"):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("verdict")
+    count = tests(differences)
+    shown.caption = f"{count} metric{'s' * (count != 1)} tested together: p is adjusted for so many by Holm's method"
     for row in differences:
         name = f"{row.spec.key} (distance to MD)" if row.spec.better == "reference" else row.spec.key
         span = "" if np.isnan(row.low) else f"{short(row.low)} to {short(row.high)}"

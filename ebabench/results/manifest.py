@@ -32,7 +32,7 @@ class Manifest:
     """``manifest.json`` in a run folder.
 
     Attributes:
-        data: identity, sessions, official, unofficial_because.
+        data: identity, sessions, official, unofficial_because, cost (by target).
     """
 
     def __init__(self, folder: Path, data: dict[str, Any]) -> None:
@@ -76,12 +76,23 @@ class Manifest:
             self._session["finished"] = now()
         self.update(facts)
 
-    def update(self, facts: Mapping[str, Any]) -> None:
-        """Change the manifest, with what other processes wrote meanwhile. Raises OSError."""
+    def add(self, name: str, items: Mapping[str, Any]) -> None:
+        """Add items to a table of the manifest, beside those of other processes. Raises OSError."""
+        self.update({}, {name: items})
+
+    def update(self, facts: Mapping[str, Any], added: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Change the manifest, with what other processes wrote meanwhile. Raises OSError.
+
+        Args:
+            facts: What is replaced.
+            added: What is added to tables of the manifest.
+        """
         with exclusive(self._path.parent):
             if self._path.exists() and stamp(self._path) != self._stamp:
                 self._load()
             self.data |= facts
+            for name, items in (added or {}).items():
+                self.data[name] = {**self.data.get(name, {}), **items}
             if self._session is not None:
                 others = [one for one in self.data["sessions"] if not _same(one, self._session)]
                 self.data["sessions"] = [*others, self._session]
@@ -114,6 +125,7 @@ class _Form(BaseModel):
     sessions: list[_SessionForm] = Field(min_length=1)
     official: bool = False
     unofficial_because: list[str] = Field(default_factory=list)
+    cost: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 def stamp(path: Path) -> tuple[int, int]:

@@ -66,13 +66,16 @@ def error(spec: MetricSpec, figures: MetricValues) -> float:
     return abs(value - md)
 
 
-def equivalent_time(spec: MetricSpec, figures: MetricValues, curve: ErrorCurve, seed: int = 0) -> EquivalentTime:
+def equivalent_time(
+    spec: MetricSpec, figures: MetricValues, curve: ErrorCurve, frame_ns: float, seed: int = 0
+) -> EquivalentTime:
     """Return the MD-equivalent time of one target.
 
     Args:
         spec: The metric.
         figures: Those of the model's ensemble.
         curve: The error of MD by its length, for the same metric and number of samples.
+        frame_ns: The time between two frames, in nanoseconds.
         seed: Seed of the bootstrap over windows.
 
     Returns:
@@ -80,7 +83,7 @@ def equivalent_time(spec: MetricSpec, figures: MetricValues, curve: ErrorCurve, 
         each length, made monotone by isotonic regression and linear in the logarithm of time, is inverted.
     """
     own = error(spec, figures)
-    lengths = np.array(curve.lengths())
+    lengths = np.array(curve.lengths(frame_ns))
     errors = np.array([error(spec, item) for item in curve.figures])
     sizes = np.unique(lengths)
     groups = [errors[(lengths == size) & np.isfinite(errors)] for size in sizes]

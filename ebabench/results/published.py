@@ -1,9 +1,9 @@
 """Published values, quoted beside measured rows and never ranked with them.
 
 ``leaderboards/published/SUITE.csv`` (the suite's id without its version) has one value per row: model, variant, metric
-(ebabench's key), value, n_samples, atoms, aggregate, provenance, source, note. ``provenance`` is "paper" (by the
-authors), "authors-repository", "third-party-rescore" or "second-hand". ``atoms`` is the atom set of fluctuations,
-"heavy" or "ca". Lengths are in angstrom.
+(ebabench's key, or ``seconds_per_sample``, the cost on the machine of the source), value, n_samples, atoms, aggregate,
+provenance, source, note. ``provenance`` is "paper" (by the authors), "authors-repository", "third-party-rescore" or
+"second-hand". ``atoms`` is the atom set of fluctuations, "heavy" or "ca". Lengths are in angstrom.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from ebabench.errors import InputError
 from ebabench.system.registry import folder
 
 NOT_COMPARED = {
-    "seconds_per_sample": "a cost, on the hardware of each paper, and no property of an ensemble",
     "ramachandran_w2": "quoted without a unit, of one distribution a protein; here in degrees, a residue at a time",
     "ca_clash_percent": (
         "counted otherwise: here it is the share of conformations with a clash, which the same source gives as 39 to "

@@ -10,9 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ebabench.results.board import FLOOR, Board
+from ebabench.results.board import FLOOR, Board, md_time_of
 from ebabench.results.published import NOT_COMPARED
-from ebabench.results.standing import OFFICIAL
+from ebabench.results.standing import OFFICIAL, QUOTED
 from ebabench.scoring.spec import Better, MetricSpec, default_view
 from ebabench.system.names import printable
 
@@ -25,9 +25,12 @@ QUOTED_HEAD = "Quoted from others, not measured here"
 QUOTED_LEGEND = (
     "Figures as their source prints them, lengths in Å, for orientation: made by other code, most of it the published "
     "scorer with its faults, some with fewer atoms, samples or targets. They are ranked neither with what is measured "
-    "here nor with each other. Atoms: those of fluctuations (rmsf, rmwd), all heavy ones or C-alphas (ca). Second-hand "
-    "figures are quoted as somebody else quotes them."
+    "here nor with each other. Seconds per conformation are those of the source's machine. Atoms: those of "
+    "fluctuations (rmsf, rmwd), all heavy ones or C-alphas (ca). Second-hand figures are quoted as somebody else "
+    "quotes them."
 )
+MD_TIME_HEAD = "worth of MD"
+COST_HEAD = "seconds per conformation"
 _TEMPLATES = Path(__file__).parent / "templates"
 _PLOT_WIDTH = 480.0
 _LINE_HEIGHT = 22.0
@@ -36,7 +39,16 @@ _BEST = {"lower": "lower", "higher": "higher", "reference": "nearest MD"}
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure of one row. ``best``: of the official, current rows. ``why``: what is to be known of it."""
+    """One figure of one row.
+
+    Attributes:
+        value: The figure.
+        low: Lower end of its interval.
+        high: Upper end.
+        best: Whether it is the best of the official, current rows, and its interval overlaps with no other's.
+        stale: Whether it was made with another version of the metric.
+        why: What is to be known of it.
+    """
 
     value: float
     low: float
@@ -118,7 +130,8 @@ def markdown(board: Board, suite: Suite) -> str:
     """Return the leaderboard as Markdown: one row per metric, one column per model, then notes.
 
     The metrics of the suite's short table come first, then all metrics. A cell has value and interval. The best
-    official value is bold. Published values are in a table of their own with one row per source.
+    official value is bold where its interval overlaps with no other's. Published values are in a table of their own
+    with one row per source.
 
     Args:
         board: The leaderboard.
@@ -149,6 +162,9 @@ def _in_short_table(columns: list[Column], suite: Suite) -> list[Column]:
 def _measured(board: Board, columns: list[Column]) -> str:
     heads = ["metric", "MD", *(_name(line) for line in board.lines)]
     rows = [heads, ["---"] * len(heads)]
+    for head, text in ((MD_TIME_HEAD, md_time_text), (COST_HEAD, cost_text)):
+        if any(told := [text(line) for line in board.lines]):
+            rows.append([head, "–", *(one or "–" for one in told)])
     for column in columns:
         if any(not math.isnan(cell.value) for cell in column.cells):
             cells = [
@@ -158,12 +174,30 @@ def _measured(board: Board, columns: list[Column]) -> str:
     return _table(rows)
 
 
+def md_time_text(line: Mapping[str, str]) -> str:
+    """Return the headline of a row with its interval, as ``≥ 10 ns (2.4–∞)``; an empty text without one."""
+    time = md_time_of(line)
+    if time is None:
+        return ""
+    return f"{time} ({short(time.low)}–{'∞' if math.isinf(time.high) else short(time.high)})"
+
+
+def cost_text(line: Mapping[str, str]) -> str:
+    """Return seconds per conformation and the device, or that the figure is quoted; an empty text if not known."""
+    seconds = line.get("seconds_per_sample")
+    if not seconds:
+        return ""
+    where = "quoted, on the machine of the source" if line["status"] == QUOTED else line.get("device", "")
+    return f"{short(seconds)} ({where})"
+
+
 def _quoted(board: Board) -> str:
-    specs = [spec for spec in board.specs if any(line.get(spec.key) for line in board.quoted)]
-    heads = ["model", "atoms", "samples", *(spec.key for spec in specs), "source", "what is quoted"]
+    keys = [spec.key for spec in board.specs if any(line.get(spec.key) for line in board.quoted)]
+    keys += ["seconds_per_sample"] * any(line.get("seconds_per_sample") for line in board.quoted)
+    heads = ["model", "atoms", "samples", *keys, "source", "what is quoted"]
     rows = [heads, ["---"] * len(heads)]
     for line in board.quoted:
-        figures = [line.get(spec.key) or "–" for spec in specs]
+        figures = [line.get(key) or "–" for key in keys]
         rows.append([line["model"], line["atoms"], line["samples"] or "–", *figures, line["source"], line["because"]])
     return _table(rows)
 
@@ -204,6 +238,11 @@ def html(board: Board, suite: Suite) -> str:
         notes=_notes(board),
         provenance=[_provenance(line) for line in board.lines],
         quoted=board.quoted,
+        extra=[
+            (head, [text(line) for line in board.lines], [text(line) for line in board.quoted])
+            for head, text in ((MD_TIME_HEAD, md_time_text), (COST_HEAD, cost_text))
+            if any(text(line) for line in (*board.lines, *board.quoted))
+        ],
         quoted_head=QUOTED_HEAD,
         quoted_legend=QUOTED_LEGEND,
         left_out=_left_out(),
@@ -232,19 +271,30 @@ def _column(board: Board, spec: MetricSpec) -> Column:
         for k, (line, value) in enumerate(zip(board.lines, values, strict=True))
         if line["model"] != FLOOR and line["status"] == OFFICIAL and not stale[k]
     }
-    best = min((rank for rank in ranks.values() if not math.isnan(rank)), default=math.nan)
+    best = _apart(board, spec, ranks)
     cells = tuple(
         Cell(
             value,
             _number(line.get(f"{spec.key}_low", "")),
             _number(line.get(f"{spec.key}_high", "")),
-            ranks.get(k, math.nan) == best,
+            k == best,
             stale[k],
             _why(line, spec, stale[k]),
         )
         for k, (line, value) in enumerate(zip(board.lines, values, strict=True))
     )
     return Column(spec, cells, md, _plot(board, cells, md))
+
+
+def _apart(board: Board, spec: MetricSpec, ranks: Mapping[int, float]) -> int | None:
+    """Return the best row, if there are others and its interval overlaps with none of theirs."""
+    known = sorted((rank, k) for k, rank in ranks.items() if not math.isnan(rank))
+    if len(known) < 2:
+        return None
+    best = known[0][1]
+    spans = {k: [_number(board.lines[k].get(f"{spec.key}_{end}", "")) for end in ("low", "high")] for _, k in known}
+    low, high = spans.pop(best)
+    return best if all(other[0] > high or other[1] < low for other in spans.values()) else None
 
 
 def _md(board: Board, spec: MetricSpec) -> float:
@@ -296,11 +346,14 @@ def _legend(board: Board, suite: Suite) -> str:
         return asked
     return (
         f"{asked} "
+        "Worth of MD: the length of MD that has the model's error, median over the primary metrics "
+        f"({', '.join(suite.primary) or 'none'}). Seconds per conformation: wall time on the machine of the run. "
         "In parentheses the 95 % interval (bootstrap over targets). MD against itself: each replica as the model "
         "against the others, mean over replicas: the score of one replica more, not of a perfect model. Arrows: the "
         "better direction; → MD: "
-        "nearest MD's own figure, in the column MD. The best official row is bold, whether or not intervals overlap: "
-        "`ebabench compare` says whether two models can be told apart. †: made with another version of the metric."
+        "nearest MD's own figure, in the column MD. Bold: the best official row where its interval overlaps that of "
+        "no other official row; `ebabench compare` tests pairs, and tells smaller differences apart. †: made with "
+        "another version of the metric."
     )
 
 

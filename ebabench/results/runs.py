@@ -2,10 +2,11 @@
 
 ::
 
-    manifest.json            whose run it is (Identity), where and when it was made, whether it is official
+    manifest.json            whose run it is (Identity), where, when, at what cost it was made, whether it is official
     ensembles/TARGET.npz     what the model sampled
     logs/TARGET.log, .json   what a worker said, and what it answered
     records/TARGET.json      what scoring says of it
+    md_time.json             how much MD the model is worth, where that was computed
     targets.csv, summary.csv the records as tables: one row a target, one row a metric
 
 Everything but the manifest and the logs depends on the identity alone: a run that was killed and resumed ends with the
@@ -22,8 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ebabench.errors import InputError, RunError
+from ebabench.generators.cost import Cost
 from ebabench.io.npz import load_ensemble, write_ensemble
 from ebabench.results.aggregation import Row, summarise
+from ebabench.results.costs import costs_from
 from ebabench.results.identity import Identity, unofficial
 from ebabench.results.manifest import FILE as MANIFEST
 from ebabench.results.manifest import Manifest, stamp
@@ -207,6 +210,16 @@ class Run:
         with self._writing():
             replace_file(path, record.to_json())
             self._parsed[record.target] = stamp(path), record
+
+    def save_cost(self, target: str, cost: Cost) -> None:
+        """Keep in the manifest what sampling a target cost here. Raises RunError that says what was kept."""
+        with self._writing():
+            self._manifest.add("cost", {target: asdict(cost)})
+
+    @property
+    def costs(self) -> dict[str, Cost]:
+        """What sampling cost, by target; without those of earlier versions and of ensembles from elsewhere."""
+        return costs_from(self._manifest.data.get("cost", {}))
 
     def remove_record(self, target: str) -> None:
         """Remove the record of a target, if there is one."""

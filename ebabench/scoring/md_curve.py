@@ -2,7 +2,8 @@
 
 A window of one replica stands in for a model and is judged against the other replicas, exactly as the noise floor is.
 The curve depends on the reference, the atoms, the number of samples and the metrics, never on a model. It is computed
-once and stored.
+once and stored, each family of metrics by itself. The package holds the curves of the embedded test suite, the user's
+cache all others.
 """
 
 from __future__ import annotations
@@ -12,22 +13,23 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ebabench.errors import InputError
 from ebabench.scoring.metric import Metric
+from ebabench.scoring.noise_floor import floor_key
 from ebabench.scoring.pair import Pair, make_pair
 from ebabench.scoring.records import MetricValues, figures_from, figures_to
 from ebabench.scoring.reference_cache import reference_digest
 from ebabench.scoring.score import measure, subset
 from ebabench.structures import Ensemble, Reference
-from ebabench.system.cache import cache_dir
-from ebabench.system.files import replace_file
+from ebabench.system.cache import cache_dir, keep
 
-VERSION = 1
+_PACKAGED = Path(__file__).parents[1] / "datasets" / "peptides" / "md_curves"
+VERSION = 2
 LENGTHS = 8
 WINDOWS = 4
 """At most so many windows of one length are taken from one replica."""
@@ -53,18 +55,16 @@ class ErrorCurve:
     """What the metrics say of windows of MD.
 
     Attributes:
-        frame_ns: The time between two frames, in nanoseconds.
         windows: The windows, by length.
         figures: For each window what the metrics say of it, judged against the other replicas.
     """
 
-    frame_ns: float
     windows: tuple[Window, ...]
     figures: tuple[MetricValues, ...]
 
-    def lengths(self) -> tuple[float, ...]:
-        """Return the lengths of the windows in nanoseconds, one per window. F frames span F frame times."""
-        return tuple(window.frames * self.frame_ns for window in self.windows)
+    def lengths(self, frame_ns: float) -> tuple[float, ...]:
+        """Return the lengths of the windows in nanoseconds, one per window. F frames span F times ``frame_ns``."""
+        return tuple(window.frames * frame_ns for window in self.windows)
 
 
 def plan_windows(lengths: Mapping[int, int]) -> tuple[Window, ...]:
@@ -91,14 +91,13 @@ def plan_windows(lengths: Mapping[int, int]) -> tuple[Window, ...]:
     return tuple(found)
 
 
-def md_curve(pair: Pair, reference: Reference, metrics: Sequence[Metric], frame_ns: float) -> ErrorCurve:
+def md_curve(pair: Pair, reference: Reference, metrics: Sequence[Metric]) -> ErrorCurve:
     """Return the errors of windows of MD, from the store if they were computed before.
 
     Args:
         pair: A model beside the reference: its atoms, number of samples and protocols are those of the windows.
         reference: The molecular dynamics, two replicas or more.
         metrics: Families of metrics.
-        frame_ns: The time between two frames, in nanoseconds.
 
     Returns:
         The windows and their figures. A window of fewer frames than the model has samples is taken whole.
@@ -112,17 +111,59 @@ def md_curve(pair: Pair, reference: Reference, metrics: Sequence[Metric], frame_
             code="md_curve.one_replica",
             target=reference.target.name,
         )
-    lengths = {number: len(frames) for number, frames in zip(reference.numbers, reference.replicas, strict=True)}
-    windows = plan_windows(lengths)
-    key = _key(pair, reference, metrics, windows)
-    figures = _load(key, len(windows))
-    if figures is None:
-        figures = tuple(_measure(window, pair, reference, metrics) for window in windows)
-        _store(key, figures)
-    return ErrorCurve(frame_ns, windows, figures)
+    digest, atoms = reference_digest(reference), subset(reference.target.atoms, pair.in_reference).digest()
+    keys = {
+        metric.name: curve_key(digest, atoms, len(pair), metric, pair.protocol, pair.energy_protocol)
+        for metric in metrics
+    }
+    found = {name: load_curve(key) for name, key in keys.items()}
+    lacking = [metric for metric in metrics if found[metric.name] is None]
+    if lacking:
+        lengths = {number: len(frames) for number, frames in zip(reference.numbers, reference.replicas, strict=True)}
+        windows = plan_windows(lengths)
+        measured = [_measure(window, pair, reference, lacking) for window in windows]
+        for metric, figures in zip(lacking, zip(*measured, strict=True), strict=True):
+            found[metric.name] = curve = ErrorCurve(windows, figures)
+            store_curve(keys[metric.name], curve)
+    return joined_curves([curve for curve in found.values() if curve is not None])
 
 
-def _measure(window: Window, pair: Pair, reference: Reference, metrics: Sequence[Metric]) -> MetricValues:
+def joined_curves(curves: Sequence[ErrorCurve]) -> ErrorCurve:
+    """Return the curves of several families of one reference as one."""
+    first, *others = curves
+    figures = list(first.figures)
+    for other in others:
+        figures = [one.joined(more) for one, more in zip(figures, other.figures, strict=True)]
+    return ErrorCurve(first.windows, tuple(figures))
+
+
+def curve_key(reference: str, atoms: str, n_samples: int, metric: Metric, protocol: str, energy: str | None) -> str:
+    """Return the digest of all that the curve of one family depends on. Arguments as for ``floor_key``."""
+    same = floor_key(reference, atoms, n_samples, metric, protocol, energy)
+    return hashlib.sha256(json.dumps([VERSION, LENGTHS, WINDOWS, same]).encode()).hexdigest()[:32]
+
+
+def load_curve(key: str) -> ErrorCurve | None:
+    """Return the curve stored under ``key``; None if there is none that is intact."""
+    for path in (_PACKAGED / f"{key}.json", cache_dir() / "md_curves" / f"{key}.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if kept.pop("sha256") == _digest(kept):
+                windows = tuple(Window(*one) for one in kept["windows"])
+                return ErrorCurve(windows, tuple(figures_from(item) for item in kept["figures"]))
+    return None
+
+
+def store_curve(key: str, curve: ErrorCurve) -> None:
+    """Store a curve in the user's cache."""
+    plain = {
+        "windows": [[window.replica, window.start, window.frames] for window in curve.windows],
+        "figures": [figures_to(item) for item in curve.figures],
+    }
+    keep(cache_dir() / "md_curves" / f"{key}.json", json.dumps(plain | {"sha256": _digest(plain)}, sort_keys=True))
+
+
+def _measure(window: Window, pair: Pair, reference: Reference, metrics: Sequence[Metric]) -> list[MetricValues]:
     replica = reference.replicas[reference.numbers.index(window.replica)]
     inside = np.linspace(0, window.frames - 1, min(len(pair), window.frames)).round().astype(np.int64)
     model = Ensemble(
@@ -134,32 +175,9 @@ def _measure(window: Window, pair: Pair, reference: Reference, metrics: Sequence
     windowed = make_pair(
         model, reference, protocol=pair.protocol, energy_protocol=pair.energy_protocol, aligned=pair.aligned
     )
-    joined = MetricValues()
-    for figures in measure(metrics, windowed):
-        joined = joined.joined(figures)
-    return MetricValues(joined.values, {}, joined.reasons)
+    # Profiles are not inverted, and would make the files ten times as large.
+    return [MetricValues(found.values, {}, found.reasons) for found in measure(metrics, windowed)]
 
 
-def _key(pair: Pair, reference: Reference, metrics: Sequence[Metric], windows: Sequence[Window]) -> str:
-    versions = {spec.key: spec.version for metric in metrics for spec in metric.specs}
-    atoms = subset(reference.target.atoms, pair.in_reference).digest()
-    about = [VERSION, reference_digest(reference), atoms, len(pair), versions, pair.protocol, pair.energy_protocol]
-    planned = [[window.replica, window.start, window.frames] for window in windows]
-    return hashlib.sha256(json.dumps([*about, planned], sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _load(key: str, count: int) -> tuple[MetricValues, ...] | None:
-    packaged = Path(str(resources.files("ebabench.datasets"))) / "peptides" / "md_curves"
-    for path in (packaged / f"{key}.json", cache_dir() / "md_curves" / f"{key}.json"):
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            found = tuple(figures_from(item) for item in json.loads(path.read_text(encoding="utf-8")))
-            if len(found) == count:
-                return found
-    return None
-
-
-def _store(key: str, figures: Sequence[MetricValues]) -> None:
-    path = cache_dir() / "md_curves" / f"{key}.json"
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, json.dumps([figures_to(item) for item in figures], sort_keys=True))
+def _digest(plain: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

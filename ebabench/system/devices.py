@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import re
+import sys
 from pathlib import Path
 
 from ebabench.errors import InputError
+from ebabench.system.processor import processor
 
 _DEVICE = re.compile(r"cpu|mps|cuda(?::(\d+))?")
 
@@ -55,6 +57,29 @@ def check_device(device: str, torch_here: bool) -> None:
     if not there:
         why = "; PyTorch here was built without it, or there is no GPU" if torch_here and device != "mps" else ""
         raise InputError(f"--device {device}: there is none{why}", code="device.missing", device=device)
+
+
+def device_name(device: str) -> str:
+    """Return the name of a device: that of its GPU, or of the processor. Without a name, the device as it was given.
+
+    Args:
+        device: A device's name, as "cpu" or "cuda:1".
+    """
+    if device == "cpu":
+        return processor()["processor"]
+    match = _DEVICE.fullmatch(device)
+    number = int((match and match[1]) or 0)
+    torch = sys.modules.get("torch")
+    if device.startswith("cuda") and torch is not None and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name(number))
+    try:
+        driver, name, handle = ctypes.CDLL("libcuda.so.1"), ctypes.create_string_buffer(128), ctypes.c_int(0)
+        found = driver.cuInit(0) == 0 and driver.cuDeviceGet(ctypes.byref(handle), number) == 0
+        if found and driver.cuDeviceGetName(name, 128, handle) == 0:
+            return name.value.decode(errors="replace")
+    except (OSError, AttributeError):
+        pass
+    return device
 
 
 def _driver_sees_gpu() -> bool:

@@ -7,14 +7,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ebabench.datasets.suites import SUITES, load_suite
 from ebabench.results.claims import Correction
-from ebabench.results.comparison import Difference
+from ebabench.results.comparison import Difference, tests
 from ebabench.results.comparison import compare as compare_runs
 from ebabench.results.runs import Run
 from ebabench.scoring.selection import select_metrics
+from ebabench.scoring.spec import MetricSpec
 
 if TYPE_CHECKING:
     import pandas as pd
+
+ALL = "all"
+"""In place of the names of metrics: all of them."""
 
 
 def compare(
@@ -29,12 +34,14 @@ def compare(
 
     Columns ``a`` and ``b`` are the aggregates over the targets that both runs have. ``low`` and ``high`` bound the 95 %
     interval of ``difference``. ``p`` is that of a permutation test, ``p_adjusted`` the same adjusted for the number of
-    metrics. ``winner`` is empty where the runs cannot be told apart. See ``ebabench.results.comparison.compare``.
+    metrics that are tested together: ``attrs["tests"]`` of the table. ``winner`` is empty where the runs cannot be told
+    apart. See ``ebabench.results.comparison.compare``.
 
     Args:
         a: A run, or its folder.
         b: Another run on the same suite, or its folder.
-        metrics: Keys or families; all by default. Name few: each one more costs power.
+        metrics: Keys or families; by default the primary metrics of the suite, or all where it has none. ``"all"``
+            stands for all. Name few: each one more costs power.
         seed: Seed of the bootstrap and of the permutations.
         correction: How p values are adjusted for the number of metrics.
 
@@ -52,6 +59,7 @@ def compare(
     """
     import pandas as pd
 
+    found = differences(as_run(a), as_run(b), metrics, seed, correction)
     rows = [
         {
             "metric": one.spec.key,
@@ -68,17 +76,33 @@ def compare(
             "winner": one.winner,
             "verdict": one.verdict,
         }
-        for one in differences(as_run(a), as_run(b), metrics, seed, correction)
+        for one in found
     ]
-    return pd.DataFrame(rows).set_index("metric")
+    table = pd.DataFrame(rows).set_index("metric")
+    table.attrs |= {"tests": tests(found), "correction": correction}
+    return table
 
 
 def differences(
     a: Run, b: Run, metrics: Iterable[str] | str | None = None, seed: int = 0, correction: Correction = "holm"
 ) -> list[Difference]:
-    """Return the paired differences between two runs. Raises InputError."""
-    specs = select_metrics([metrics] if isinstance(metrics, str) else metrics).specs
-    return compare_runs(a, b, specs, seed, correction)
+    """Return the paired differences between two runs by the metrics that ``compare`` takes. Raises InputError."""
+    return compare_runs(a, b, _specs(a, metrics), seed, correction)
+
+
+def primary_of(run: Run) -> tuple[str, ...]:
+    """Return the primary metrics of a run's suite; empty where the suite is not here or has none."""
+    known = run.identity.suite in SUITES
+    return load_suite(run.identity.suite).primary if known else ()
+
+
+def _specs(run: Run, metrics: Iterable[str] | str | None) -> list[MetricSpec]:
+    asked = [metrics] if isinstance(metrics, str) else metrics
+    if asked is None:
+        asked = primary_of(run) or None
+    elif ALL in (asked := list(asked)):
+        asked = None
+    return select_metrics(asked).specs
 
 
 def as_run(run: Run | str | os.PathLike[str]) -> Run:

@@ -9,14 +9,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ebabench.datasets.suites import SUITES, load_suite
-from ebabench.errors import InputError
-from ebabench.results.md_equivalent import EquivalentTime, equivalent_time, headline, median_time
+import numpy as np
+
+from ebabench.datasets.references import References
+from ebabench.datasets.suites import SUITES, Suite, load_suite
+from ebabench.errors import InputError, RunError
+from ebabench.results.md_equivalent import EquivalentTime, equivalent_time
+from ebabench.results.md_times import Times, headline_of, medians, write_times
 from ebabench.results.runs import Run
-from ebabench.scoring.md_curve import md_curve
+from ebabench.scoring.md_curve import ErrorCurve, curve_key, joined_curves, load_curve, md_curve
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.pair import make_pair
 from ebabench.scoring.records import Record
+from ebabench.scoring.score import subset
 from ebabench.scoring.selection import select_metrics
 from ebabench.scoring.spec import MetricSpec
 from ebabench.structures import Ensemble, Reference
@@ -27,12 +32,6 @@ from ebabench.workflows.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pandas as pd
-
-PRIMARY = {
-    "peptides": ("rmsf_mae", "md_pca_w2", "ramachandran_w2", "js_tic", "energy_js"),
-    "": ("rmsf_mae", "md_pca_w2", "rmwd", "js_tic", "weak_contacts_j"),
-}
-"""Suite family -> the metrics of the headline, one per family of metrics, fixed before any run was looked at."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class MdTime:
     model: str
     headline: EquivalentTime
     metrics: dict[str, EquivalentTime]
-    targets: dict[str, dict[str, EquivalentTime]]
+    targets: Times
     primary: tuple[str, ...]
 
     def to_frame(self) -> pd.DataFrame:
@@ -86,11 +85,12 @@ def md_time(
     For every target, windows of the reference's own replicas are scored as a model is, at lengths from two frames to a
     whole replica. The model's error is inverted on that curve. Nothing is extrapolated: a time is marked ``at least``
     where the model is better than every window, ``at most`` where it is worse than every window. The first call for a
-    suite scores some 80 windows per target; later calls read them from the cache.
+    suite scores some 80 windows per target; later calls read them from the cache. The curves of the embedded test
+    suite are part of the package. The times are kept in the run folder, from where the leaderboard takes them.
 
     Args:
         run: A run on a suite, or its folder.
-        metrics: Keys or families; the primary metrics of the suite's family by default.
+        metrics: Keys or families; the suite's primary metrics by default.
         ensembles: The folder of the ensembles that were scored, where they were not sampled here.
         data: The folder of the references, where they are not embedded.
         jobs: How many processes; one per core by default.
@@ -99,6 +99,7 @@ def md_time(
     Raises:
         InputError: There is no such run, it is not a run of a suite, or the suite does not say how far apart in time
             its frames are.
+        RunError: The times cannot be written.
 
     Example:
         >>> import ebabench
@@ -112,33 +113,100 @@ def md_time(
             run=made.folder,
         )
     suite = load_suite(made.identity.suite)
-    primary = PRIMARY.get(suite.family, PRIMARY[""])
-    chosen = select_metrics([metrics] if isinstance(metrics, str) else metrics or primary)
-    specs = [spec for spec in chosen.specs if not spec.of and spec.aggregate is not None]
-    if made.identity.energy is None:
-        specs = [spec for spec in specs if spec.needs != "energy"]
-    families = [metric for metric in chosen.metrics if any(spec in specs for spec in metric.specs)]
+    families, specs = _chosen(made, suite, metrics)
     reference, ensemble = references_of(made, data), ensembles_of(made, ensembles)
-    jobs_ = []
-    for record in made.records():
-        frame_ns = suite.frame_ns(record.target)
-        if frame_ns is None:
-            raise InputError(
-                f"{suite.id} does not say how far apart its frames are", code="md_time.frames", suite=suite.id
-            )
-        if not record.error:
-            jobs_.append(partial(_times, made, record, ensemble(record.target), reference, families, specs, frame_ns))
-    targets: dict[str, dict[str, EquivalentTime]] = {}
-    progress("windows of MD", 0, len(jobs_))
+    tasks = [
+        partial(
+            _times, made, record, ensemble(record.target), reference, families, specs, _frame_ns(suite, record.target)
+        )
+        for record in made.records()
+        if not record.error
+    ]
+    found: dict[str, dict[str, EquivalentTime]] = {}
+    progress("windows of MD", 0, len(tasks))
     with workers(jobs) as pool:
-        for done, future in enumerate(as_completed([pool.submit(job) for job in jobs_]), 1):
+        for done, future in enumerate(as_completed([pool.submit(task) for task in tasks]), 1):
             name, times = future.result()
-            targets[name] = times
-            progress("windows of MD", done, len(jobs_))
-    targets = {name: targets[name] for name in made.identity.targets if name in targets}
-    medians = {spec.key: median_time([times[spec.key] for times in targets.values()]) for spec in specs}
-    shown = tuple(key for key in primary if key in medians)
-    return MdTime(made.identity.model, headline([medians[key] for key in shown]), medians, targets, shown)
+            found[name] = times
+            progress("windows of MD", done, len(tasks))
+    return _kept(made, suite, {name: found[name] for name in made.identity.targets if name in found}, specs)
+
+
+def md_time_if_stored(run: Run, suite: Suite, references: References) -> MdTime | None:
+    """Return the MD-equivalent time by the primary metrics if all curves are stored, else None. No MD is scored.
+
+    The times are kept in the run folder. A target of which the model lacks atoms, or has weighted conformations, has
+    a curve of its own: ``md_time`` reads or makes it.
+
+    Args:
+        run: A scored run.
+        suite: Its suite.
+        references: The references that it was scored against.
+    """
+    records = [record for record in run.records() if not record.error]
+    if not suite.primary or not records:
+        return None
+    families, specs = _chosen(run, suite, None)
+    found = {}
+    for record in records:
+        whole = record.coverage == 1 and not record.effective_samples < record.n_samples
+        frame_ns = suite.frame_ns(record.target)
+        curve = _stored(run, record, references, families) if whole and frame_ns else None
+        if curve is None:
+            return None
+        assert frame_ns is not None
+        found[record.target] = {
+            spec.key: equivalent_time(spec, record.figures, curve, frame_ns)
+            for spec in specs
+            if spec.key in record.metric_versions
+        }
+    return _kept(run, suite, found, specs)
+
+
+def _stored(run: Run, record: Record, references: References, families: Sequence[Metric]) -> ErrorCurve | None:
+    every = references.target(record.target).atoms
+    atoms = subset(every, np.arange(len(every))).digest()
+    about = run.identity.protocol, run.identity.energy
+    curves = []
+    for metric in families:
+        key = curve_key(record.inputs.get("reference", ""), atoms, record.n_samples, metric, *about)
+        if (curve := load_curve(key)) is None:
+            return None
+        curves.append(curve)
+    return joined_curves(curves) if curves else None
+
+
+def _chosen(run: Run, suite: Suite, metrics: Iterable[str] | str | None) -> tuple[list[Metric], list[MetricSpec]]:
+    """The families to compute, and the metrics that have an error per target."""
+    asked = [metrics] if isinstance(metrics, str) else metrics or suite.primary or None
+    selection = select_metrics(asked)
+    own = {spec.reference_key for spec in selection.computed}
+    specs = [
+        spec
+        for spec in selection.specs
+        if not spec.of and spec.aggregate is not None and spec.key not in own
+        and (spec.better != "reference" or spec.reference_key)
+        and (run.identity.energy is not None or spec.needs != "energy")
+    ]  # fmt: skip
+    return [metric for metric in selection.metrics if any(spec in specs for spec in metric.specs)], specs
+
+
+def _frame_ns(suite: Suite, target: str) -> float:
+    found = suite.frame_ns(target)
+    if found is None:
+        raise InputError(f"{suite.id} does not say how far apart its frames are", code="md_time.frames", suite=suite.id)
+    return found
+
+
+def _kept(run: Run, suite: Suite, times: Times, specs: Sequence[MetricSpec]) -> MdTime:
+    try:
+        write_times(run, times)
+    except OSError as error:
+        raise RunError(f"cannot write the times of {run.folder}: {error.strerror}", code="md_time.write") from error
+    of_metrics = medians(times)
+    shown = {spec.key: of_metrics[spec.key] for spec in specs if spec.key in of_metrics}
+    primary = tuple(key for key in suite.primary if key in shown) or tuple(shown)
+    return MdTime(run.identity.model, headline_of(shown, primary), shown, times, primary)
 
 
 def _times(
@@ -153,5 +221,5 @@ def _times(
     """The times of one target."""
     md = reference(record.target)
     pair = make_pair(ensemble, md, protocol=run.identity.protocol, energy_protocol=run.identity.energy)
-    curve = md_curve(pair, md, families, frame_ns)
-    return record.target, {spec.key: equivalent_time(spec, record.figures, curve) for spec in specs}
+    curve = md_curve(pair, md, families)
+    return record.target, {spec.key: equivalent_time(spec, record.figures, curve, frame_ns) for spec in specs}

@@ -20,6 +20,7 @@ from ebabench.results.identity import Identity
 from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.selection import select_metrics
+from ebabench.workflows.md_time import md_time_if_stored
 from ebabench.workflows.models import check_random_weights, model_card, model_devices
 from ebabench.workflows.progress import Progress, silent
 from ebabench.workflows.publish import LEADERBOARDS, publish
@@ -92,6 +93,8 @@ def run(
     )
     session.score(selection, jobs, executor)
     remember_digests(read, session.run.identity.references or {})
+    if session.suite is not None:
+        md_time_if_stored(session.run, session.suite, read)
     if leaderboards is not None and session.suite is not None:
         publish(session.run, session.suite, leaderboards)
     return session.run
@@ -207,6 +210,7 @@ def _sampled(
         made.save_ensemble,
         card.provides,
         session.claims.hold,
+        [one.device for one in resources],
     )
     session.keep("sampling", outcomes)
     return session, read

@@ -21,6 +21,7 @@ from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.selection import select_metrics
 from ebabench.system.names import check_name
+from ebabench.workflows.md_time import md_time_if_stored
 from ebabench.workflows.models import model_card
 from ebabench.workflows.progress import Progress, silent
 from ebabench.workflows.publish import LEADERBOARDS, publish
@@ -154,6 +155,8 @@ def score_ensembles(
         session.keep("converting", convert(card, folder, asked, made.load_ensemble, made.save_ensemble))
     session.score(selection, jobs, executor)
     remember_digests(read, session.run.identity.references or {})
+    if chosen is not None:
+        md_time_if_stored(made, chosen, read)
     if chosen is not None and leaderboards is not None:
         publish(made, chosen, leaderboards)
     return made

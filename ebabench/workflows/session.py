@@ -77,6 +77,8 @@ class Session:
                     self.run.save_record(self._job(outcome.target).failed(outcome.error))
                 elif not outcome.resumed:
                     self.run.remove_record(outcome.target)  # of an earlier failure
+                    if outcome.cost is not None:
+                        self.run.save_cost(outcome.target, outcome.cost)
                 self.progress(what, done, len(self.sequences))
         self._tell_busy(busy)
 

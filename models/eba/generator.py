@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ebabench.generators.cards import Card
-from ebabench.generators.protocol import Generator, Resources
+from ebabench.generators.protocol import Footprint, Generator, Resources
 from ebabench.structures import Ensemble, Target
 from ebabench.structures.arrays import Positions
 from ebabench.system.batching import retry_with_smaller_batch
@@ -42,6 +42,10 @@ class Compact:
 
         positions = retry_with_smaller_batch(min(samples, self.batch_size or max(1, _RESIDUES // length)), draw)
         return Ensemble(target.name, target.atoms, positions)
+
+    def footprint(self) -> Footprint:
+        """Return the number of parameters of the network."""
+        return Footprint(parameters=sum(one.numel() for one in self.denoiser.network.parameters()))
 
 
 def build(card: Card, resources: Resources) -> Generator:

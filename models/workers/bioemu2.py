@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import resource
 import sys
 import time
 import traceback
@@ -131,6 +132,15 @@ def versions() -> dict[str, str]:
     return found
 
 
+def memory() -> dict[str, float]:
+    """Peak memory in MiB, of the processor and of the GPU."""
+    found = {"peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        found["peak_device_memory_mib"] = torch.cuda.max_memory_allocated() / 2**20
+    return found
+
+
 def main(path: str) -> None:
     """Answers the request: ``result.json`` is renamed into place last."""
     started = time.monotonic()
@@ -148,7 +158,7 @@ def main(path: str) -> None:
         reason = "out_of_memory" if memory else getattr(error, "reason", None)
         said = str(error) if isinstance(error, WorkerError) else f"{type(error).__name__}: {error}"
         answer |= {"status": "failed", "error": said, "reason": reason}
-    answer |= {"versions": versions(), "seconds": round(time.monotonic() - started, 3)}
+    answer |= {"versions": versions(), "seconds": round(time.monotonic() - started, 3)} | memory()
     partial = Path("result.json.part")
     partial.write_text(json.dumps(answer, indent=1, default=str), encoding="utf-8")
     partial.replace("result.json")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import random
+import resource
 import sys
 import time
 import traceback
@@ -77,7 +78,7 @@ def sample(request: dict[str, Any]) -> dict[str, Any]:
         residue_numbers=atoms.res_id.astype(np.int64),
         chains=np.full(len(atoms), "A"),
     )
-    return {"samples": request["samples"]}
+    return {"samples": request["samples"], "parameters": sum(one.numel() for one in network.parameters())}
 
 
 def finetune(request: dict[str, Any]) -> dict[str, Any]:
@@ -141,6 +142,15 @@ def versions() -> dict[str, str]:
     return found
 
 
+def memory() -> dict[str, float]:
+    """Peak memory in MiB, of the processor and of the GPU."""
+    found = {"peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        found["peak_device_memory_mib"] = torch.cuda.max_memory_allocated() / 2**20
+    return found
+
+
 def main(path: str) -> None:
     """Answers the request: ``result.json`` is renamed into place last."""
     started = time.monotonic()
@@ -157,7 +167,7 @@ def main(path: str) -> None:
         memory = isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
         reason = "out_of_memory" if memory else getattr(error, "reason", None)
         answer |= {"status": "failed", "error": f"{type(error).__name__}: {error}", "reason": reason}
-    answer |= {"versions": versions(), "seconds": round(time.monotonic() - started, 3)}
+    answer |= {"versions": versions(), "seconds": round(time.monotonic() - started, 3)} | memory()
     partial = Path("result.json.part")
     partial.write_text(json.dumps(answer, indent=1, default=str), encoding="utf-8")
     partial.replace("result.json")

@@ -173,3 +173,26 @@ def test_a_single_common_target_gives_a_difference_and_no_verdict(one):
     assert row.n_targets == 1
     assert row.p == 1
     assert not row.winner
+
+
+def test_the_primary_metrics_of_the_suite_are_compared_by_default(monkeypatch):
+    from ebabench.datasets.suites import load_suite
+    from ebabench.workflows.compare import compare, differences
+
+    rng = np.random.default_rng(0)
+    primary = load_suite("peptides-v1").primary
+    keys = [*primary, "rmsd", "joint_pca_w2"]
+    digest = load_suite("peptides-v1").digest()
+    sides = [
+        Stub(name, [MetricValues({key: float(rng.random()) for key in keys}) for _ in range(8)],
+             suite="peptides-v1", suite_digest=digest)
+        for name in ("a", "b")
+    ]  # fmt: skip
+    assert {row.spec.key for row in differences(*sides)} == set(primary)
+    assert {row.spec.key for row in differences(*sides, "all")} > {*primary, "md_pca_w2"}
+    assert [row.spec.key for row in differences(*sides, ["md_pca_w2"])] == ["md_pca_w2"]
+    monkeypatch.setattr("ebabench.workflows.compare.as_run", lambda run: run)
+    table = compare(*sides)
+    assert table.attrs == {"tests": len(primary), "correction": "holm"}
+    smallest = table["p"].idxmin()
+    assert table.loc[smallest, "p_adjusted"] == pytest.approx(min(1, len(primary) * table.loc[smallest, "p"]))

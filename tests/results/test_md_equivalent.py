@@ -21,7 +21,7 @@ def curve(law, spread=0.0, windows=4, seed=0):
     rng = np.random.default_rng(seed)
     planned = tuple(Window(1, 0, size) for size in SIZES for _ in range(windows))
     values = [law(window.frames) * np.exp(spread * rng.standard_normal()) for window in planned]
-    return ErrorCurve(1.0, planned, tuple(MetricValues({"a": float(v)}) for v in values))
+    return ErrorCurve(planned, tuple(MetricValues({"a": float(v)}) for v in values))
 
 
 def root(frames):
@@ -30,7 +30,7 @@ def root(frames):
 
 @pytest.mark.parametrize("nanoseconds", [2.0, 4.0, 11.3, 64.0])
 def test_an_error_that_falls_as_a_root_is_inverted(nanoseconds):
-    found = equivalent_time(LOWER, MetricValues({"a": nanoseconds**-0.5}), curve(root))
+    found = equivalent_time(LOWER, MetricValues({"a": nanoseconds**-0.5}), curve(root), 1.0)
     # Between two lengths the curve is linear in the logarithm, not a power law: off by less than 4 %.
     assert found.nanoseconds == pytest.approx(nanoseconds, rel=0.04)
     assert not found.censored
@@ -38,14 +38,16 @@ def test_an_error_that_falls_as_a_root_is_inverted(nanoseconds):
 
 def test_a_better_model_is_worth_more():
     made = curve(root, spread=0.2)
-    times = [equivalent_time(LOWER, MetricValues({"a": value}), made).nanoseconds for value in np.linspace(0.05, 0.8)]
+    times = [
+        equivalent_time(LOWER, MetricValues({"a": value}), made, 1.0).nanoseconds for value in np.linspace(0.05, 0.8)
+    ]
     assert (np.diff(times) <= 1e-12).all()
 
 
 def test_nothing_is_extrapolated():
-    best = equivalent_time(LOWER, MetricValues({"a": 0.01}), curve(root))
+    best = equivalent_time(LOWER, MetricValues({"a": 0.01}), curve(root), 1.0)
     assert (best.nanoseconds, best.censored, best.high) == (128, "at least", np.inf)
-    worst = equivalent_time(LOWER, MetricValues({"a": 3.0}), curve(root))
+    worst = equivalent_time(LOWER, MetricValues({"a": 3.0}), curve(root), 1.0)
     assert (worst.nanoseconds, worst.censored) == (2, "at most")
     assert str(best) == "≥ 128 ns"
     assert str(worst) == "≤ 2 ns"
@@ -55,16 +57,16 @@ def test_a_window_of_md_comes_out_at_its_length_within_its_interval():
     rng, hits = np.random.default_rng(5), 0
     for k in range(60):
         own = 16**-0.5 * np.exp(0.15 * rng.standard_normal() / 2)
-        found = equivalent_time(LOWER, MetricValues({"a": float(own)}), curve(root, 0.15, windows=12, seed=k))
+        found = equivalent_time(LOWER, MetricValues({"a": float(own)}), curve(root, 0.15, windows=12, seed=k), 1.0)
         hits += found.low / 1.5 <= 16 <= found.high * 1.5
     assert hits >= 54
 
 
 def test_direction_and_unit_of_the_metric_do_not_matter():
-    lower = equivalent_time(LOWER, MetricValues({"a": 0.3}), curve(root))
-    higher = equivalent_time(HIGHER, MetricValues({"a": 1 - 0.3}), curve(lambda f: 1 - root(f)))
+    lower = equivalent_time(LOWER, MetricValues({"a": 0.3}), curve(root), 1.0)
+    higher = equivalent_time(HIGHER, MetricValues({"a": 1 - 0.3}), curve(lambda f: 1 - root(f)), 1.0)
     assert higher.nanoseconds == pytest.approx(lower.nanoseconds)
-    scaled = equivalent_time(LOWER, MetricValues({"a": 300.0}), curve(lambda f: 1000 * root(f)))
+    scaled = equivalent_time(LOWER, MetricValues({"a": 300.0}), curve(lambda f: 1000 * root(f)), 1.0)
     assert scaled.nanoseconds == pytest.approx(lower.nanoseconds)
 
 
@@ -74,8 +76,8 @@ def test_nearest_md_counts_by_distance():
 
 
 def test_an_undefined_figure_has_no_time():
-    assert np.isnan(equivalent_time(LOWER, MetricValues({"a": np.nan}), curve(root)).nanoseconds)
-    assert str(equivalent_time(LOWER, MetricValues({}), curve(root))) == "–"
+    assert np.isnan(equivalent_time(LOWER, MetricValues({"a": np.nan}), curve(root), 1.0).nanoseconds)
+    assert str(equivalent_time(LOWER, MetricValues({}), curve(root), 1.0)) == "–"
 
 
 def known(*values):

@@ -31,9 +31,9 @@ def found(model: str, source: str, atoms: str = "heavy") -> PublishedResult:
 
 
 def test_every_figure_is_carried_with_its_source_and_atoms() -> None:
-    assert len(rows()) == 1044
+    assert len(rows()) == 1181
     for row in rows():
-        assert row["metric"] in SPECS or row["metric"] in NOT_COMPARED
+        assert row["metric"] in {*SPECS, "seconds_per_sample", *NOT_COMPARED}
         assert float(row["value"]) == float(row["value"])
         assert row["atoms"] in ("heavy", "ca")
         assert row["source"]
@@ -44,7 +44,7 @@ def test_every_figure_is_shown_or_left_out_for_a_reason() -> None:
     shown = Counter(key for quote in quotes("atlas-test-v1") for key in quote.figures)
     left = Counter(row["metric"] for row in rows() if row["metric"] in NOT_COMPARED)
     repeated = 7  # DynaProt's figures, which its rebuttal prints twice
-    assert sum(shown.values()) + sum(left.values()) == 1044 - repeated
+    assert sum(shown.values()) + sum(left.values()) == 1181 - repeated
     assert set(NOT_COMPARED) == set(left)
     assert all(NOT_COMPARED.values())
 
@@ -104,7 +104,6 @@ def test_a_quoted_figure_is_shown_and_never_best(board: Board) -> None:
     text = markdown(board, suite())
     measured, quoted = text.split("## Quoted from others")
     assert "Other, best" not in measured
-    assert re.search(r"\*\*[\d.]+ .*\*\*", measured)
     assert "| Other, best | ca | 100 | 0.01 | some paper | second-hand; median over targets; Table 9 |" in quoted
     assert "**" not in quoted
     page = html(board, suite())
@@ -113,7 +112,6 @@ def test_a_quoted_figure_is_shown_and_never_best(board: Board) -> None:
     assert "Other, best" not in body
     assert all(said in row for said in ("Other, best", "some paper", "second-hand", "<td>ca</td>", "0.01"))
     assert "best" not in re.sub("Other, best", "", row)
-    assert 'class="best"' in body
 
 
 def test_a_page_without_measured_rows_says_so(tmp_path: Path) -> None:
@@ -123,14 +121,16 @@ def test_a_page_without_measured_rows_says_so(tmp_path: Path) -> None:
     for page in (markdown(empty, chosen), html(empty, chosen)):
         assert "No model has been measured" in page
         assert "arXiv:2402.04845" in page
-        assert "seconds_per_sample is not shown" in page.replace("`", "")
+        assert "ca_clash_percent is not shown" in page.replace("`", "")
+        assert "seconds" in page
     assert "<svg" not in html(empty, chosen)
 
 
 def test_the_leaderboard_that_is_published_has_the_figures_of_today() -> None:
     with (ROOT / "leaderboards" / "atlas-test-v1.csv").open(newline="", encoding="utf-8") as file:
         kept = [line for line in csv.DictReader(file) if line["status"] == QUOTED]
-    figures = [{key: value for key, value in line.items() if key in SPECS and value} for line in kept]
+    shown = {*SPECS, "seconds_per_sample"}
+    figures = [{key: value for key, value in line.items() if key in shown and value} for line in kept]
     assert figures == [quote.figures for quote in quotes("atlas-test-v1")]
     for suffix in ("md", "html"):
         page = (ROOT / "leaderboards" / f"atlas-test-v1.{suffix}").read_text()

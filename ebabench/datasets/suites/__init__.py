@@ -68,8 +68,9 @@ class Suite:
     """What is asked of a model: targets, number of samples, seed; and how it is judged: tier, protocol, energy.
 
     ``tier``: the kind of reference (``datasets.layout.ATLAS_FRAMES`` has those of ATLAS). ``energy``: the energy
-    protocol; without one, metrics of energy are not available. ``draft``: the references are still being made, and the
-    suite may change under its id.
+    protocol; without one, metrics of energy are not available. ``primary``: the few metrics by which two models are
+    compared, one per family of metrics; they decide no figure and are no part of ``digest``. ``draft``: the references
+    are still being made, and the suite may change under its id.
     """
 
     id: Name
@@ -83,6 +84,7 @@ class Suite:
     seed: Annotated[int, Field(ge=0)]
     targets: Annotated[tuple[SuiteTarget, ...], Field(min_length=1)]
     simulation: SimulationSettings | None = None
+    primary: tuple[Text, ...] = ()
     draft: bool = False
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
@@ -94,7 +96,9 @@ class Suite:
 
     def digest(self) -> str:
         """Return the SHA-256 of all that decides the figures of a row, in hex; titles and dates are no part of it."""
-        told = _told(self, "title", "split", "family") | {"targets": [_told(one, "released") for one in self.targets]}
+        told = _told(self, "title", "split", "family", "primary") | {
+            "targets": [_told(one, "released") for one in self.targets]
+        }
         if self.simulation is not None:
             told["simulation"] = _told(self.simulation)
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

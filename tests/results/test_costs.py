@@ -1,0 +1,115 @@
+"""The cost of sampling: measured, kept in the manifest, and no part of what makes a run."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+from synthetic_runs import TOY, ensemble, make_run, suite, target
+
+from ebabench.generators.cost import Cost
+from ebabench.generators.protocol import Footprint
+from ebabench.generators.sampling import sample
+from ebabench.results.board import read_board
+from ebabench.results.costs import costs_from, run_cost
+from ebabench.results.leaderboard import rebuild
+from ebabench.results.report import cost_text
+from ebabench.results.runs import Run
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("EBABENCH_CACHE", str(tmp_path / "cache"))
+
+
+class Slow:
+    """A generator that sleeps, takes memory and knows how large it is."""
+
+    def sample(self, target, samples, seed):
+        held = np.ones(8 << 20)  # 64 MiB
+        time.sleep(0.05 + 0 * held[-1])
+        return ensemble(target.name, samples)
+
+    def footprint(self):
+        return Footprint(parameters=123)
+
+
+def sampled(generators, names=("one",), **options):
+    return list(sample(generators, [target(n) for n in names], 5, 0, lambda _: None, lambda _: None, "ca", **options))
+
+
+def test_sampling_is_measured():
+    (outcome,) = sampled([Slow()])
+    cost = outcome.cost
+    assert cost.samples == 5
+    assert cost.seconds >= 0.05
+    assert cost.processor_seconds >= 0
+    assert cost.parameters == 123
+    assert cost.device
+    assert cost.peak_memory_mib is None or cost.peak_memory_mib > 64
+    assert cost.peak_device_memory_mib is None
+
+
+def test_processor_time_of_several_at_once_is_nobodys():
+    outcomes = sampled([Slow(), Slow()], ("one", "two"), devices=["cpu", "cpu"])
+    assert [outcome.cost.processor_seconds for outcome in outcomes] == [None, None]
+    assert all(outcome.cost.seconds >= 0.05 for outcome in outcomes)
+
+
+def test_what_is_not_sampled_costs_nothing():
+    kept = ensemble("one", 5)
+    (resumed,) = sample([Slow()], [target("one")], 5, 0, lambda _: kept, lambda _: None, "ca")
+    assert resumed.cost is None
+
+
+def test_a_cost_changes_neither_identity_nor_records(tmp_path):
+    one, two = make_run(tmp_path / "one"), make_run(tmp_path / "two")
+    assert len(one.costs) == 5
+    manifests = [json.loads((run.folder / "manifest.json").read_text()) for run in (one, two)]
+    assert manifests[0]["cost"] != manifests[1]["cost"]  # a clock never shows the same twice
+    assert one.identity.digest() == two.identity.digest()
+    for name in ("records/one.json", "targets.csv", "summary.csv", "ensembles/one.npz"):
+        assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes()
+    assert Run.read(one.folder).costs == one.costs
+
+
+def test_the_mean_is_over_conformations():
+    found = run_cost({
+        "small": Cost(100, 10.0, 20.0, "A", 50.0, None, 7),
+        "large": Cost(300, 90.0, 100.0, "B", 500.0, None, 7),
+    })  # fmt: skip
+    assert found.seconds_per_sample == pytest.approx(0.25)
+    assert found.processor_seconds_per_sample == pytest.approx(0.3)
+    assert (found.device, found.peak_memory_mib, found.peak_device_memory_mib, found.parameters) == (
+        "A; B",
+        500,
+        None,
+        7,
+    )
+    assert run_cost({}) is None
+
+
+def test_a_cost_that_another_version_wrote_is_left_out():
+    assert costs_from({"one": {"hours": 3}}) == {}
+
+
+def test_the_leaderboard_shows_the_cost_of_the_machine(tmp_path):
+    run = make_run(tmp_path / "run")
+    board = rebuild(suite(), [run], TOY.specs, tmp_path)
+    (line,) = (line for line in board.lines if line["model"] == "wobble")
+    assert float(line["seconds_per_sample"]) == pytest.approx(run_cost(run.costs).seconds_per_sample, rel=1e-4)
+    assert line["device"] in cost_text(line)
+    again = read_board(tmp_path / "toy-v1.csv", suite(), TOY.specs)
+    assert [one["status"] for one in again.lines] == ["official", "official"]
+    assert again.to_csv() == board.to_csv()
+
+
+def test_a_table_of_before_has_no_cost_and_is_read(tmp_path):
+    run = make_run(tmp_path / "run")
+    manifest = run.folder / "manifest.json"
+    manifest.write_text(json.dumps({k: v for k, v in json.loads(manifest.read_text()).items() if k != "cost"}))
+    board = rebuild(suite(), [Run.read(run.folder)], TOY.specs, tmp_path)
+    assert "seconds_per_sample" not in (tmp_path / "toy-v1.csv").read_text().splitlines()[0]
+    assert cost_text(board.lines[-1]) == ""
