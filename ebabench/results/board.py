@@ -28,7 +28,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from ebabench.errors import InputError
 from ebabench.results.aggregation import columns, reasons, sources, summarise
@@ -212,7 +212,8 @@ def md_time_of(line: Mapping[str, str], key: str = "") -> EquivalentTime | None:
     if not line.get(name):
         return None
     value, low, high = (float(line.get(f"{name}{part}") or "nan") for part in _MD_PARTS[:3])
-    censored = next((one for one in get_args(Censored) if one == line.get(f"{name}_censored")), "")
+    told = line.get(f"{name}_censored")
+    censored: Censored = "at least" if told == "at least" else "at most" if told == "at most" else ""
     return EquivalentTime(value, low, high, censored)
 
 
