@@ -68,12 +68,12 @@ _BRIEF = Minimisation(tolerance=10.0, iterations=500, restraint=1000.0)
 
 _NAMED = (
     # The force field and solvent of the embedded suites' molecular dynamics.
-    Protocol("amber99sbildn-obc", 2, ("amber99sbildn.xml", "amber99_obc.xml"), False, _BRIEF, True),
+    Protocol("amber99sbildn-obc", 3, ("amber99sbildn.xml", "amber99_obc.xml"), False, _BRIEF, True),
     # The protocol of the authors of energy-based alignment.
-    Protocol("charmm36-gbn2", 2, ("charmm36.xml", "implicit/gbn2.xml"), True, _FREE, True, caps_are_patches=True),
+    Protocol("charmm36-gbn2", 3, ("charmm36.xml", "implicit/gbn2.xml"), True, _FREE, True, caps_are_patches=True),
     # The force field and solvent that made the molecular dynamics of peptides-v2.
-    Protocol("amber14-gbn2-restrained", 1, ("amber14-all.xml", "implicit/gbn2.xml"), False, _BRIEF, True),
-    Protocol("amber14-gbn2", 2, ("amber14-all.xml", "implicit/gbn2.xml"), True, _FREE, True),
+    Protocol("amber14-gbn2-restrained", 2, ("amber14-all.xml", "implicit/gbn2.xml"), False, _BRIEF, True),
+    Protocol("amber14-gbn2", 3, ("amber14-all.xml", "implicit/gbn2.xml"), True, _FREE, True),
 )
 PROTOCOLS = {protocol.name: protocol for protocol in _NAMED}
 
