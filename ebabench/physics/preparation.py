@@ -66,7 +66,7 @@ class Template:
             [S, A, 3] in nanometre.
         """
         full = np.zeros((len(positions), self.topology.getNumAtoms(), 3))
-        full[:, self.given] = positions / 10.0
+        full[:, self.given] = np.asarray(positions, float) / 10.0
         self.placement(full)
         return full
 

@@ -78,6 +78,13 @@ def align(
     Raises:
         InputError: Wrong usage or input; nothing was done.
         RunError: Training failed part-way. The message says what is kept.
+
+    Example:
+        >>> import ebabench, tempfile
+        >>> settings = {"steps": 1, "batch_residues": 8, "precision": "float32"}
+        >>> checkpoint = ebabench.align(tempfile.mkdtemp(), "sft", ["peptides-train-v1"], stride=100, settings=settings)
+        >>> checkpoint.suffix
+        '.safetensors'
     """
     given, facts = _read_config(Path(config) if config is not None else None)
     train: dict[str, Any] = {**given.get("train", {}), **(settings or {})}

@@ -121,6 +121,13 @@ def inspect(
 
     Raises:
         InputError: There is no such path, or nothing in it is read.
+
+    Example:
+        >>> import ebabench, tempfile
+        >>> run = ebabench.sample("static", targets=["KLED"], samples=2, out=tempfile.mkdtemp())
+        >>> found = ebabench.inspect(run.folder / "ensembles", "peptides-v1")
+        >>> [(one.target, one.conformations) for one in found.targets]
+        [('KLED', 2)]
     """
     targets = _sequences(suite, reference, temperature)
     found = find_sources(Path(path), targets)

@@ -39,6 +39,13 @@ def plot(
     Raises:
         InputError: There is no such run or target, or an ensemble or a reference cannot be read.
         RunError: A file cannot be written.
+
+    Example:
+        >>> import ebabench, tempfile
+        >>> options = {"targets": ["KLED"], "samples": 5, "metrics": ["rmsf_r"], "leaderboards": None, "jobs": 1}
+        >>> run = ebabench.run("gaussian", out=tempfile.mkdtemp(), **options)
+        >>> [picture.name for picture in ebabench.plot(run)]
+        ['KLED.png']
     """
     made = as_run(run)
     for name in targets:

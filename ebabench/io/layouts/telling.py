@@ -17,6 +17,7 @@ def told(source: Source) -> str:
         source: Where the conformations lie.
 
     Example:
+        >>> from pathlib import Path
         >>> from ebabench.io.layouts import LeftOut, Part
         >>> best = LeftOut(Path("x_model.cif"), "the best sample again")
         >>> told(Source("AlphaFold 3", ("x",), (Part(Path("a.cif")), Part(Path("b.cif"))), (best,)))
