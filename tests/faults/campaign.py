@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from command import Tiny
-from harness import End, Zygote, content
+from harness import Case, End, Started, Zygote, content, difference, gone
 from server import Server
 
 from ebabench.system.registry import folder as installed
@@ -38,10 +40,11 @@ url = "{url}/e.zip"
 [sampling]
 amplitude = 0.1
 """
-LEARNT = "DEMSLSFKIPDK"
-FEW = f"""
+# Every amino acid must occur behind another residue, for the ideal geometry to be measured.
+LEARNT = ("RKMMAAAAA", "IAFEGIECA", "EHRISHCQHL", "DEMSLSFKIPDK", "RYEMQHKVT", "WANLGLAK", "PIFRWSQI")
+FEW = """
 id = "few-v1"
-title = "One"
+title = "Few"
 split = "train"
 family = "peptides"
 tier = "md-implicit"
@@ -49,10 +52,7 @@ protocol = "corrected"
 energy = "amber99sbildn-obc"
 samples = 10
 seed = 1
-[[targets]]
-name = "{LEARNT}"
-sequence = "{LEARNT}"
-"""
+""" + "".join(f'[[targets]]\nname = "{name}"\nsequence = "{name}"\n' for name in LEARNT)
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,17 @@ class Command:
     kept: tuple[str, ...]
     besides: tuple[str, ...] = ("manifest.json",)
     code: str = ""
-    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self, zygote: Zygote, folder: Path, **request: object) -> Started:
+        """Start it in a folder that ``prepare`` has filled."""
+        code = f"{self.code}\n{request.pop('code', '')}"
+        environment = {"EBABENCH_CACHE": str(folder / "cache"), **request.pop("environment", {})}
+        more = request.pop("more", ())
+        return zygote.start(*self.arguments, *more, cwd=folder, code=code, environment=environment, **request)
 
     def run(self, zygote: Zygote, folder: Path, **request: object) -> End:
-        """Run it in a folder that ``prepare`` has filled."""
-        code = f"{self.code}\n{request.pop('code', '')}"
-        environment = {**self.environment, "EBABENCH_CACHE": str(folder / "cache")}
-        return zygote.run(*self.arguments, cwd=folder, code=code, environment=environment, **request)
+        """Run it to its end."""
+        return self.start(zygote, folder, **request).end()
 
     def left(self, folder: Path) -> dict[str, bytes]:
         """What it left."""
@@ -82,6 +86,54 @@ class Command:
             if (folder / name).is_file():
                 found[name] = (folder / name).read_bytes()
         return found
+
+
+class Undisturbed:
+    """A command that nothing disturbed: how often it writes, how long it takes, and what it leaves."""
+
+    def __init__(self, command: Command, zygote: Zygote, folder: Path) -> None:
+        self.command, self.zygote, self.folder, self.numbers = command, zygote, folder, count(1)
+        place = folder / "count"
+        end, whole = self._run(fault={"kind": "count", "events": str(place)})
+        assert not end.fault(0), end.fault(0)
+        self.events, self.left, self.seconds = int(place.read_text()), command.left(whole), end.seconds
+        assert self.left
+
+    def _run(self, **request: object) -> tuple[End, Path]:
+        folder = self.folder / str(next(self.numbers))
+        folder.mkdir(parents=True)
+        self.command.prepare(folder)
+        return self.command.run(self.zygote, folder, **request), folder
+
+    def disturbed(self, *codes: int, between: Callable[[Path], None] = lambda _: None, **request: object) -> str:
+        """What goes wrong when a fault comes, and the same command then goes on. ``between`` is called meanwhile."""
+        end, folder = self._run(**request)
+        fault = end.fault(*codes) or ("" if gone(str(folder)) else "a process is left")
+        between(folder)
+        again = self.command.run(self.zygote, folder)
+        fault = fault or again.fault(0) or difference(self.command.left(folder), self.left)
+        stray = [path.name for path in folder.rglob(".*") if path.suffix in (".tmp", ".part", ".lock")]
+        shutil.rmtree(folder, ignore_errors=True)
+        return fault or (f"stray files: {', '.join(stray[:3])}" if stray else "")
+
+    def all_disturbed(self, case: Case, faults: Mapping[str, Mapping[str, object]], *codes: int) -> None:
+        """Note what goes wrong when each fault comes, two at a time."""
+        with ThreadPoolExecutor(2) as pool:
+            ends = {what: pool.submit(self.disturbed, *codes, **fault) for what, fault in faults.items()}
+        for what, end in ends.items():
+            case.note(what, end.result())
+
+
+class AllUndisturbed(dict[str, Undisturbed]):
+    """Commands that nothing disturbed, each made when it is first asked for."""
+
+    def __init__(self, known: Commands, zygote: Zygote, folder: Path) -> None:
+        super().__init__()
+        self.known, self.zygote, self.folder = known, zygote, folder
+
+    def __missing__(self, name: str) -> Undisturbed:
+        self[name] = Undisturbed(self.known[name], self.zygote, self.folder / name)
+        return self[name]
 
 
 def commands(tiny: Tiny, server: Server, zipped: bytes) -> Commands:
@@ -108,8 +160,8 @@ def commands(tiny: Tiny, server: Server, zipped: bytes) -> Commands:
         (folder / "few-v1.toml").write_text(FEW)
         embedded = installed("ebabench.datasets") / "peptides" / "peptides-train-v1"
         (folder / "few").mkdir()
-        (folder / "few" / LEARNT).symlink_to(embedded / LEARNT)
-        shutil.copy(installed("ebabench.models.eba") / "checkpoints" / "sft" / "model.safetensors", folder / "start")
+        for name in LEARNT:
+            (folder / "few" / name).symlink_to(embedded / name)
 
     options = ("--suite", "tiny-v1.toml", "--data", "data")
     only = ("--target", "AGS")
@@ -128,7 +180,8 @@ def commands(tiny: Tiny, server: Server, zipped: bytes) -> Commands:
         Command("fetch", fetching, suite, ("got",), (), IMPATIENT),
         Command("models install", ("models", "install", "thing.toml"), suite, ("cache/weights",), (), IMPATIENT),
         Command("site", ("site", "peptides-v1.csv", "--out", "site"), board, ("site",), ()),
-        Command("align", (*align, "--start", "start", "--out", "out"), training, ("out",)),
+        # The bytes of torch's archive depend on whether its tensors were loaded; what they hold makes the weights.
+        Command("align", (*align, "--out", "out"), training, ("out",), ("state.pt",)),
         Command("models new", ("models", "new", "novel", "--out", "new"), suite, ("new",)),
     )
     return {one.name: one for one in known}

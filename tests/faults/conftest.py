@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from campaign import Commands, commands
+from campaign import AllUndisturbed, Commands, commands
 from command import Tiny
 from harness import Tally, Zygote
 from server import Server, serving, zipped
@@ -31,8 +31,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if (_TALLY.tried or _TALLY.damaged) and _whole(config):
-        for row in ["", *_TALLY.table()]:
+    if _whole(config):
+        for row in _TALLY.tables():
             terminalreporter.write_line(row)
 
 
@@ -65,3 +65,9 @@ def known(tiny: Tiny, server: Server) -> Commands:
     """The commands of the campaign, by name."""
     ensembles = {f"{name}.pdb": (tiny.data / name / f"{name}.pdb").read_bytes() for name in ("AGS", "KDE", "FAV")}
     return commands(tiny, server, zipped(ensembles))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(known: Commands, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> AllUndisturbed:
+    """What each command leaves when nothing disturbs it."""
+    return AllUndisturbed(known, zygote, tmp_path_factory.mktemp("undisturbed"))

@@ -14,6 +14,7 @@ import signal
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,14 +63,25 @@ def damaged(data: bytes, number: int, seed: int, cut: bool) -> tuple[str, bytes]
 
 
 def campaign(kind: Format, folder: Path, flips: int, cuts: int, seed: int = 16) -> Outcome:
-    """Damage a file so often, and read it each time."""
-    folder.mkdir()
-    kind.prepare(folder)
+    """Damage a file so often, and read it each time, in two processes."""
+    folders = [folder / "0", folder / "1"]
+    for one in folders:
+        one.mkdir(parents=True)
+        kind.prepare(one)
+    expected = kind.read(folders[0] / kind.file)
     tries = [(number, False) for number in range(flips)] + [(number, True) for number in range(cuts)]
-    outcome, told = Outcome(), folder.parent / "told"
-    expected = kind.read(folder / kind.file)
+    with ThreadPoolExecutor(2) as pool:
+        halves = [pool.submit(_portion, kind, one, expected, tries[k::2], seed) for k, one in enumerate(folders)]
+    outcomes = [half.result() for half in halves]
+    return Outcome(outcomes[0].counts + outcomes[1].counts, outcomes[0].wrong + outcomes[1].wrong)
+
+
+def _portion(kind: Format, folder: Path, expected: Any, tries: list[tuple[int, bool]], seed: int) -> Outcome:
+    data = (folder / kind.file).read_bytes()
+    outcome, told = Outcome(), folder.parent / f"{folder.name}.told"
     while tries:
         told.write_text("")
+        (folder / kind.file).write_bytes(data)
         status = _in_fork(lambda left=tries: _work(kind, folder / kind.file, expected, left, seed, told))
         lines = [json.loads(line) for line in told.read_text().splitlines()]
         for what, result, detail in lines:
@@ -78,7 +90,7 @@ def campaign(kind: Format, folder: Path, flips: int, cuts: int, seed: int = 16) 
                 outcome.wrong.append(f"{what}: {detail}")
         tries = tries[len(lines) :]
         if tries and status:
-            what, _ = damaged((folder / kind.file).read_bytes(), *tries[0][:1], seed, tries[0][1])
+            what, _ = damaged(data, tries[0][0], seed, tries[0][1])
             outcome.counts["wrong"] += 1
             ended = "hung" if -status == signal.SIGALRM else f"the process ended ({status})"
             outcome.wrong.append(f"{what}: {ended}")
@@ -105,18 +117,15 @@ def _work(kind: Format, path: Path, expected: Any, tries: list[tuple[int, bool]]
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(null, stream)
-    try:
-        with told.open("a") as lines:
-            for number, cut in tries:
-                what, changed = damaged(data, number, seed, cut)
-                path.write_bytes(changed)
-                signal.alarm(SECONDS)
-                result, detail = _one(kind, path, expected, cut)
-                signal.alarm(0)
-                lines.write(json.dumps([what, result, detail]) + "\n")
-                lines.flush()
-    finally:
-        path.write_bytes(data)
+    with told.open("a") as lines:
+        for number, cut in tries:
+            what, changed = damaged(data, number, seed, cut)
+            path.write_bytes(changed)
+            signal.alarm(SECONDS)
+            result, detail = _one(kind, path, expected, cut)
+            signal.alarm(0)
+            lines.write(json.dumps([what, result, detail]) + "\n")
+            lines.flush()
 
 
 def _one(kind: Format, path: Path, expected: Any, cut: bool) -> tuple[str, str]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from damage import Outcome
@@ -48,7 +51,7 @@ class Zygote:
     """Runs commands of ebabench in forks of a process that has imported it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._number = folder, 0
+        self._folder, self._numbers, self._lock = folder, count(1), Lock()
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "zygote.py")],
             stdin=subprocess.PIPE,
@@ -59,13 +62,15 @@ class Zygote:
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n"
 
-    def start(self, *arguments: str, cwd: Path, seconds: float = 120, **request: Any) -> Started:
-        """Start a command. ``request`` is what else zygote.py knows: fault, environment, limits, code, processes."""
-        self._number += 1
-        out, errors = (self._folder / f"{self._number}.{kind}" for kind in ("out", "errors"))
+    def start(
+        self, *arguments: str, cwd: Path, seconds: float = 300, kill_after: float | None = None, **request: Any
+    ) -> Started:
+        """Start a command. ``request`` is what zygote.py knows: fault, environment, limits, code, processes."""
+        number = next(self._numbers)
+        out, errors = (self._folder / f"{number}.{kind}" for kind in ("out", "errors"))
         told = {"arguments": arguments, "cwd": str(cwd), "out": str(out), "errors": str(errors), "environment": {}}
         pid = self._ask(told | request)["pid"]
-        return Started(self, pid, out, errors, seconds)
+        return Started(self, pid, out, errors, seconds, kill_after)
 
     def run(self, *arguments: str, cwd: Path, **request: Any) -> End:
         """Run a command to its end."""
@@ -74,10 +79,11 @@ class Zygote:
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
+        with self._lock:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+            return answer
 
     def close(self) -> None:
         """End the process."""
@@ -95,12 +101,24 @@ class Started:
     out: Path
     errors: Path
     seconds: float
+    kill_after: float | None
+    begun: float = field(default_factory=time.monotonic)
 
     def end(self) -> End:
-        """Wait for it, no longer than its deadline."""
-        told = self.zygote._ask({"wait": self.pid, "seconds": self.seconds})
+        """Wait for it: it is killed at its moment, and with its group at the deadline."""
+        hung, kill_after = False, self.kill_after
+        while (code := self.zygote._ask({"poll": self.pid})["code"]) is None:
+            age = time.monotonic() - self.begun
+            if kill_after is not None and age > kill_after:
+                os.kill(self.pid, signal.SIGKILL)
+                kill_after = None
+            if age > self.seconds and not hung:
+                hung = True
+                with suppress(ProcessLookupError):
+                    os.killpg(self.pid, signal.SIGKILL)
+            time.sleep(0.01)
         out, errors = (path.read_text(encoding="utf-8", errors="replace") for path in (self.out, self.errors))
-        return End(told["code"], out, errors, told["hung"], told["seconds"])
+        return End(code, out, errors, hung, time.monotonic() - self.begun)
 
 
 @dataclass
@@ -110,6 +128,7 @@ class Tally:
     tried: Counter[str] = field(default_factory=Counter)
     wrong: dict[str, list[str]] = field(default_factory=dict)
     damaged: dict[str, tuple[int, int, Outcome]] = field(default_factory=dict)
+    determinism: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @contextmanager
     def case(self, name: str) -> Iterator[Case]:
@@ -121,14 +140,23 @@ class Tally:
         assert one.tried, f"{name}: nothing was tried"
         assert not one.wrong, f"{name}: {len(one.wrong)} of {one.tried} went wrong:\n" + "\n".join(one.wrong[:5])
 
-    def table(self) -> list[str]:
-        """Rows in Markdown."""
-        rows = ["| case | tried | fine |", "| --- | ---: | ---: |"]
-        for name, count in self.tried.items():
-            rows.append(f"| {name} | {count} | {count - len(self.wrong[name])} |")
-        total, wrong = sum(self.tried.values()), sum(map(len, self.wrong.values()))
-        rows.append(f"| all | {total} | {total - wrong} |")
-        return [*rows, "", *damage_rows(self.damaged)] if self.damaged else rows
+    def tables(self) -> list[str]:
+        """Rows in Markdown: of cases, of damaged files, of what bytes depend on."""
+        rows = []
+        if self.tried:
+            rows += ["", "| case | tried | fine |", "| --- | ---: | ---: |"]
+            counts = [(name, tried, tried - len(self.wrong[name])) for name, tried in self.tried.items()]
+            counts.append(("all", sum(tried for _, tried, _ in counts), sum(fine for _, _, fine in counts)))
+            rows += [f"| {name} | {tried} | {fine} |" for name, tried, fine in counts]
+        if self.damaged:
+            rows += ["", *damage_rows(self.damaged)]
+        if self.determinism:
+            variants = list(dict.fromkeys(variant for _, variant in self.determinism))
+            rows += ["", f"| bytes | {' | '.join(variants)} |", f"| --- |{' --- |' * len(variants)}"]
+            for part in dict.fromkeys(part for part, _ in self.determinism):
+                equal = ("differ" if self.determinism[part, variant] else "equal" for variant in variants)
+                rows.append(f"| {part} | {' | '.join(equal)} |")
+        return rows
 
 
 @dataclass

@@ -1,12 +1,15 @@
 """A process that has imported ebabench and forks for every command: a fault campaign then waits for no start-up.
 
-Started as ``python zygote.py``; requests come as JSON lines, answers go the same way. A request is
+Started as ``python zygote.py``; requests come as JSON lines, answers go the same way. ``{"poll": PID}``
+asks how a command ended; another request is
 
-    {"arguments": [...], "cwd": "...", "environment": {...}, "out": "...", "errors": "...", "seconds": 60,
+    {"arguments": [...], "cwd": "...", "environment": {...}, "out": "...", "errors": "...",
      "fault": {"kind": "kill" | "fail" | "count" | "signal", "at": 3, "errno": 28, "signal": 15, "events": "FILE"},
-     "kill_after": SECONDS, "limits": {"memory": BYTES}, "code": "python source to run first", "processes": true}
+     "limits": {"FSIZE": BYTES}, "memory": BYTES, "without": ["HOME"], "processes": true,
+     "code": "python source to run first"}
 
-``processes`` keeps the pool of processes, in place of which there is a thread otherwise.
+``memory`` is what it may have beyond what it begins with. ``without`` are variables that are not set. ``processes``
+keeps the pool of processes, in place of which there is a thread otherwise.
 
 Nothing that starts threads is computed here, so that its children begin as a fresh command does.
 """
@@ -21,9 +24,9 @@ import os
 import resource
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 # What the commands import when they need it.
@@ -101,8 +104,13 @@ def child(request: dict[str, Any]) -> None:
         sys.stderr = io.TextIOWrapper(io.FileIO(2, "w"), encoding="utf-8", write_through=True)
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(name, signal.default_int_handler if name == signal.SIGINT else signal.SIG_DFL)
-        if memory := request.get("limits", {}).get("memory"):
-            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        for name, most in request.get("limits", {}).items():
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
+        if "memory" in request:
+            most = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + request["memory"]
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        for name in request.get("without", ()):
+            os.environ.pop(name, None)
         exec(request.get("code", ""), {})
         for module in ("ebabench.scoring.score", "ebabench.system.process_pool"):
             if "workers" in vars(sys.modules[module]) and not request.get("processes"):
@@ -128,24 +136,10 @@ def child(request: dict[str, Any]) -> None:
         os._exit(code)
 
 
-def answer(pid: int, seconds: float, begun: float, kill_after: float | None) -> dict[str, Any]:
-    """What became of a child, which is killed at its moment, and with its group at the deadline."""
-    hung = False
-    while True:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        age = time.monotonic() - begun
-        if found:
-            break
-        if kill_after is not None and age > kill_after:
-            os.kill(pid, signal.SIGKILL)
-        if age > seconds:
-            hung = True
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
-            _, status = os.waitpid(pid, 0)
-            break
-        time.sleep(0.005)
-    return {"code": os.waitstatus_to_exitcode(status), "hung": hung, "seconds": time.monotonic() - begun}
+def code_of(pid: int) -> int | None:
+    """How a child ended; None while it is at work."""
+    found, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if found else None
 
 
 def warm_up() -> None:
@@ -163,17 +157,14 @@ def main() -> None:
             importlib.import_module(name)
     warm_up()
     print("ready", flush=True)
-    running: dict[int, tuple[float, float | None]] = {}
     for line in sys.stdin:
         request = json.loads(line)
-        if "wait" in request:
-            begun, kill_after = running.pop(request["wait"])
-            print(json.dumps(answer(request["wait"], request["seconds"], begun, kill_after)), flush=True)
+        if "poll" in request:
+            print(json.dumps({"code": code_of(request["poll"])}), flush=True)
             continue
         pid = os.fork()
         if pid == 0:
             child(request)
-        running[pid] = (time.monotonic(), request.get("kill_after"))
         print(json.dumps({"pid": pid}), flush=True)
 
 

@@ -1,0 +1,81 @@
+"""Which bytes do not depend on the number of processes or threads, or on the processor's instruction sets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from campaign import Command, Commands
+from harness import Tally, difference
+
+GENERIC = {
+    "NUMBA_CPU_NAME": "generic",
+    "NUMBA_CPU_FEATURES": "",
+    "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL",
+    "OPENBLAS_CORETYPE": "Prescott",
+    "ATEN_CPU_CAPABILITY": "default",
+    "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+    "ONEDNN_MAX_CPU_ISA": "SSE41",
+}
+VARIANTS = {
+    "--jobs 2": (("--jobs", "2"), {}),
+    "OMP_NUM_THREADS=2": ((), {"OMP_NUM_THREADS": "2"}),
+    "generic processor": ((), GENERIC),
+}
+# What the bytes are compared of, and where they depend on the instruction sets that a library finds.
+PARTS = {
+    "run: ensembles of eba": ("run", "/ensembles/"),
+    "run: records, tables, leaderboard": ("run", ""),
+    "simulate: frames": ("simulate", ""),
+    "energy: the table": ("energy", ""),
+    "align: weights": ("align", "/model.safetensors"),
+}
+DEPENDS = {("run: ensembles of eba", "generic processor"), ("run: records, tables, leaderboard", "generic processor")}
+
+
+def _command(known: Commands, name: str) -> Command:
+    command = known[name]
+    if name == "run":
+        kept = ("run", "--suite", "tiny-v1.toml", "--data", "data", "--model", "eba", "--samples", "6")
+        return replace(command, arguments=kept)
+    return command
+
+
+def _left(command: Command, folder: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> dict[str, bytes]:
+    folder.mkdir(parents=True)
+    command.prepare(folder)
+    whole = {**os.environ, "EBABENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", **environment}
+    start = [sys.executable, "-c", "from ebabench.cli import main; main()", *command.arguments, *arguments]
+    done = subprocess.run(start, cwd=folder, env=whole, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return command.left(folder)
+
+
+@pytest.fixture(scope="module")
+def left(known: Commands, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, bytes]]:
+    """What every command leaves, by its name and the variant ("" for none)."""
+    root, found = tmp_path_factory.mktemp("determinism"), {}
+    for name in dict.fromkeys(name for name, _ in PARTS.values()):
+        command = _command(known, name)
+        found[name, ""] = _left(command, root / name / "plain", ("--jobs", "1"), {})
+        for number, (variant, (arguments, environment)) in enumerate(VARIANTS.items()):
+            jobs = arguments or ("--jobs", "1")
+            found[name, variant] = _left(command, root / name / str(number), jobs, environment)
+    return found
+
+
+@pytest.mark.campaign
+def test_bytes_are_equal(left: dict[tuple[str, str], dict[str, bytes]], tally: Tally) -> None:
+    for part, (name, within) in PARTS.items():
+        for variant in VARIANTS:
+            one, other = (
+                {path: data for path, data in left[name, key].items() if within in path} for key in ("", variant)
+            )
+            assert one
+            told = difference(one, other)
+            tally.determinism[part, variant] = told
+            assert not told or (part, variant) in DEPENDS, f"{part} with {variant}: {told}"
