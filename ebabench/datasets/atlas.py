@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_REPLICAS, folder_tier, replica_name
+from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_REPLICAS, PINS, folder_tier, replica_name
 from ebabench.datasets.references import read_reference
 from ebabench.errors import InputError, RunError
 from ebabench.structures.geometry import superpose
@@ -25,7 +25,7 @@ BASE = "https://www.dsimb.inserm.fr"
 LICENCE = (
     "ATLAS is licensed CC BY-NC 4.0: not for commercial use; cite Vander Meersche et al., Nucleic Acids Research 2024"
 )
-LOCK = "atlas.lock.json"
+LOCK = PINS
 _START_TOLERANCE = 0.05  # angstrom: XTC keeps 0.01, a PDB file 0.001
 
 
@@ -100,7 +100,7 @@ def _files(chain: str, tier: str) -> list[str]:
 def _check(root: Path, chain: str, sequence: str, tier: str) -> None:
     """A chain that lies there: against its pin, or at first sight verified and pinned."""
     pins = Pins(root / LOCK)
-    pinned = pins.read().get(chain)
+    pinned = pins.get(chain, sha256=dict)
     if pinned is None:
         pins.pin(chain, verify(root, chain, sequence, tier) | {"source": "was there"})
         return
@@ -119,7 +119,7 @@ def _obtain(root: Path, work: Path, chain: str, sequence: str, tier: str, base: 
             if not archive.exists():
                 download(url, archive, progress)
             facts = _unpacked(work, archive, chain, sequence, tier) | {"source": url}
-            _same(facts, Pins(root / LOCK).read().get(chain), chain)
+            _same(facts, Pins(root / LOCK).get(chain, sha256=dict), chain)
         except UnreachableError:
             raise
         except RunError as error:

@@ -13,7 +13,7 @@ import numpy as np
 from ebabench import __version__
 from ebabench.datasets.simulation import Frames, Simulation, replica_folder
 from ebabench.errors import RunError
-from ebabench.system.files import replace_file
+from ebabench.system.files import replace_file, replacement
 
 
 def export(simulations: Sequence[Simulation], work: Path, out: Path) -> Path:
@@ -50,8 +50,7 @@ def export(simulations: Sequence[Simulation], work: Path, out: Path) -> Path:
         restart |= {f"state_{simulation.replica}": frames.state, f"count_{simulation.replica}": frames.count}
     replace_file(folder / f"{name}.pdb", first.read_bytes())
     replace_file(folder / "provenance.json", json.dumps(provenance, indent=1) + "\n")
-    np.savez(folder / ".restart.part.npz", **restart)
-    (folder / ".restart.part.npz").replace(folder / "restart.npz")
+    replace_file(folder / "restart.npz", lambda file: np.savez(file, **restart))
     return folder
 
 
@@ -101,9 +100,8 @@ def _finished(simulation: Simulation, work: Path) -> tuple[Frames, dict[str, Any
 
 
 def _write(path: Path, trajectory: Any) -> None:
-    temporary = path.with_name(f".part.{path.name}")
-    trajectory.save_xtc(str(temporary))
-    temporary.replace(path)
+    with replacement(path) as temporary:
+        trajectory.save_xtc(str(temporary))
 
 
 def _provenance(simulation: Simulation, done: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from ebabench.errors import InputError
 ATLAS_FRAMES = {"atlas-protein": 10_001, "atlas-analysis": 1_001}
 """The tiers of ATLAS, and the frames of each of their replicas: every 10 ps, or every 100 ps, of 100 ns."""
 ATLAS_REPLICAS = (1, 2, 3)
+PINS = "atlas.lock.json"
+"""In the folder of references: what was fetched, by target, with the SHA-256 of its files."""
 ATLAS_NANOSECONDS = 100.0
 """The length of each replica of ATLAS."""
 

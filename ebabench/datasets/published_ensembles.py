@@ -16,7 +16,7 @@ from ebabench.structures.matching import align
 from ebabench.system.archives import unpack
 from ebabench.system.download import MOST, Pins, Progress, download, sha256
 from ebabench.system.files import exclusive
-from ebabench.system.names import file_name
+from ebabench.system.names import file_name, printable
 
 LOCK = "ensembles.lock.json"
 _STRUCTURE = re.compile(r"\.(pdb|cif)(\.gz)?$")
@@ -56,23 +56,23 @@ def fetch_ensembles(
     work.mkdir(parents=True, exist_ok=True)
     with exclusive(work):
         pins = Pins(root / LOCK)
-        pinned = pins.read()
-        _owned(root, pinned, source)
-        if "targets" not in pinned:
+        _owned(root, pins, source)
+        if pins.get("targets", names=list) is None:
             _obtain(root, work, pins, source, sequences, progress)
-        names: list[str] = pins.read()["targets"]["names"]
+        names: list[str] = (pins.get("targets", names=list) or {"names": []})["names"]
         if gone := sorted(set(names) - _present(root, sequences).keys()):
             raise InputError(f"{root}: {', '.join(gone)} is gone; remove the folder to fetch it again")
         shutil.rmtree(work, ignore_errors=True)
     return names
 
 
-def _owned(root: Path, pinned: Mapping[str, Any], source: PublishedEnsemble) -> None:
+def _owned(root: Path, pins: Pins, source: PublishedEnsemble) -> None:
     """Refuse a folder with anything that was not fetched from there: it would be mixed with, or overwritten."""
-    if not pinned and any(root.glob("[!.]*")):
+    pinned = pins.get("archive", url=str)
+    if pinned is None and (pins.read() or any(root.glob("[!.]*"))):
         raise InputError(f"{root} is not empty, and not a folder of fetched ensembles: choose another")
-    if pinned and pinned["archive"]["url"] != source.url:
-        raise InputError(f"{root} holds what was at {pinned['archive']['url']}: choose another folder")
+    if pinned and pinned["url"] != source.url:
+        raise InputError(f"{root} holds what was at {printable(pinned['url'])}: choose another folder")
 
 
 def _obtain(
@@ -89,7 +89,7 @@ def _obtain(
     try:
         facts = {"url": source.url, "size": archive.stat().st_size, "sha256": sha256(archive)}
         _same(facts, {"size": source.size, "sha256": source.sha256}, "the card")
-        _same(facts, pins.read().get("archive", {}), "the pin")
+        _same(facts, pins.get("archive", sha256=str) or {}, "the pin")
         folder = _laid_out(work, archive, sequences)
     except RunError:
         archive.unlink()
@@ -114,13 +114,13 @@ def _present(folder: Path, sequences: Mapping[str, str]) -> dict[str, Source]:
 
 def _same(facts: Mapping[str, Any], expected: Mapping[str, Any], who: str) -> None:
     for key, value in expected.items():
-        if value not in (None, facts[key]):
-            raise RunError(f"{facts['url']}: {key} is {facts[key]}, but {who} says {value}")
+        if value not in (None, facts.get(key)):
+            raise RunError(f"{facts['url']}: {key} is {facts.get(key)}, but {who} says {value}")
 
 
 def _laid_out(work: Path, archive: Path, sequences: Mapping[str, str]) -> Path:
     """The folder that the archive's ensembles were written to; each fits its target."""
-    folder = work / "unpacked"
+    folder = work / ".unpacked"  # no archive has such a name
     shutil.rmtree(folder, ignore_errors=True)
     known = {called: name for name in sequences for called in (name.lower().replace("_", ""), name.lower())}
 

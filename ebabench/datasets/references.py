@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ebabench.datasets.layout import replica_files, replica_name
+from ebabench.datasets.layout import PINS, replica_files, replica_name
 from ebabench.errors import InputError, unknown
 from ebabench.io.chains import heavy_atoms, modifications, named_chain
 from ebabench.io.frames import Frames
@@ -20,6 +20,8 @@ from ebabench.io.topologies import Topology, read_topology
 from ebabench.io.trajectories import read_trajectory
 from ebabench.structures import Reference, StoredFrames, Target
 from ebabench.structures.arrays import Positions
+from ebabench.system.cache import file_sha256
+from ebabench.system.download import Pins
 from ebabench.system.names import check_name
 
 _AT_ONCE = 8_000_000  # coordinates, 32 MB: about ten times the largest embedded target
@@ -185,6 +187,28 @@ class ReferenceFiles:
         return read_topology(self._path)
 
 
+def check_pinned(root: Path, name: str) -> None:
+    """Check the files of a reference against the SHA-256 that they had when they were fetched, where that was pinned.
+
+    Trajectories have no sums of their own: a changed byte is another coordinate, and nothing else tells. A file that
+    was not written to since is not read again.
+
+    Raises:
+        InputError: A file has changed (``reference.changed``), or the pins cannot be read.
+    """
+    pinned = Pins(root / PINS).get(name, sha256=dict) or {"sha256": {}}
+    for file, expected in pinned["sha256"].items():
+        path = root / name / file
+        if path.is_file() and file_sha256(path) != expected:
+            raise InputError(
+                f"{path} has changed since it was fetched: its SHA-256 is not that in {PINS}; remove {root / name} and "
+                "fetch it again",
+                code="reference.changed",
+                file=path,
+                target=name,
+            )
+
+
 class References:
     """The references of several targets: called with a name, it returns a Reference.
 
@@ -217,7 +241,9 @@ class References:
             if name in self._read:
                 self._read.move_to_end(name)
             else:
-                reference = self.files(name).read()
+                files = self.files(name)
+                check_pinned(self.root, name)
+                reference = files.read()
                 if self._check is not None:
                     self._check(reference)
                 self._read[name] = reference

@@ -8,7 +8,6 @@ one.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -26,10 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock, Timeout
 
 from ebabench.errors import InputError, RunError
 from ebabench.structures import Atoms
-from ebabench.system.files import replace_file
+from ebabench.system.files import remove_locked, replace_file
 from ebabench.system.processor import processor
 
 if TYPE_CHECKING:
@@ -219,21 +219,23 @@ def replica_folder(simulation: Simulation, work: Path) -> Path:
 def claimed(folder: Path) -> Iterator[None]:
     """Raises RunError if another process is at this replica, and names it. A killed process lets go."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            other = lock.read().strip() or "another process"
-            raise RunError(
-                f"{folder} is being simulated by {other}: wait for it, or choose another --work",
-                code="simulate.busy",
-                folder=str(folder),
-            ) from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-        lock.flush()
+    path = folder / ".lock"
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        other = path.read_text(encoding="utf-8", errors="replace").strip() or "another process"
+        raise RunError(
+            f"{folder} is being simulated by {other}: wait for it, or choose another --work",
+            code="simulate.busy",
+            folder=str(folder),
+        ) from error
+    try:
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
+    finally:
+        remove_locked(path)
+        lock.release()
 
 
 @dataclass(frozen=True)

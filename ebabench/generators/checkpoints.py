@@ -73,8 +73,8 @@ class Checkpoints:
         """Return the SHA-256 that a checkpoint must have: the card's, or that of the first download, or None."""
         if checkpoint.sha256 is not None:
             return checkpoint.sha256
-        pin = self._pins().read().get(str(checkpoint.url), {})
-        return str(pin["sha256"]) if "sha256" in pin else None
+        pin = self._pins().get(str(checkpoint.url), sha256=str)
+        return None if pin is None else str(pin["sha256"])
 
     def verified(self, checkpoint: Checkpoint) -> Path:
         """Return the file of a checkpoint after its size and SHA-256 were checked. Nothing is downloaded.

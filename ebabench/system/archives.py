@@ -55,6 +55,10 @@ def unpack(archive: Path, place: Callable[[PurePosixPath], Path | None]) -> list
                 f"{archive.name}: holds {printable(name)!r}, a path that leads out of it; nothing of it is kept",
                 code="archive.traversal",
             )
+        if printable(name) != name:
+            raise RunError(
+                f"{archive.name}: holds {printable(name)}, a name that cannot be printed", code="archive.name"
+            )
         if number >= _MEMBERS:
             raise RunError(f"{archive.name}: holds more than {_MEMBERS} files", code="archive.bomb")
         if (target := place(path)) is None:

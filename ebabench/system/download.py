@@ -117,6 +117,26 @@ class Pins:
             raise InputError(f"{self.path} is not a lock file", code="pins.read", file=self.path)
         return found
 
+    def get(self, name: str, **form: type) -> dict[str, Any] | None:
+        """Return the facts that are pinned under a name; None if there are none.
+
+        Args:
+            name: The name.
+            form: The type that each fact must have.
+
+        Raises:
+            InputError: The file cannot be read, or a fact is missing or of another type.
+        """
+        facts: dict[str, Any] | None = self.read().get(name)
+        for key, kind in form.items() if facts is not None else ():
+            if not isinstance((facts or {}).get(key), kind):
+                raise InputError(
+                    f"{self.path}: {printable(name)}: {key} is missing, or is not what it should be: remove the entry",
+                    code="pins.read",
+                    file=self.path,
+                )
+        return facts
+
     def pin(self, name: str, facts: Mapping[str, Any]) -> None:
         """Write the facts down, unless there are some of that name."""
         with exclusive(self.path.parent):

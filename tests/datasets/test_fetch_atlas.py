@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from server import Server, chain_files, serving, zipped
 
 import ebabench.system.download as module
 from ebabench.datasets.atlas import LOCK, check_tier, fetch_chain
+from ebabench.datasets.references import References
 from ebabench.datasets.suites import load_suite
 from ebabench.errors import InputError, RunError
 
@@ -164,6 +166,9 @@ def test_what_is_there_is_checked_and_not_fetched_again(server: Server, tmp_path
     trajectory.write_bytes(data)
     with pytest.raises(RunError, match=rf"{NAMES[2]} has changed since it was pinned; remove .*{CHAIN}"):
         get(server, tmp_path)
+    with pytest.raises(InputError) as raised:  # nor is it scored against
+        References(tmp_path, [CHAIN], "atlas-protein")(CHAIN)
+    assert raised.value.code == "reference.changed"
     trajectory.unlink()
     with pytest.raises(RunError, match=f"{NAMES[2]} is gone"):
         get(server, tmp_path)
@@ -279,6 +284,26 @@ def test_an_interrupted_fetch_goes_on(
     assert wanted is not None
     assert int(wanted.removeprefix("bytes=").removesuffix("-")) > 50_000
     assert list((root / ".downloads").iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", [("silent", 300.0), ("drip", 0.5)])
+def test_an_interruption_does_not_wait_for_the_server(
+    server: Server, archives: dict[str, bytes], tmp_path: Path, fault: tuple[str, float]
+) -> None:
+    server.files = dict(archives)
+    server.faults = defaultdict(list, {path: [fault] for path in archives})
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    whole = [sys.executable, "-c", "from ebabench.cli import main; main()", *command(server)]
+    process = subprocess.Popen(whole, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    signal.signal(signal.SIGINT, before)
+    while len(server.asked) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert told.startswith("ebabench: interrupted")
+    assert told.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -217,6 +218,7 @@ def test_the_card_and_the_pin_are_held_to(server: Server, called: Called) -> Non
     code, _, told = called(*command(server, "/a.zip", "size = 17\n"))
     assert code == 1
     assert f"has {len(server.files['/a.zip'])} bytes, at most 17 were expected" in told
+    assert not list(Path("got").rglob("*.part"))
     code, _, told = called(*command(server, "/a.zip", f'sha256 = "{"0" * 64}"\n'))
     assert code == 1
     assert "but the card says 000" in told
@@ -249,6 +251,31 @@ def test_a_broken_archive_is_not_pinned(server: Server, archives: dict[str, byte
     assert called(*command(server, "/a.zip"))[0] == 1
     server.files["/a.zip"] = archives["/a.zip"]
     assert called(*command(server, "/a.zip"))[0] == 0
+
+
+def test_a_damaged_xz_is_not_used_again(server: Server, archives: dict[str, bytes], called: Called) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archives["/a.zip"])) as source, tarfile.open(fileobj=out, mode="w:xz") as packed:
+        for name in source.namelist():
+            member = tarfile.TarInfo(name)
+            member.size = len(source.read(name))
+            packed.addfile(member, io.BytesIO(source.read(name)))
+    whole = out.getvalue()
+    middle = len(whole) // 2
+    server.files["/a.tar.xz"] = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    code, _, told = called(*command(server, "/a.tar.xz"))
+    assert (code, told.count("\n")) == (1, 1)
+    assert "damaged" in told
+    server.files["/a.tar.xz"] = whole
+    assert called(*command(server, "/a.tar.xz"))[0] == 0
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"archive": 1}', '{"archive": {}}', '{"targets": {"names": 3}}', "\xff"])
+def test_a_damaged_lock_file_is_one_line(server: Server, called: Called, text: str) -> None:
+    Path("got").mkdir()
+    Path("got", LOCK).write_text(text, encoding="latin-1")
+    code, _, told = called(*command(server, "/a.zip"))
+    assert (code, told.count("\n")) == (2, 1)
 
 
 def test_what_a_user_keeps_is_left_alone(server: Server, called: Called) -> None:
