@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from ebabench.cli import data, evaluation, fetch, inspect, listing, md_time, models, results, site, training
+from ebabench.cli import data, evaluation, fetch, inspect, leakage, listing, md_time, models, results, site, training
 from ebabench.cli.app import app
 from ebabench.errors import InputError, RunError
 from ebabench.system.names import printable
@@ -23,6 +23,7 @@ __all__ = [
     "evaluation",
     "fetch",
     "inspect",
+    "leakage",
     "listing",
     "main",
     "md_time",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ebabench.cli.app import app, progress, show, show_table, width
 from ebabench.errors import InputError
+
+if TYPE_CHECKING:
+    from ebabench.results.runs import Run
 
 _Metric = Annotated[list[str] | None, typer.Option(help="Only this metric or family; may be given more than once.")]
 
@@ -59,6 +63,10 @@ def leaderboard(
     runs: Annotated[Path, typer.Option(help="Where run folders lie.")] = Path("runs"),
     leaderboards: Annotated[Path, typer.Option(help="Where leaderboards are kept.")] = Path("leaderboards"),
     metric: _Metric = None,
+    unseen: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Also show rows at targets below this sequence identity to training data."),
+    ] = None,
     verify: Annotated[
         Path | None, typer.Option(help="Do not rebuild: verify this run folder, or this CSV by the runs of --runs.")
     ] = None,
@@ -81,9 +89,27 @@ def leaderboard(
     if made.board.lines:
         for table in board_tables(made.board, shown, width()):
             show_table(table)
+    if unseen is not None:
+        _at_unseen(made.runs, suite or "peptides-v1", unseen, metric)
     if made.board.quoted:
         print(f"{len(made.board.quoted)} rows quoted from others stand in these files too, and are not ranked")
     print(f"{len(made.runs)} runs; the leaderboard is {made.table}, also as {', '.join(map(str, made.pages))}")
+
+
+def _at_unseen(runs: Sequence[Run], suite: str, threshold: float, metrics: list[str] | None) -> None:
+    from ebabench.datasets.suites import load_suite
+    from ebabench.results.report import short
+    from ebabench.workflows.leakage import unseen_rows
+
+    chosen = load_suite(suite)
+    rows = unseen_rows(chosen, runs, threshold, metrics)
+    head = ["model", "unseen", *(one.spec.key for one in rows[0].every)] if rows else ["model", "unseen"]
+    cells = []
+    for row in rows:
+        there = {one.spec.key: short(one.estimate.value) for one in row.at_unseen}
+        figures = [f"{short(one.estimate.value)} / {there.get(one.spec.key, '–')}" for one in row.every]
+        cells.append((row.model, row.why or f"{row.unseen} of {len(chosen.targets)}", *figures))
+    show(f"at all targets / at targets below {100 * threshold:.0f} % identity to training data", tuple(head), cells)
 
 
 def _verify(

@@ -30,12 +30,25 @@ Kind = Literal["in-process", "worker", "ensembles"]
 _CODE = {"in-process": "entry", "worker": "script", "ensembles": "converter"}
 
 
+class TrainingSequences(Strict):
+    """The sequences that a model was trained on: targets of suites, FASTA files beside the card, chains of suites."""
+
+    suites: tuple[Text, ...] = ()
+    fasta: tuple[RelativePath, ...] = ()
+    chains: tuple[Text, ...] = ()
+
+
 class Training(Strict):
-    """What the model has seen. ``overlap``: of that with the test targets; ``evidence`` says how one knows."""
+    """What the model has seen.
+
+    ``overlap``: of that with the test targets; ``evidence`` says how one knows. ``sequences`` lists what is known of
+    it, for ``ebabench leakage`` to compare with targets.
+    """
 
     data: Text
     overlap: Overlap
     evidence: Text
+    sequences: TrainingSequences | None = None
 
 
 class Environment(Strict):
@@ -171,9 +184,11 @@ class Card(Strict):
     def facts(self) -> dict[str, Any]:
         """What the card says as plain data, with the SHA-256 of checkpoints that were pinned at their download.
 
+        The list of training sequences is left out: it changes no sample, and may be completed later.
+
         ``changed``: the settings that are not the card's own, if there are any.
         """
-        plain = self.model_dump(mode="json", exclude_defaults=True)
+        plain = self.model_dump(mode="json", exclude_defaults=True, exclude={"training": {"sequences"}})
         if self._changed:
             plain["changed"] = list(self._changed)
         for one, checkpoint in zip(plain.get("checkpoints", ()), self.checkpoints, strict=True):

@@ -1,0 +1,101 @@
+"""Leakage: what a card lists, and figures at unseen targets."""
+
+from pathlib import Path
+
+import pytest
+
+import ebabench
+from ebabench.datasets.suites import load_suite
+from ebabench.errors import InputError
+from ebabench.generators.cards import load_card, read_card
+from ebabench.structures.sequence_identity import Similarity
+from ebabench.workflows.leakage import at_unseen, read_fasta, training_sequences, unseen
+
+CARD = """
+name = "mine"
+title = "Mine"
+family = "mine"
+paper = "none"
+licence = "MIT"
+entry = "mine:build"
+
+[training]
+data = "some"
+overlap = "uncertain"
+evidence = "none"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EBABENCH_CACHE", str(tmp_path / "cache"))
+
+
+def card(folder: Path, more: str) -> ebabench.generators.cards.Card:
+    path = folder / "mine.toml"
+    path.write_text(CARD + more)
+    return read_card(path)
+
+
+def test_a_card_lists_suites_files_and_chains(tmp_path: Path) -> None:
+    (tmp_path / "own.fasta").write_text(">a first\nKLED\nAG\n>b\nwwww\n")
+    listed = 'sequences = { suites = ["peptides-val-v1"], fasta = ["own.fasta"], chains = ["1y6i_A"] }'
+    found = training_sequences(card(tmp_path, listed))
+    assert found["a"] == "KLEDAG"
+    assert found["b"] == "WWWW"
+    assert found["1y6i_A"] == load_suite("atlas-test-v1").target("7e2s_A").sequence
+    assert {target.name for target in load_suite("peptides-val-v1").targets} < set(found)
+
+
+def test_the_list_is_no_part_of_a_run(tmp_path: Path) -> None:
+    bare = card(tmp_path, "").facts()
+    assert card(tmp_path, 'sequences = { suites = ["peptides-val-v1"] }').facts() == bare
+
+
+@pytest.mark.parametrize(
+    ("listed", "code"),
+    [
+        ("", "leakage.unlisted"),
+        ('sequences = { suites = ["nowhere"] }', "unknown.suite"),
+        ('sequences = { fasta = ["nowhere.fasta"] }', "leakage.fasta"),
+        ('sequences = { chains = ["9zzz_A"] }', "leakage.chain"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(tmp_path: Path, listed: str, code: str) -> None:
+    with pytest.raises(InputError) as refused:
+        training_sequences(card(tmp_path, listed))
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize("text", ["", "KLED", ">a\n>b\nKLED", ">a\nKL1D", ">a\nKLED\n>a\nKLED"])
+def test_a_broken_fasta_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_fasta(text)
+
+
+def test_letters_that_are_no_amino_acid_stand_for_any() -> None:
+    assert read_fasta(">a\nKLBUZ*\n") == {"a": "KLXXX"}
+
+
+def test_no_test_peptide_was_trained_on() -> None:
+    table = ebabench.leakage("eba", "peptides-v1", jobs=1)
+    assert len(table) == 8
+    assert (table["identity"] < 1).all()
+    assert table.equals(ebabench.leakage("eba", "peptides-v1", jobs=1))  # from the cache
+
+
+def test_every_listed_suite_is_there() -> None:
+    for name in ("sft", "mdgen", "bbflow", "confdiff-of-r3-md"):
+        assert len(training_sequences(load_card(name))) > 100
+
+
+def test_unseen_targets_are_below_the_threshold() -> None:
+    found = {"a": Similarity("x", 0.1, 1.0), "b": Similarity("x", 0.3, 1.0), "c": Similarity("x", 0.9, 1.0)}
+    assert unseen(found, 0.3) == ["a"]
+
+
+def test_figures_at_unseen_targets_leave_the_others_out(tmp_path: Path) -> None:
+    options = {"samples": 5, "metrics": ["pairwise_rmsd"], "out": tmp_path, "leaderboards": None, "jobs": 1}
+    run = ebabench.run("static", targets=["KLED", "GAPF"], **options)
+    every, some = at_unseen(run, ["KLED"], ["pairwise_rmsd_mae"])
+    assert (every[0].estimate.n_targets, some[0].estimate.n_targets) == (2, 1)
