@@ -9,6 +9,7 @@ import numpy as np
 from ebabench.scoring.records import Record
 
 DISAGREEMENT = 0.25
+TORSION_DISAGREEMENT = 0.35
 COLLAPSED_DIVERSITY = 0.5
 COLLAPSED_CONFORMATIONS = 0.25
 
@@ -32,6 +33,19 @@ def disagreement(record: Record) -> float:
     return float(np.mean(shares)) if shares else math.nan
 
 
+def torsion_disagreement(record: Record) -> float:
+    """Return how much the replicas of a reference disagree along the slowest motion of its torsions.
+
+    It is ``js_torsion_tic_0`` of a replica against the others, in nats^1/2, mean over replicas: 0.1 for independent
+    frames of one distribution, 0.83 for replicas that share nothing. NaN without a floor.
+
+    Args:
+        record: The record of a target.
+    """
+    found = [figures.values.get("js_torsion_tic_0", math.nan) for figures in record.floor]
+    return float(np.mean(found)) if found else math.nan
+
+
 def diversity_ratio(record: Record) -> float:
     """Return ``pairwise_rmsd`` of the model over that of MD: 1 is as diverse, 0 a single structure; NaN if unknown."""
     return _ratio(record, "pairwise_rmsd")
@@ -45,7 +59,8 @@ def effective_ratio(record: Record) -> float:
 def marks(record: Record) -> list[str]:
     """Return the flags of a target as text.
 
-    "replicas disagree": ``disagreement`` is above 0.25. "collapsed": ``diversity_ratio`` is below 0.5 or
+    "replicas disagree": ``disagreement`` is above 0.25. "replicas disagree in torsions": ``torsion_disagreement`` is
+    above 0.35, so that the slowest motion was seen too few times. "collapsed": ``diversity_ratio`` is below 0.5 or
     ``effective_ratio`` below 0.25. (MD replicas that are too short reach 0.3 against each other.) Distances between
     ensembles penalise a collapsed ensemble only mildly. Copies of conformations and unequal statistical weights are
     flags with their numbers. The notes of the record are flags, too.
@@ -60,6 +75,8 @@ def marks(record: Record) -> list[str]:
         found.append(f"weighted ({record.effective_samples:.1f} effective samples of {record.n_samples})")
     if (share := disagreement(record)) > DISAGREEMENT:
         found.append(f"replicas disagree ({share:.2f})")
+    if (apart := torsion_disagreement(record)) > TORSION_DISAGREEMENT:
+        found.append(f"replicas disagree in torsions ({apart:.2f})")
     if (spread := diversity_ratio(record)) < COLLAPSED_DIVERSITY:
         found.append(f"collapsed (diversity {spread:.2f} of MD's)")
     elif (clusters := effective_ratio(record)) < COLLAPSED_CONFORMATIONS:
