@@ -113,20 +113,11 @@ class Registry(Generic[T]):
             InputError: There is none (the message has the nearest names), two plug-ins give the name, or the plug-in
                 that gives it cannot be loaded or gives something else.
         """
-        locations = self.locations()
-        if name not in locations:
-            raise unknown(self.kind, name, locations)
-        if name not in self._builtin() and (owners := self._owners(name))[1:]:
-            raise InputError(
-                f"{self.kind} {name!r}: {' and '.join(owners)} each have one of that name: uninstall one",
-                code="plugin.ambiguous",
-                name=name,
-            )
-        thing = self._load(name, locations[name])
+        location = self._builtin().get(name) or self._location_in_plugins(name)
+        thing = self._load(name, location)
         if self._types is not None and not isinstance(thing, self._types):
             raise InputError(
-                f"{self.kind} {name!r}: {locations[name]} is of the type {type(thing).__name__}, "
-                f"not {self._types.__name__}",
+                f"{self.kind} {name!r}: {location} is of the type {type(thing).__name__}, not {self._types.__name__}",
                 code="plugin.type",
                 name=name,
             )
@@ -145,6 +136,18 @@ class Registry(Generic[T]):
                     raise
                 faults[name] = error
         return Loaded(things, faults)
+
+    def _location_in_plugins(self, name: str) -> str:
+        locations = self.locations()
+        if name not in locations:
+            raise unknown(self.kind, name, locations)
+        if (owners := self._owners(name))[1:]:
+            raise InputError(
+                f"{self.kind} {name!r}: {' and '.join(owners)} each have one of that name: uninstall one",
+                code="plugin.ambiguous",
+                name=name,
+            )
+        return locations[name]
 
     def _points(self) -> list[EntryPoint]:
         return list(entry_points(group=self._group))
