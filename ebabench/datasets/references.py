@@ -20,7 +20,7 @@ from ebabench.io.topologies import Topology, read_topology
 from ebabench.io.trajectories import read_trajectory
 from ebabench.structures import Reference, StoredFrames, Target
 from ebabench.structures.arrays import Positions
-from ebabench.system.cache import file_sha256
+from ebabench.system.array_cache import file_sha256
 from ebabench.system.download import Pins
 from ebabench.system.names import check_name
 

@@ -1,39 +1,15 @@
-"""Arrays that depend on the reference alone, in the cache, and the digest of a reference that they are found by."""
+"""The digest of a reference, under which everything that depends on the reference alone is cached."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ebabench.structures import Reference, StoredFrames
-from ebabench.system.cache import cache_dir, keep
-from ebabench.system.npz import read_npz
+from ebabench.system.array_cache import Arrays, cached_arrays
 
-Arrays = Mapping[str, npt.NDArray[Any]]
-_DIGEST = "sha256"
-
-
-def cached_arrays(key: str, compute: Callable[[], Arrays]) -> Arrays:
-    """Return the arrays in the cache under ``key``, or compute and keep them.
-
-    Args:
-        key: All that the arrays depend on.
-        compute: Makes them.
-    """
-    path = cache_dir() / "observables" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    with suppress(OSError, ValueError, KeyError):
-        arrays = read_npz(path)
-        if str(arrays.pop(_DIGEST)) == _arrays_digest(arrays):
-            return arrays
-    arrays = dict(compute())
-    whole: dict[str, Any] = arrays | {_DIGEST: np.array(_arrays_digest(arrays))}
-    keep(path, lambda file: np.savez(file, **whole))
-    return arrays
+__all__ = ["Arrays", "cached_arrays", "reference_digest"]
 
 
 def reference_digest(reference: Reference) -> str:
@@ -58,11 +34,3 @@ def reference_digest(reference: Reference) -> str:
 
 def _kept_digest(frames: StoredFrames) -> str:
     return str(cached_arrays(f"digest|{frames.stamp()}", lambda: {"digest": np.array(frames.digest())})["digest"])
-
-
-def _arrays_digest(arrays: Arrays) -> str:
-    digest = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
