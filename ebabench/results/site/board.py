@@ -7,39 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ebabench.errors import InputError
 from ebabench.generators.cards import CARDS
-from ebabench.results.comparison import compare
-from ebabench.results.leaderboard import FLOOR, OFFICIAL, Board, best, short
+from ebabench.results.leaderboard import FLOOR, OFFICIAL, QUOTED, Board, best, short
 from ebabench.results.runs import Run
+from ebabench.results.site.costs import COST, COSTS, SECONDS, Cost, costs_of
+from ebabench.results.site.pairs import Pairs
 from ebabench.scoring.metric import METRICS
-from ebabench.scoring.spec import MetricSpec
+from ebabench.scoring.spec import MetricSpec, default_view
 
 Kind = Literal["model", "baseline", "quoted"]
-
-DEFAULT_VIEW: Mapping[str, tuple[str, ...]] = {
-    "peptides": (
-        "basin_populations_tv",
-        "ramachandran_w2",
-        "energy_js",
-        "js_tic",
-        "md_pca_w2",
-        "rmsf_r",
-        "pairwise_rmsd",
-        "chirality_error_percent",
-    ),
-    "": (
-        "rmsf_r",
-        "pairwise_rmsd_r",
-        "rmwd",
-        "md_pca_w2",
-        "joint_pca_w2",
-        "weak_contacts_j",
-        "exposed_residue_j",
-        "peptide_bond_break_percent",
-    ),
-}
-"""Suite family -> the columns that answer "which model"; the empty name is for every other family."""
+_MOST_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -51,8 +28,9 @@ class Cell:
         low: Lower end of the 95 % interval.
         high: Upper end.
         loss: How far from the best a value is, for sorting: smaller is better.
-        best: Whether it is the best of the ranked rows.
-        tied: Whether it cannot be told apart from the best by the paired test.
+        best: Whether it is better than every other tested model, by the paired test.
+        tied: Whether it is the best value, or cannot be told apart from it by the paired test.
+        note: What stands below the value beside the interval.
     """
 
     value: float
@@ -61,6 +39,7 @@ class Cell:
     loss: float
     best: bool = False
     tied: bool = False
+    note: str = ""
 
     @property
     def text(self) -> str:
@@ -69,24 +48,54 @@ class Cell:
 
     @property
     def span(self) -> str:
-        """The interval for a reader; empty where there is none."""
-        return "" if math.isnan(self.low) else f"{short(self.low)} to {short(self.high)}"
+        """The note and the interval for a reader; empty where there is neither."""
+        ends = (
+            "" if math.isnan(self.low) else f"{short(self.low)} to {'∞' if math.isinf(self.high) else short(self.high)}"
+        )
+        return ", ".join(filter(None, (self.note, ends)))
 
 
 @dataclass(frozen=True)
 class Column:
-    """One metric of the board."""
+    """One metric, or one cost, of the board.
+
+    Attributes:
+        spec: The metric.
+        family: Its family.
+        shown: Whether it stands in the default view.
+        floor: MD against itself.
+        md: MD's own figure.
+    """
 
     spec: MetricSpec
     family: str
-    shown: bool
-    floor: float
-    md: float
+    shown: bool = False
+    floor: float = math.nan
+    md: float = math.nan
 
     @property
     def direction(self) -> str:
         """Where better lies, in words."""
         return best(self.spec)
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Where a model stands over the columns of the default view.
+
+    Attributes:
+        mean: Its mean rank by value.
+        low: The mean of the best ranks that the paired tests allow: one more than the models that are better.
+        high: The mean of the worst ranks that they allow.
+        leads: In how many columns it is the best or cannot be told apart from the best.
+        of: How many columns it has.
+    """
+
+    mean: float
+    low: float
+    high: float
+    leads: int
+    of: int
 
 
 @dataclass(frozen=True)
@@ -102,8 +111,10 @@ class BoardRow:
         atoms: Of quoted rows.
         source: Of quoted rows.
         cells: Figures by metric.
-        rank: Mean rank over the default columns, among ranked models; NaN for others.
+        family: The model's family, as its card says.
+        rank: None for rows that are not ranked.
         paged: Whether it has a page of its own.
+        order: Its place on the board, from 1.
     """
 
     name: str
@@ -114,26 +125,98 @@ class BoardRow:
     atoms: str
     source: str
     cells: Mapping[str, Cell] = field(default_factory=dict)
-    rank: float = math.nan
+    family: str = ""
+    rank: Rank | None = None
     paged: bool = False
+    order: int = 0
 
 
 @dataclass(frozen=True)
 class BoardView:
-    """A suite's board: columns, rows best first, and where its figures come from."""
+    """A suite's board: columns, rows best first, and where its figures come from.
+
+    Attributes:
+        suite: The suite's id.
+        title: The suite's title.
+        samples: Conformations per target.
+        columns: The default view first, then the other metrics, then costs.
+        rows: Models best first, then baselines, then quoted rows.
+        tested: Whether two ranked models or more were compared by the paired test.
+    """
 
     suite: str
     title: str
     samples: int
     columns: tuple[Column, ...]
     rows: tuple[BoardRow, ...]
+    tested: bool
 
     def of(self, *kinds: Kind) -> list[BoardRow]:
         """Return the rows of some kinds, in order."""
         return [row for row in self.rows if row.kind in kinds]
 
+    @property
+    def unmeasured(self) -> bool:
+        """Whether all rows are quoted."""
+        return not self.of("model", "baseline")
 
-def board_view(board: Board, title: str, samples: int, family: str, runs: Mapping[str, Run]) -> BoardView:
+    @property
+    def shown(self) -> list[MetricSpec]:
+        """The metrics of the default view."""
+        return [column.spec for column in self.columns if column.shown]
+
+    def figures(self, row: BoardRow) -> dict[str, dict[str, float | str]]:
+        """Return the figures of a row as plain data, by metric; what is not there is left out."""
+        found: dict[str, dict[str, float | str]] = {}
+        for column in self.columns:
+            cell = row.cells[column.spec.key]
+            numbers = {
+                "value": cell.value,
+                "low": cell.low,
+                "high": cell.high,
+                "floor": column.floor,
+                "md": column.md,
+            }
+            known: dict[str, float | str] = {key: value for key, value in numbers.items() if math.isfinite(value)}
+            found[column.spec.key] = known | {"unit": column.spec.unit, "best": column.direction}
+        return found
+
+    @property
+    def quoted_columns(self) -> list[Column]:
+        """The columns that a quoted row has a figure in."""
+        return [column for column in self.columns if self._has(column, "quoted")]
+
+    @property
+    def axes(self) -> tuple[str, str]:
+        """The two columns of the scatter at first: the first error against cost, where that is known."""
+        known = [column.spec.key for column in self.columns if self._has(column, "model", "baseline", "quoted")]
+        first, second = (*known, *["", ""])[:2]
+        return (SECONDS.key, first) if SECONDS.key in known else (first, second)
+
+    def _has(self, column: Column, *kinds: Kind) -> bool:
+        return any(not math.isnan(row.cells[column.spec.key].value) for row in self.of(*kinds))
+
+    @property
+    def leaders(self) -> list[BoardRow]:
+        """The ranked models that lead in most columns; none where nothing was tested."""
+        ranked = [(row.rank.leads, row) for row in self.rows if row.rank is not None]
+        most = max((leads for leads, _ in ranked), default=0)
+        return [row for leads, row in ranked if leads == most] if self.tested and most else []
+
+
+def shown_specs(board: Board, family: str) -> tuple[MetricSpec, ...]:
+    """Return the metrics of the default view of a board: at most eight.
+
+    Args:
+        board: The board.
+        family: The suite's family.
+    """
+    return default_view((spec for spec in board.specs if best(spec) != "–"), family)[:_MOST_SHOWN]
+
+
+def board_view(
+    board: Board, title: str, samples: int, family: str, runs: Mapping[str, Run], pairs: Pairs | None = None
+) -> BoardView:
     """Return the board of a suite.
 
     Args:
@@ -141,29 +224,38 @@ def board_view(board: Board, title: str, samples: int, family: str, runs: Mappin
         title: The suite's title.
         samples: The suite's number of samples per target.
         family: The suite's family, which chooses the default columns.
-        runs: Run folders by model name; with them rows are compared with the best one, target by target.
+        runs: Run folders by model name.
+        pairs: The runs compared with each other in the metrics of the default view.
     """
+    pairs = pairs or Pairs()
+    lines = (*board.lines, *board.quoted)
+    costs = {id(line): costs_of(line) for line in lines if line["model"] != FLOOR}
+    columns = _columns(board, shown_specs(board, family), {key for found in costs.values() for key in found})
+    rows = [_row(line, columns, runs, costs[id(line)]) for line in lines if line["model"] != FLOOR]
+    ranked = [row.name for row in rows if _is_ranked(row)]
+    rows = _ranked(rows, columns, pairs)
+    tested = any(pairs.tested(a, b) for a in ranked for b in ranked if a != b)
+    placed = tuple(replace(row, order=place) for place, row in enumerate(rows, 1))
+    return BoardView(board.suite, title, samples, columns, placed, tested)
+
+
+def _columns(board: Board, shown: Sequence[MetricSpec], costs: set[str]) -> tuple[Column, ...]:
     families = {spec.key: name for name in METRICS for spec in METRICS.load(name).specs}
-    default = DEFAULT_VIEW.get(family, DEFAULT_VIEW[""])
     floor = next((line for line in board.lines if line["model"] == FLOOR), {})
-    columns = tuple(
-        Column(
-            spec,
-            families.get(spec.key, "plug-in"),
-            spec.key in default,
-            number(floor.get(spec.key, "")),
-            _md(board, spec),
-        )
-        for spec in sorted(board.specs, key=lambda spec: _place(spec.key, default))
-        if best(spec) != "–"
+    others = [spec for spec in board.specs if spec not in shown and best(spec) != "–"]
+    return (
+        *(
+            Column(
+                spec,
+                families.get(spec.key, "plug-in"),
+                spec in shown,
+                number(floor.get(spec.key, "")),
+                _md(board, spec),
+            )
+            for spec in (*shown, *others)
+        ),
+        *(Column(spec, COST) for spec in COSTS if spec.key in costs),
     )
-    rows = [_row(line, columns, runs) for line in (*board.lines, *board.quoted) if line["model"] != FLOOR]
-    rows = _ranked(rows, columns, runs)
-    return BoardView(board.suite, title, samples, columns, tuple(rows))
-
-
-def _place(key: str, default: Sequence[str]) -> int:
-    return default.index(key) if key in default else len(default)
 
 
 def number(text: str) -> float:
@@ -182,33 +274,43 @@ def _md(board: Board, spec: MetricSpec) -> float:
     return next((value for value in found if not math.isnan(value)), math.nan)
 
 
-def _row(line: Mapping[str, str], columns: Sequence[Column], runs: Mapping[str, Run]) -> BoardRow:
+def _row(
+    line: Mapping[str, str], columns: Sequence[Column], runs: Mapping[str, Run], costs: Mapping[str, Cost]
+) -> BoardRow:
     name = line["model"]
+    family = _family(name, runs)
     cells = {}
     for column in columns:
         key = column.spec.key
+        if column.family == COST:
+            cost = costs.get(key, Cost())
+            cells[key] = Cell(cost.value, cost.low, cost.high, _loss(column, cost.value), note=cost.note)
+            continue
         value, low, high = (number(line.get(item, "")) for item in (key, f"{key}_low", f"{key}_high"))
         cells[key] = Cell(value, low, high, _loss(column, value))
     return BoardRow(
         name,
-        _kind(line, runs),
+        _kind(line, family),
         line["status"],
         line.get("because", ""),
         line.get("overlap", "").replace("_", " "),
         line.get("atoms", ""),
         line.get("source", ""),
         cells,
-        paged=name in runs,
+        family,
+        paged=name in runs and line["status"] != QUOTED,
     )
 
 
-def _kind(line: Mapping[str, str], runs: Mapping[str, Run]) -> Kind:
-    if line["status"] == "quoted":
+def _family(name: str, runs: Mapping[str, Run]) -> str:
+    """The family of a model, by the card of its run, else by the card of that name; empty where there is none."""
+    told = str(runs[name].identity.card.get("family", "")) if name in runs else ""
+    return told or (CARDS.load(name).family if name in CARDS else "")
+
+
+def _kind(line: Mapping[str, str], family: str) -> Kind:
+    if line["status"] == QUOTED:
         return "quoted"
-    name = line["model"]
-    family = str(runs[name].identity.card.get("family", "")) if name in runs else ""
-    if not family and name in CARDS:
-        family = CARDS.load(name).family
     return "baseline" if family == "baseline" else "model"
 
 
@@ -220,39 +322,54 @@ def _loss(column: Column, value: float) -> float:
     return abs(value - column.md)
 
 
-def _ranked(rows: Sequence[BoardRow], columns: Sequence[Column], runs: Mapping[str, Run]) -> list[BoardRow]:
-    ranked = [row for row in rows if row.kind == "model" and row.status == OFFICIAL]
-    ranks: dict[str, list[float]] = {row.name: [] for row in ranked}
-    cells = {row.name: dict(row.cells) for row in ranked}
-    for column in columns:
-        key = column.spec.key
-        losses = {row.name: row.cells[key].loss for row in ranked if not math.isnan(row.cells[key].loss)}
-        if not losses:
-            continue
-        leader = min(losses, key=lambda name: losses[name])
-        cells[leader][key] = replace(cells[leader][key], best=True)
-        if column.shown:
-            for name, loss in losses.items():
-                better = sum(other < loss for other in losses.values())
-                same = sum(other == loss for other in losses.values())
-                ranks[name].append(better + (same + 1) / 2)
-            for name in losses:
-                if name != leader and _tied(column.spec, runs.get(leader), runs.get(name)):
-                    cells[name][key] = replace(cells[name][key], tied=True)
-    found = [
-        replace(row, cells=cells[row.name], rank=sum(ranks[row.name]) / max(len(ranks[row.name]), 1))
-        if row in ranked
-        else row
-        for row in rows
-    ]
-    return sorted(found, key=lambda row: (row.kind != "model", math.isnan(row.rank), row.rank, row.name))
+def _is_ranked(row: BoardRow) -> bool:
+    return row.kind == "model" and row.status == OFFICIAL
 
 
-def _tied(spec: MetricSpec, leader: Run | None, other: Run | None) -> bool:
-    if leader is None or other is None:
-        return False
-    try:
-        (difference,) = compare(leader, other, [spec])
-    except (InputError, ValueError):
-        return False
-    return not difference.winner
+def _ranked(rows: Sequence[BoardRow], columns: Sequence[Column], pairs: Pairs) -> list[BoardRow]:
+    """The rows with ranks and marks, in order. Marks stand where the paired test was made, and nowhere else."""
+    ranked = {row.name: row for row in rows if _is_ranked(row)}
+    cells = {name: dict(row.cells) for name, row in ranked.items()}
+    places: dict[str, list[tuple[float, int, int]]] = {name: [] for name in ranked}
+    leads = dict.fromkeys(ranked, 0)
+    for key in (column.spec.key for column in columns if column.shown):
+        losses = {name: row.cells[key].loss for name, row in ranked.items() if not math.isnan(row.cells[key].loss)}
+        for name in losses:
+            places[name].append(_place(key, name, losses, pairs))
+        for name in (group := _leading(key, losses, pairs)):
+            cells[name][key] = replace(cells[name][key], best=len(group) == 1, tied=len(group) > 1)
+            leads[name] += 1
+    others = [row for row in rows if not _is_ranked(row)]
+    placed = [replace(row, cells=cells[name], rank=_rank(places[name], leads[name])) for name, row in ranked.items()]
+    return sorted([*placed, *others], key=_order)
+
+
+def _rank(places: Sequence[tuple[float, int, int]], leads: int) -> Rank | None:
+    if not places:
+        return None
+    mean, low, high = (sum(place[k] for place in places) / len(places) for k in range(3))
+    return Rank(mean, low, high, leads, len(places))
+
+
+def _order(row: BoardRow) -> tuple[object, ...]:
+    rank = row.rank
+    return row.kind != "model", rank is None, -rank.leads if rank else 0, rank.mean if rank else 0.0, row.name
+
+
+def _place(key: str, name: str, losses: Mapping[str, float], pairs: Pairs) -> tuple[float, int, int]:
+    """The rank by value (equal values share theirs), and the best and the worst rank that the tests allow."""
+    own, others = losses[name], [other for other in losses if other != name]
+    better, same = (sum(losses[other] < own for other in others), sum(losses[other] == own for other in others))
+    verdicts = [pairs.better(key, name, other) for other in others]
+    beaten = sum(bool(winner) and winner != name for winner in verdicts)
+    beats = sum(winner == name for winner in verdicts)
+    return better + 1 + same / 2, 1 + beaten, len(losses) - beats
+
+
+def _leading(key: str, losses: Mapping[str, float], pairs: Pairs) -> list[str]:
+    """The model with the best value, and those that the test does not tell from it; none where nothing was tested."""
+    tested = [name for name in losses if any(pairs.tested(name, other) for other in losses if other != name)]
+    if not tested:
+        return []
+    leader = min(tested, key=lambda name: losses[name])
+    return [name for name in tested if name == leader or not pairs.better(key, leader, name)]

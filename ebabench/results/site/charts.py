@@ -1,7 +1,7 @@
-"""Charts as SVG text: lines, points over a density, histograms. Colours come from the page's style sheet.
+"""Charts as SVG text: lines, points over a density, histograms, matrices. Colours come from the style sheet.
 
-Every chart has a title and a description for screen readers, and tells its series apart by shape or dash, not by
-colour alone. Class ``md`` is molecular dynamics, class ``model`` the model.
+Every chart has a title, a description, axes with units and a legend, and tells its series apart by shape, dash or
+place, not by colour alone. Class ``md`` is molecular dynamics, class ``model`` the model.
 """
 
 from __future__ import annotations
@@ -16,11 +16,34 @@ import numpy.typing as npt
 
 Numbers = npt.NDArray[Any]
 
-WIDTH, HEIGHT = 460, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 14, 42
+WIDTH, HEIGHT = 460, 320
+_SQUARE = 400
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 30, 42
 _BINS = 36
 _SHADES = 6
 _MOST_MARKS = 800
+_KEY_LINE = {
+    "md": '<path class="line md" d="M0 0H22"/><circle class="mark md" cx="11" cy="0" r="3"/>',
+    "model": '<path class="line model" d="M0 0H22"/><path class="mark model" d="M8.5 -2.5h5v5h-5z"/>',
+}
+_KEY_BAND = '<path class="band {}" d="M0 -5H22V5H0Z"/>'
+_KEY_CELL = '<path class="cell md" fill-opacity="0.6" d="M0 -5H22V5H0Z"/>'
+_KEY_SQUARE = '<path class="mark model" d="M8.5 -2.5h5v5h-5z"/>'
+_KEY_MORE = '<path class="more" fill-opacity="0.7" d="M6 -5h10v10h-10z"/>'
+_KEY_LESS = '<path class="less" fill-opacity="0.7" d="M6 -5h10v10h-10z"/>'
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing.
+
+    Attributes:
+        svg: The drawing.
+        caption: What it says.
+    """
+
+    svg: str
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -34,6 +57,7 @@ class Series:
         y: [n].
         low: [n], the lower edge of a band, if there is one.
         high: [n], the upper edge.
+        band: The name of the band.
     """
 
     name: str
@@ -42,6 +66,7 @@ class Series:
     y: Numbers
     low: Numbers | None = None
     high: Numbers | None = None
+    band: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,21 +115,22 @@ def axis(label: str, *values: Numbers, zero: bool = False) -> Axis:
 
 
 class _Canvas:
-    def __init__(self, title: str, description: str, x: Axis, y: Axis) -> None:
+    def __init__(self, title: str, description: str, x: Axis, y: Axis, square: bool = False) -> None:
         self.x, self.y = x, y
+        self.width, self.height = (_SQUARE, _SQUARE + _TOP - _RIGHT) if square else (WIDTH, HEIGHT)
         self.parts: list[str] = []
         self.head = (
-            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}: '
+            f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(title)}: '
             f'{escape(description)}"><title>{escape(title)}</title><desc>{escape(description)}</desc>'
         )
 
     def px(self, values: Numbers) -> Numbers:
         share = (np.asarray(values, float) - self.x.low) / (self.x.high - self.x.low)
-        return np.asarray(_LEFT + share * (WIDTH - _LEFT - _RIGHT))
+        return np.asarray(_LEFT + share * (self.width - _LEFT - _RIGHT))
 
     def py(self, values: Numbers) -> Numbers:
         share = (np.asarray(values, float) - self.y.low) / (self.y.high - self.y.low)
-        return np.asarray(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM))
+        return np.asarray(self.height - _BOTTOM - share * (self.height - _TOP - _BOTTOM))
 
     def add(self, part: str) -> None:
         self.parts.append(part)
@@ -113,8 +139,16 @@ class _Canvas:
         points = [f"{a:.1f} {b:.1f}" for a, b in zip(self.px(x), self.py(y), strict=True)]
         return "M" + "L".join(points)
 
+    def legend(self, *entries: tuple[str, str]) -> None:
+        """Add keys above the frame: (drawing between 0 and 22, name) each."""
+        at = float(_LEFT)
+        for drawing, name in entries:
+            text = f'<text class="name" x="28" y="4">{escape(name)}</text>'
+            self.add(f'<g transform="translate({at:.0f} 14)">{drawing}{text}</g>')
+            at += 46 + 6.6 * len(name)
+
     def text(self) -> str:
-        bottom, right = HEIGHT - _BOTTOM, WIDTH - _RIGHT
+        bottom, right = self.height - _BOTTOM, self.width - _RIGHT
         frame = [f'<path class="axis" d="M{_LEFT} {_TOP}V{bottom}H{right}"/>']
         for value, label in self.x.marks():
             at = float(self.px(np.array(value)))
@@ -126,7 +160,7 @@ class _Canvas:
             frame.append(f'<text class="tick" x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{label}</text>')
         middle, half = (_LEFT + right) / 2, (_TOP + bottom) / 2
         frame.append(
-            f'<text class="label" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(self.x.label)}</text>'
+            f'<text class="label" x="{middle}" y="{self.height - 6}" text-anchor="middle">{escape(self.x.label)}</text>'
         )
         frame.append(
             f'<text class="label" transform="translate(13 {half}) rotate(-90)" text-anchor="middle">'
@@ -135,12 +169,12 @@ class _Canvas:
         return self.head + "".join([*frame, *self.parts]) + "</svg>"
 
 
-def lines(title: str, description: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
+def lines(title: str, description: str, x: Axis, y: Axis, series: Sequence[Series]) -> Chart:
     """Return a chart of lines, each with its band. MD is solid with discs, the model dashed with squares.
 
     Args:
         title: What the chart shows.
-        description: What it says, for those who do not see it.
+        description: What it says: its caption, also for those who do not see it.
         x: The horizontal axis.
         y: The vertical axis.
         series: The lines, drawn in order.
@@ -154,39 +188,44 @@ def lines(title: str, description: str, x: Axis, y: Axis, series: Sequence[Serie
         canvas.add(f'<path class="line {one.kind}" d="{canvas.path(one.x, one.y)}"/>')
         if len(one.x) <= 60:
             canvas.add(_marks(canvas, one, 3.2))
-    return canvas.text()
+    bands = [(_KEY_BAND.format(one.kind), one.band) for one in series if one.band]
+    canvas.legend(*((_KEY_LINE[one.kind], one.name) for one in series), *bands)
+    return Chart(canvas.text(), description)
 
 
-def points(title: str, description: str, x: Axis, y: Axis, md: Series, model: Series) -> str:
+def points(title: str, description: str, x: Axis, y: Axis, md: Series, model: Series, square: bool = False) -> Chart:
     """Return the model's points over the density of MD.
 
     Args:
         title: What the chart shows.
-        description: What it says, for those who do not see it.
+        description: What it says: its caption, also for those who do not see it.
         x: The horizontal axis.
         y: The vertical axis.
         md: Many points: drawn as shaded squares, darker where there are more.
         model: Drawn as small squares; of more than 800, 800 evenly spaced ones.
+        square: Whether both axes have the same length.
     """
-    canvas = _Canvas(title, description, x, y)
+    canvas = _Canvas(title, description, x, y, square)
     counts, xs, ys = np.histogram2d(md.x, md.y, bins=_BINS, range=[[x.low, x.high], [y.low, y.high]])
     across, down = canvas.px(xs), canvas.py(ys)
     canvas.add(_cells(across, down, np.log1p(counts) / (np.log1p(counts.max()) or 1.0), "cell md"))
     seen = np.flatnonzero((model.x >= x.low) & (model.x <= x.high) & (model.y >= y.low) & (model.y <= y.high))
     seen = seen[np.unique(np.linspace(0, max(len(seen) - 1, 0), min(len(seen), _MOST_MARKS)).astype(int))]
     canvas.add(_marks(canvas, Series(model.name, "model", model.x[seen], model.y[seen]), 2.4))
-    return canvas.text()
+    canvas.legend((_KEY_CELL, f"{md.name}, darker where more"), (_KEY_SQUARE, model.name))
+    return Chart(canvas.text(), description)
 
 
-def histogram(title: str, description: str, x: Axis, md: Numbers, model: Numbers, bins: int = 40) -> str:
+def histogram(title: str, description: str, x: Axis, md: Numbers, model: Numbers, name: str, bins: int = 40) -> Chart:
     """Return two histograms as steps, each of area one. What lies beyond the axis is not drawn.
 
     Args:
         title: What the chart shows.
-        description: What it says, for those who do not see it.
+        description: What it says: its caption, also for those who do not see it.
         x: The axis, with the unit.
         md: [n], of molecular dynamics.
         model: [m].
+        name: The model's name.
         bins: How many.
     """
     edges = np.linspace(x.low, x.high, bins + 1)
@@ -198,26 +237,39 @@ def histogram(title: str, description: str, x: Axis, md: Numbers, model: Numbers
         outline = canvas.path(across, up)
         ends = canvas.path(np.array([edges[-1], edges[0]]), np.zeros(2))[1:]
         canvas.add(f'<path class="band {kind}" d="{outline}L{ends}Z"/><path class="line {kind}" d="{outline}"/>')
-    return canvas.text()
+    canvas.legend((_KEY_LINE["md"], "MD"), (_KEY_LINE["model"], name))
+    return Chart(canvas.text(), description)
 
 
-def matrix(title: str, description: str, values: Numbers, first: int = 1) -> str:
-    """Return a symmetric matrix of differences between -1 and 1 as coloured squares, blue below zero, red above.
+def matrix(title: str, description: str, values: Numbers, names: tuple[str, str], first: int = 1) -> Chart:
+    """Return a symmetric matrix of differences between -1 and 1 as squares.
+
+    Positive differences are drawn above the diagonal and negative ones below it: the place tells them apart.
 
     Args:
         title: What the chart shows.
-        description: What it says, for those who do not see it.
+        description: What it says: its caption, also for those who do not see it.
         values: [R, R].
+        names: What a positive and what a negative difference mean.
         first: The number of the first residue.
     """
     size = len(values)
-    x = Axis("residue", first - 0.5, first + size - 0.5)
-    canvas = _Canvas(title, description, x, Axis("residue", first - 0.5, first + size - 0.5))
+    x = Axis("residue", first - 0.5, first + size - 0.5, whole_ticks(first, first + size - 1))
+    canvas = _Canvas(title, description, x, x, square=True)
     across = canvas.px(np.arange(size + 1) + first - 0.5)
     down = canvas.py(np.arange(size + 1) + first - 0.5)
-    for kind, part in (("more", np.maximum(values, 0)), ("less", np.maximum(-values, 0))):
+    # Cell [i, j] lies at x = i, y = j: above the diagonal j > i.
+    for kind, part in (("more", np.triu(np.maximum(values, 0), 1)), ("less", np.tril(np.maximum(-values, 0), -1))):
         canvas.add(_cells(across, down, np.where(part >= 0.05, np.minimum(part, 1), 0), kind))
-    return canvas.text()
+    ends = np.array([first - 0.5, first + size - 0.5])
+    canvas.add(f'<path class="axis" d="{canvas.path(ends, ends)}"/>')
+    canvas.legend((_KEY_MORE, f"above: {names[0]}"), (_KEY_LESS, f"below: {names[1]}"))
+    return Chart(canvas.text(), description)
+
+
+def whole_ticks(low: float, high: float) -> tuple[float, ...]:
+    """Return the round numbers between two ends that are integers."""
+    return tuple(value for value in nice_ticks(low, high) if value == int(value))
 
 
 def _cells(across: Numbers, down: Numbers, shares: Numbers, kind: str) -> str:

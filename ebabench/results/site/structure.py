@@ -36,9 +36,14 @@ class Conformations:
     count: int
 
 
+def shows_all_atoms(pair: Pair) -> bool:
+    """Return whether a viewer shows all atoms of a target: those of a small one."""
+    return len(pair.atoms) <= _ALL_ATOMS
+
+
 def shown_atoms(pair: Pair) -> IndexArray:
     """Return the atoms that a viewer shows: all of a small molecule, else the backbone, else what there is."""
-    if len(pair.atoms) <= _ALL_ATOMS:
+    if shows_all_atoms(pair):
         return np.arange(len(pair.atoms))
     backbone = pair.atoms.select(*_BACKBONE)
     return backbone if len(backbone) else np.arange(len(pair.atoms))
@@ -53,7 +58,7 @@ def conformations(pair: Pair, positions: Positions) -> Conformations:
     """
     atoms = shown_atoms(pair)
     inside = positions[:, atoms].astype(np.float64)
-    most = _FRAMES_SMALL if len(pair.atoms) <= _ALL_ATOMS else _FRAMES_LARGE
+    most = _FRAMES_SMALL if shows_all_atoms(pair) else _FRAMES_LARGE
     chosen = np.unique(np.linspace(0, len(inside) - 1, most).round().astype(int))
     mean = inside.mean(0)
     return Conformations(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ebabench.results.site import charts
-from ebabench.results.site.charts import Axis, Numbers, Series
+from ebabench.results.site.charts import Axis, Chart, Numbers, Series
 from ebabench.results.site.structure import Conformations, conformations
 from ebabench.scoring.pair import Pair
 from ebabench.structures import ONE_TO_THREE
@@ -45,14 +45,14 @@ class TargetView:
     """What a target page shows.
 
     Attributes:
-        charts: Heading -> SVG, or why there is none.
+        charts: Heading -> the chart, or why there is none.
         residues: Where it differs, the largest difference first.
         model: Conformations of the model.
         md: Conformations of MD.
         fluctuation: RMSF per residue of model and MD [R], angstrom, for colours.
     """
 
-    charts: dict[str, str]
+    charts: dict[str, Chart | str]
     residues: tuple[Residue, ...]
     model: Conformations
     md: Conformations
@@ -106,26 +106,22 @@ def _where(pair: Pair, numbers: Numbers, own: Numbers, md: Numbers, replicas: Nu
     )
 
 
-def _fluctuation(numbers: Numbers, own: Numbers, md: Numbers, replicas: Numbers, model: str) -> str:
-    off = float(np.mean(np.abs(own - md)))
+def _fluctuation(numbers: Numbers, own: Numbers, md: Numbers, replicas: Numbers, model: str) -> Chart | str:
+    off, ends = float(np.mean(np.abs(own - md))), (float(numbers[0]), float(numbers[-1]))
     return charts.lines(
         "Fluctuation of each residue",
-        f"RMSF of C-alphas: {model} differs from MD by {off:.2f} angstrom on average",
-        Axis("residue", float(numbers[0]) - 0.5, float(numbers[-1]) + 0.5, _residue_ticks(numbers)),
+        f"RMSF of C-alphas. {model} differs from MD by {off:.2f} Å on average. The band is the range of the replicas "
+        "of MD, each about its own mean; MD itself is about the mean of all.",
+        Axis("residue", ends[0] - 0.5, ends[1] + 0.5, charts.whole_ticks(*ends)),
         charts.axis("RMSF of the C-alpha (Å)", own, md, replicas, zero=True),
         [
-            Series("MD", "md", numbers, md, replicas.min(0), replicas.max(0)),
+            Series("MD", "md", numbers, md, replicas.min(0), replicas.max(0), "each replica by itself"),
             Series(model, "model", numbers, own),
         ],
     )
 
 
-def _residue_ticks(numbers: Numbers) -> tuple[float, ...]:
-    whole = (value for value in charts.nice_ticks(float(numbers[0]), float(numbers[-1])) if value == int(value))
-    return tuple(whole)
-
-
-def _plane(pair: Pair, model: str) -> str:
+def _plane(pair: Pair, model: str) -> Chart | str:
     mean, components = pair.md_components
     if len(components) < 2:
         return "not available: fewer than two principal components"
@@ -137,7 +133,8 @@ def _plane(pair: Pair, model: str) -> str:
     share = md.var(0).sum() / (pair.md_ca.var(0).sum() / len(pair.ca))
     return charts.points(
         "Principal components of MD",
-        f"{model} over the density of MD in the plane of MD's two largest components ({share:.0%} of its variance)",
+        f"{model} over the density of MD in the plane of the two largest principal components of MD, which hold "
+        f"{share:.0%} of its variance.",
         charts.axis("component 1 (Å)", md[:, 0], own[:, 0]),
         charts.axis("component 2 (Å)", md[:, 1], own[:, 1]),
         Series("MD", "md", md[:, 0], md[:, 1]),
@@ -145,7 +142,7 @@ def _plane(pair: Pair, model: str) -> str:
     )
 
 
-def _ramachandran(pair: Pair, model: str) -> str:
+def _ramachandran(pair: Pair, model: str) -> Chart | str:
     if lack := pair.unavailable_reason("backbone"):
         return f"not available: {lack.reason}"
     residues, own = torsions(pair.atoms, pair.residue_index, pair.model)
@@ -156,15 +153,16 @@ def _ramachandran(pair: Pair, model: str) -> str:
     sides = [np.degrees(angles).reshape(-1, 2).T for angles in (md, own)]
     return charts.points(
         "Ramachandran",
-        f"phi and psi of the residues that have both neighbours: {model} over the density of MD",
+        f"Backbone torsions of the residues that have both neighbours: {model} over the density of MD.",
         Axis("φ (°)", -180, 180, ticks),
         Axis("ψ (°)", -180, 180, ticks),
         Series("MD", "md", sides[0][0], sides[0][1]),
         Series(model, "model", sides[1][0], sides[1][1]),
+        square=True,
     )
 
 
-def _contacts(pair: Pair, numbers: Numbers, model: str) -> str:
+def _contacts(pair: Pair, numbers: Numbers, model: str) -> Chart | str:
     if len(numbers) > _MATRIX:
         return f"not available: more than {_MATRIX} residues"
     if len(numbers) < 5:
@@ -172,8 +170,10 @@ def _contacts(pair: Pair, numbers: Numbers, model: str) -> str:
     shares = [_contact_shares(side) for side in (pair.model_ca, pair.md_ca[pair.md_draw])]
     return charts.matrix(
         "Contacts, model less MD",
-        f"share of conformations of {model} in which two C-alphas are within 8 angstrom, less that of MD",
+        f"Share of conformations in which two C-alphas are within 8 Å: {model} less MD. The darkest cells differ by "
+        "more than 0.8, cells below 0.05 are empty.",
         shares[0] - shares[1],
+        (f"more in {model}", "more in MD"),
         int(numbers[0]),
     )
 
@@ -186,7 +186,7 @@ def _contact_shares(ca: Numbers) -> Numbers:
     return total / len(ca)
 
 
-def _energies(pair: Pair, model: str) -> str:
+def _energies(pair: Pair, model: str) -> Chart | str:
     if lack := pair.unavailable_reason("energy"):
         return f"not available: {lack.reason}"
     from ebabench.physics.energy import potential_energies
@@ -206,8 +206,9 @@ def _energies(pair: Pair, model: str) -> str:
     beyond = float(np.mean(own > end))
     return charts.histogram(
         "Potential energy",
-        f"minimised energies of {model} and MD by {pair.energy_protocol}; {beyond:.0%} of {model} lie beyond the axis",
+        f"Potential energies by {pair.energy_protocol}. {beyond:.0%} of {model} lie beyond the axis.",
         Axis("potential energy (kJ/mol)", float(min(md.min(), own.min())), end),
         md,
         own,
+        model,
     )

@@ -64,20 +64,38 @@
     };
   }
 
+  // What the colours mean, below the viewers.
+  function legend(name) {
+    const [own, md] = sides.model.fluctuation;
+    const most = Math.max(...own, ...md);
+    const apart = Math.max(...own.map((value, k) => Math.abs(value - md[k])));
+    const ends = {
+      residue: [`residue ${sides.model.numbers[0]}`, `residue ${sides.model.numbers.at(-1)}`],
+      fluctuation: ["RMSF 0 Å", `${most.toFixed(1)} Å`],
+      difference: [`MD moves more by ${apart.toFixed(1)} Å`, `model moves more by ${apart.toFixed(1)} Å`],
+    }[name];
+    const stops = Array.from({ length: 11 }, (_, k) => (name === "difference" ? diverging(k / 5 - 1) : ramp(k / 10)));
+    document.getElementById("scale-low").textContent = ends[0];
+    document.getElementById("scale-high").textContent = ends[1];
+    document.getElementById("scale-bar").style.background = `linear-gradient(to right, ${stops.join(", ")})`;
+  }
+
   const viewers = {};
+  let placed = false;
   function draw() {
     const data = new FormData(form);
+    const name = data.get("colour");
     Object.entries(sides).forEach(([which, side]) => {
       const viewer = viewers[which];
       viewer.setBackgroundColor(dark.matches ? "#14181c" : "#ffffff");
       viewer.stopAnimate();
       viewer.removeAllModels();
-      const colorfunc = colourOf(which, data.get("colour"));
-      const large = sides.model.numbers.length > 20;
-      const style = large
-        ? { cartoon: { colorfunc, thickness: 0.3 } }
-        : { stick: { radius: 0.09, colorfunc } };
-      if (data.get("what") === "motion") {
+      const colorfunc = colourOf(which, name);
+      const motions = data.get("what") === "motion";
+      const style = data.get("style") === "atoms"
+        ? { stick: { radius: motions ? 0.15 : 0.07, colorfunc } }
+        : { cartoon: { colorfunc, style: "trace", thickness: motions ? 0.4 : 0.15, width: 0.2 } };
+      if (motions) {
         viewer.addModelsAsFrames(motion(side).map((text, k) => `MODEL ${k + 1}\n${text}\nENDMDL`).join("\n"), "pdb");
         viewer.setStyle({}, style);
         viewer.animate({ loop: "forward", interval: 70 });
@@ -85,10 +103,12 @@
         conformations(side).forEach((text) => viewer.addModel(text, "pdb"));
         viewer.setStyle({}, style);
       }
-      viewer.zoomTo();
+      if (!placed) viewer.zoomTo();
       viewer.spin(data.get("spin") !== null ? "y" : false);
       viewer.render();
     });
+    placed = true;
+    legend(name);
   }
 
   try {

@@ -1,0 +1,70 @@
+"""What a row costs and how much MD it is worth, as far as the leaderboard says so. What is not said is not known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from ebabench.scoring.spec import MetricSpec
+
+COST = "cost"
+_spec = partial(MetricSpec, version=1, aggregate=None, needs="ca", paper="")
+SECONDS, PARAMETERS, MD_TIME = (
+    _spec(
+        key="seconds_per_sample",
+        title="Wall time of sampling per conformation, on the machine of the row",
+        unit="s",
+        better="lower",
+    ),
+    _spec(key="parameters", title="Number of trained parameters", unit="", better="lower"),
+    _spec(
+        key="md_ns",
+        title="MD-equivalent time: the length of MD that has the model's error, median over the primary metrics",
+        unit="ns",
+        better="higher",
+    ),
+)
+COSTS = (SECONDS, PARAMETERS, MD_TIME)
+"""The columns of cost, in their order. Their keys are columns of the leaderboard."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One figure of cost.
+
+    Attributes:
+        value: The figure.
+        low: Lower end of its 95 % interval; NaN where there is none.
+        high: Upper end; infinite where it is not bounded.
+        note: On what device, or that the figure is a bound or quoted.
+    """
+
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    note: str = ""
+
+
+def costs_of(line: Mapping[str, str]) -> dict[str, Cost]:
+    """Return the costs of a row of a leaderboard by key, without those that it does not say.
+
+    Args:
+        line: The row, as text.
+    """
+    quoted = "as quoted" if line.get("status") == "quoted" else ""
+    notes = {SECONDS.key: quoted or line.get("device", ""), MD_TIME.key: line.get(f"{MD_TIME.key}_censored", "")}
+    found = {}
+    for spec in COSTS:
+        value, low, high = (_number(line.get(f"{spec.key}{part}", "")) for part in ("", "_low", "_high"))
+        if math.isfinite(value):
+            found[spec.key] = Cost(value, low, high, notes.get(spec.key, ""))
+    return found
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
