@@ -21,7 +21,7 @@ from ebabench.results.runs import Run
 from ebabench.results.site.board import BoardView, board_view, shown_specs
 from ebabench.results.site.costs import COST, COSTS
 from ebabench.results.site.pages import Pages, slug
-from ebabench.results.site.pairs import Pairs, all_pairs
+from ebabench.results.site.pairs import Pairs, all_pairs, singly, too_few, wins
 from ebabench.results.site.structure import shows_all_atoms
 from ebabench.results.site.target import target_view
 from ebabench.results.tables import targets_csv
@@ -212,6 +212,9 @@ def _model(
             }
             for record in sorted(records, key=loss)
         ],
+        singly=singly,
+        wins=wins,
+        unable=too_few(next((found for other in suite.runs if (found := pairs.between(name, other))), ())),
         comparisons=[(other, found) for other in suite.runs if (found := pairs.between(name, other))],
         here=view.suite,
     )

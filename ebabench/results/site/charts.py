@@ -17,7 +17,7 @@ import numpy.typing as npt
 Numbers = npt.NDArray[Any]
 
 WIDTH, HEIGHT = 460, 320
-_SQUARE = 400
+_SQUARE = 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 30, 42
 _BINS = 36
 _SHADES = 6

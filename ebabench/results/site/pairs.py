@@ -35,11 +35,31 @@ class Pairs:
         The p value is not adjusted: the question is about one metric.
         """
         found = next((item for item in self.between(a, b) if item.spec.key == key), None)
-        return found.leader if found is not None and found.p <= SIGNIFICANCE else ""
+        return singly(found) if found is not None else ""
 
     def tested(self, a: str, b: str) -> bool:
         """Return whether two models were compared."""
         return bool(self.between(a, b))
+
+
+def singly(one: Difference) -> str:
+    """Return the model that is better by the paired test of one metric by itself, at 5 %; empty if neither is."""
+    return one.leader if one.p <= SIGNIFICANCE else ""
+
+
+def wins(differences: Sequence[Difference], a: str, b: str) -> tuple[int, int]:
+    """Return in how many metrics, each by itself, ``a`` is better, and in how many ``b`` is."""
+    better = [singly(one) for one in differences]
+    return better.count(a), better.count(b)
+
+
+def too_few(differences: Sequence[Difference]) -> int:
+    """Return the number of targets if it is too small for any adjusted p value of at most 5 %; else 0.
+
+    The smallest p value of an exact paired permutation test of n targets is 2 / 2^n.
+    """
+    most = max((one.n_targets for one in differences), default=0)
+    return most if len(differences) * 2.0 ** (1 - most) > SIGNIFICANCE else 0
 
 
 def all_pairs(runs: Mapping[str, Run], specs: Sequence[MetricSpec], pool: Executor) -> Pairs:

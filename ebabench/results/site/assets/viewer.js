@@ -94,7 +94,7 @@
       const motions = data.get("what") === "motion";
       const style = data.get("style") === "atoms"
         ? { stick: { radius: motions ? 0.15 : 0.07, colorfunc } }
-        : { cartoon: { colorfunc, style: "trace", thickness: motions ? 0.4 : 0.15, width: 0.2 } };
+        : { cartoon: { colorfunc, thickness: motions ? 0.4 : 0.2 } };
       if (motions) {
         viewer.addModelsAsFrames(motion(side).map((text, k) => `MODEL ${k + 1}\n${text}\nENDMDL`).join("\n"), "pdb");
         viewer.setStyle({}, style);
@@ -104,6 +104,7 @@
         viewer.setStyle({}, style);
       }
       if (!placed) viewer.zoomTo();
+      if (!placed) viewer.zoom(1.25);
       viewer.spin(data.get("spin") !== null ? "y" : false);
       viewer.render();
     });
