@@ -15,6 +15,8 @@ from ebabench.system.names import printable
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ebabench.results.text import TextTable
+
 app = typer.Typer(
     name="ebabench",
     help="Which generative model samples a protein's conformations as molecular dynamics does?",
@@ -23,8 +25,14 @@ app = typer.Typer(
 )
 
 
+def show_text(table: TextTable) -> None:
+    """Print a table in which nothing is cut; what does not fit is left out and named."""
+    for line in table.lines(width()):
+        print(line)
+
+
 def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows of text as a table."""
+    """Print rows of text as a table, in which long texts are folded."""
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ebabench.cli.app import app, pairs, progress, show_table
+from ebabench.cli.app import app, pairs, progress, show_text
 
 if TYPE_CHECKING:
     from ebabench.results.runs import Run
@@ -36,6 +36,7 @@ _Chain = Annotated[str | None, typer.Option(help="The protein chain that is mean
 _Modified = Annotated[
     bool, typer.Option("--modified-as-parent", help="Take modified residues for their parents (SEP for SER).")
 ]
+_All = Annotated[bool, typer.Option("--all", help="Print all metrics, not only those of the suite's short table.")]
 _Temperature = Annotated[int | None, typer.Option(help="In kelvin: which of mdCATH's simulations are the reference.")]
 _Boards = Annotated[Path, typer.Option(help="Where leaderboards are kept.")]
 _BOARDS = Path("leaderboards")
@@ -59,6 +60,7 @@ def run(
     settings: _Set = None,
     out: _Out = None,
     leaderboards: _Boards = _BOARDS,
+    everything: _All = False,
 ) -> None:
     """Sample a suite with a model, score the ensembles, and bring the leaderboard up to date."""
     from ebabench.workflows.run import run as run_model
@@ -83,7 +85,7 @@ def run(
             leaderboards=leaderboards,
             progress=tell,
         )
-    _show(made)
+    _show(made, everything)
 
 
 @app.command()
@@ -150,6 +152,7 @@ def score(
     energy: _Energy = True,
     jobs: _Jobs = None,
     leaderboards: _Boards = _BOARDS,
+    everything: _All = False,
 ) -> None:
     """Score ensembles from elsewhere against a suite, or against any references."""
     from ebabench.workflows.score_ensembles import score_ensembles
@@ -175,15 +178,26 @@ def score(
             leaderboards=leaderboards,
             progress=tell,
         )
-    _show(made)
+    _show(made, everything)
 
 
-def _show(made: Run) -> None:
+def _show(made: Run, everything: bool) -> None:
     """Print the summary and the remarks. Raises RunError if a target failed."""
-    from ebabench.results.leaderboard import print_summary
+    from ebabench.results.text import short_summary, summary_table
 
-    title = f"{made.identity.model} on {made.identity.suite or made.identity.folder}: {made.folder}"
-    show_table(print_summary(made.rows, title))
+    rows = made.rows
+    shown = rows if everything else short_summary(rows, _family(made))
+    show_text(summary_table(rows, shown, f"{made.identity.model} on {made.identity.suite or made.identity.folder}"))
+    print("floor: one more replica of MD, scored as the model is")
+    if len(shown) < len(rows):
+        print(f"{len(shown)} of {len(rows)} metrics; --all shows all")
+    print(f"all figures are in {made.folder / 'summary.csv'}")
     for remark in made.remarks:
         print(remark)
     made.check()
+
+
+def _family(made: Run) -> str:
+    from ebabench.datasets.suites import SUITES, load_suite
+
+    return load_suite(made.identity.suite).family if made.identity.suite in SUITES else ""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ebabench.cli.app import app, show
+from ebabench.cli.app import app, show_text
 
 
 class Kind(StrEnum):
@@ -25,6 +25,12 @@ _COLUMNS = {
     Kind.SUITES: ("id", "split", "targets", "samples", "tier", "title"),
 }
 
+_DROPPED = {
+    Kind.MODELS: ("licence", "size", "title", "overlap", "family"),
+    Kind.METRICS: ("paper", "version", "aggregate", "title"),
+    Kind.SUITES: ("tier", "split", "title", "samples"),
+}
+
 
 @app.command("list")
 def list_(
@@ -32,6 +38,7 @@ def list_(
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """List models, metrics and suites."""
+    from ebabench.results.text import TextTable
     from ebabench.workflows.listing import metric_rows, model_rows, suite_rows
 
     of_kind = {Kind.MODELS: model_rows, Kind.METRICS: metric_rows, Kind.SUITES: suite_rows}
@@ -41,4 +48,6 @@ def list_(
         return
     for one, of_one in rows.items():
         columns = _COLUMNS[one]
-        show(one, columns, [[str(row[column]) for column in columns] for row in of_one])
+        shown = tuple(tuple(str(row[column]) for column in columns) for row in of_one)
+        show_text(TextTable(one, columns, shown, _DROPPED[one], columns))
+        print()

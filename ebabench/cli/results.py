@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ebabench.cli.app import app, progress, show, show_table, width
+from ebabench.cli.app import app, progress, show, show_text
 from ebabench.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def compare(
 
     p values are adjusted for the number of metrics.
     """
-    from ebabench.results.comparison import comparison_table
+    from ebabench.results.text import comparison_table
     from ebabench.workflows.compare import as_run, differences
 
     if len(runs) < 2:
@@ -37,7 +37,7 @@ def compare(
     first, *others = [as_run(folder) for folder in runs]
     for other in others:
         title = f"A: {first.folder}\nB: {other.folder}"
-        show_table(comparison_table(differences(first, other, metric), title))
+        show_text(comparison_table(differences(first, other, metric), title))
 
 
 @app.command()
@@ -67,6 +67,7 @@ def leaderboard(
         float | None,
         typer.Option(min=0, max=1, help="Also show rows at targets below this sequence identity to training data."),
     ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show all metrics.")] = False,
     verify: Annotated[
         Path | None, typer.Option(help="Do not rebuild: verify this run folder, or this CSV by the runs of --runs.")
     ] = None,
@@ -78,8 +79,10 @@ def leaderboard(
     if verify is not None:
         _verify(verify, suite, runs, ensembles, data, jobs)
         return
-    from ebabench.results.leaderboard import board_tables
+    from ebabench.datasets.suites import load_suite
+    from ebabench.results.text import board_table
     from ebabench.scoring.selection import select_metrics
+    from ebabench.scoring.spec import default_view
     from ebabench.workflows.publish import leaderboard as rebuild
 
     shown = select_metrics(metric).specs
@@ -87,8 +90,10 @@ def leaderboard(
     for folder, why in made.left_out.items():
         print(f"left out: {folder}: {why}")
     if made.board.lines:
-        for table in board_tables(made.board, shown, width()):
-            show_table(table)
+        chosen = shown if metric or everything else default_view(shown, load_suite(suite or "peptides-v1").family)
+        show_text(board_table(made.board, chosen, made.board.suite))
+        if len(chosen) < len(shown):
+            print("the metrics of the short table; --metric chooses others, --all shows all")
     if unseen is not None:
         _at_unseen(made.runs, suite or "peptides-v1", unseen, metric)
     if made.board.quoted:

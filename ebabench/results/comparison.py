@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,9 +27,6 @@ from ebabench.results.runs import Run
 from ebabench.scoring.records import Record
 from ebabench.scoring.spec import MetricSpec
 from ebabench.structures.arrays import FloatArray
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 SIGNIFICANCE = 0.05
 APART, SAME, NOTHING = "better", "cannot be told apart", "nothing to compare"
@@ -152,35 +148,6 @@ def compare(
 def tests(differences: Sequence[Difference]) -> int:
     """Return how many metrics were tested together: those that have a p value."""
     return sum(not np.isnan(row.p) for row in differences)
-
-
-def comparison_table(differences: Sequence[Difference], title: str) -> Table:
-    """The differences as a table for ``rich.print``."""
-    from rich.table import Table
-
-    from ebabench.results.report import short
-
-    shown = Table("metric", title=title, title_justify="left", header_style="bold")
-    for name in ("A", "B", "A less B", "95 % interval", "p", "adjusted p", "targets"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column("verdict")
-    count = tests(differences)
-    shown.caption = f"{count} metric{'s' * (count != 1)} tested together: p is adjusted for so many by Holm's method"
-    for row in differences:
-        name = f"{row.spec.key} (distance to MD)" if row.spec.better == "reference" else row.spec.key
-        span = "" if np.isnan(row.low) else f"{short(row.low)} to {short(row.high)}"
-        figures = (short(row.a), short(row.b), short(row.difference), span, short(row.p), short(row.p_adjusted))
-        shown.add_row(name, *figures, str(row.n_targets), _in_words(row), style="bold" if row.winner else None)
-    return shown
-
-
-def _in_words(row: Difference) -> str:
-    """The verdict; of a tie also what these targets could have told, and how many would tell."""
-    if row.verdict != SAME or np.isnan(row.detectable):
-        return row.verdict
-    needed = "more than 1,024" if np.isinf(row.targets_needed) else f"{row.targets_needed:.0f}"
-    could = "no difference" if np.isinf(row.detectable) else f"a difference of {row.detectable:.3g}"
-    return f"{row.verdict}; {row.n_targets} targets tell {could}, {needed} would tell this one"
 
 
 def _mismatches(a: Run, b: Run) -> list[str]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ebabench.errors import InputError, RunError
-from ebabench.results.aggregation import Row
-from ebabench.results.board import FLOOR, Board, Line, check_references, empty_board, merged, read_board
+from ebabench.results.board import FLOOR, Board, check_references, empty_board, merged, read_board
 from ebabench.results.report import best, pages, short
 from ebabench.results.runs import Run
 from ebabench.results.standing import OFFICIAL, QUOTED, refusal
 from ebabench.scoring.spec import MetricSpec
 from ebabench.system.files import exclusive, replace_file
-from ebabench.system.names import printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from ebabench.datasets.suites import Suite
 
 __all__ = [
@@ -28,13 +24,10 @@ __all__ = [
     "Board",
     "best",
     "board_of",
-    "board_tables",
-    "print_summary",
     "rebuild",
     "refusal",
     "short",
 ]
-_COLUMN = 27  # characters of a value with its interval, or of a long metric's name
 
 
 def rebuild(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec], folder: Path) -> Board:
@@ -95,48 +88,3 @@ def _check_runs(suite: Suite, runs: Sequence[Run]) -> None:
     for run in runs:
         if why := refusal(run, suite):
             raise InputError(f"{run.folder}: {why}", code="board.refused", folder=run.folder)
-
-
-def print_summary(rows: Sequence[Row], title: str) -> Table:
-    """The rows of a summary as a table for ``rich.print``."""
-    from rich.table import Table
-
-    shown = Table(title=title, title_justify="left", header_style="bold")
-    shown.add_column("metric", overflow="fold")
-    for name in ("value", "95 % interval", "floor"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    for name in ("unit", "best", ""):
-        shown.add_column(name)
-    for row in rows:
-        found = row.estimate
-        span = f"{short(found.low)} to {short(found.high)}" if found.low == found.low else ""
-        said = [f"{found.n_undefined} of {found.n_undefined + found.n_targets} targets undefined"]
-        said = said * bool(found.n_undefined) + [found.reason] * (found.reason not in ("", "undefined"))
-        shown.add_row(
-            row.spec.key, short(found.value), span, short(row.floor), row.spec.unit, best(row.spec), "; ".join(said)
-        )
-    return shown
-
-
-def board_tables(board: Board, specs: Sequence[MetricSpec], width: int) -> Iterator[Table]:
-    """The leaderboard as tables for ``rich.print`` that are Markdown too: a row a model, as many metrics as fit."""
-    from rich.box import MARKDOWN
-    from rich.table import Table
-
-    names = [f"{printable(line['model'])} ({line['status']})".replace(f" ({OFFICIAL})", "") for line in board.lines]
-    specs = [spec for spec in specs if spec.aggregate]
-    fit = max(1, (width - max(map(len, names), default=0) - 3) // _COLUMN)
-    for start in range(0, len(specs), fit):
-        portion = specs[start : start + fit]
-        shown = Table("model", box=MARKDOWN)
-        for spec in portion:
-            unit = f" [{spec.unit}]" if spec.unit else ""
-            shown.add_column(f"{spec.key}{unit}, {best(spec)}", overflow="fold")
-        for name, line in zip(names, board.lines, strict=True):
-            shown.add_row(name, *(_cell(line, spec.key) for spec in portion))
-        yield shown
-
-
-def _cell(line: Line, key: str) -> str:
-    value, low, high = (line.get(name, "") for name in (key, f"{key}_low", f"{key}_high"))
-    return f"{short(value)} [{short(low)}, {short(high)}]" if low and high else short(value)

@@ -7,7 +7,8 @@ from synthetic_runs import TOY, ensemble, identity, make_run, spec
 
 from ebabench.errors import InputError
 from ebabench.results import comparison
-from ebabench.results.comparison import SAME, compare, comparison_table
+from ebabench.results.comparison import SAME, compare
+from ebabench.results.text import comparison_table
 from ebabench.scoring.records import MetricValues
 
 rng = np.random.default_rng(5)
@@ -163,7 +164,7 @@ def test_real_runs_are_compared_and_shown(tmp_path, monkeypatch):
     assert by_key["jaccard"].n_targets == 4
     assert by_key["side_chains"].n_targets == 0
     assert by_key["rmsf"].difference < 0
-    assert comparison_table(rows, "wobble and stiff").row_count == len(rows)
+    assert len(comparison_table(rows, "wobble and stiff").rows) == len(rows)
 
 
 @pytest.mark.parametrize("one", [LOWER, CORRELATION])

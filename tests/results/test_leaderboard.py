@@ -1,5 +1,4 @@
 import csv
-import io
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -8,13 +7,12 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from rich.console import Console
 from synthetic_runs import SEQUENCES, TOY, digests, ensemble, identity, make_run, reference, spec, suite
 
 from ebabench.errors import InputError, RunError
 from ebabench.results import leaderboard
 from ebabench.results.aggregation import summarise
-from ebabench.results.leaderboard import FLOOR, board_tables, print_summary, rebuild, refusal, short
+from ebabench.results.leaderboard import FLOOR, rebuild, refusal, short
 from ebabench.results.report import html, markdown
 from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
@@ -57,20 +55,6 @@ def test_a_leaderboard_has_a_row_a_model_and_the_floor(tmp_path, runs):
     assert wobble["overlap"] == "not_trained"
     assert "shift=1" in wobble["versions"].split()
     assert wobble["stale"] == ""
-
-
-@pytest.mark.parametrize("width", [60, 100, 10_000])
-def test_no_figure_is_cut_however_narrow_the_terminal(tmp_path, runs, width):
-    board = rebuild(suite(), [runs["wobble"], runs["stiff"], runs["short"]], TOY.specs, tmp_path)
-    console = Console(width=width, record=True, file=io.StringIO())
-    for shown in board_tables(board, TOY.specs, width):
-        console.print(shown)
-    text = console.export_text()
-    assert "…" not in text
-    for (model, _), line in lines(tmp_path).items():
-        assert model in text
-        assert f"{short(line['shift'])} [{short(line['shift_low'])}, " in text or not line["shift_low"]
-    assert "wobble (unofficial)" in text
 
 
 def test_undefined_values_and_marks_are_said(tmp_path, runs):
@@ -372,16 +356,6 @@ def test_an_unwritable_leaderboard_is_a_run_error(tmp_path, runs, monkeypatch):
     monkeypatch.setattr(leaderboard, "replace_file", full)
     with pytest.raises(RunError, match="No space left on device; it is as it was"):
         rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
-
-
-def test_the_printed_table_shows_interval_floor_and_what_is_undefined(runs):
-    out = io.StringIO()
-    Console(file=out, width=160).print(print_summary(summarise(runs["wobble"].records(), TOY.specs), "wobble"))
-    text = out.getvalue()
-    assert "1 of 5 targets undefined" in text
-    assert "the model lacks side chains" in text
-    assert re.search(r"shift .* A +│ lower +│", text)
-    assert re.search(r"md_rmsf .* A +│ – +│", text)
 
 
 @pytest.mark.parametrize(

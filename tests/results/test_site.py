@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from browser import built_site, tiny_site  # noqa: F401
+from stub_runs import Stub
 
 from ebabench.errors import InputError
 from ebabench.results.leaderboard import Board
 from ebabench.results.site import SuiteSite, build_site
 from ebabench.results.site.pages import link, slug
 from ebabench.scoring.metric import METRICS
+from ebabench.scoring.records import MetricValues
 from ebabench.structures import Ensemble
 
 SPECS = tuple(spec for name in METRICS for spec in METRICS.load(name).specs if spec.aggregate)
@@ -30,6 +32,24 @@ def line(model: str, **cells: str) -> dict[str, str]:
 def suite_of(*lines: dict[str, str], quoted: tuple[dict[str, str], ...] = ()) -> SuiteSite:
     board = Board("toy-v1", SPECS, lines, quoted)
     return SuiteSite(board, "A toy suite", 250, "peptides", {}, None, lambda model, target: None)
+
+
+def hostile_suite() -> SuiteSite:
+    """A model with a card and a name, and targets with marks, that would be code if they were not text."""
+    card = {
+        "name": "evil",
+        "title": NASTY,
+        "family": NASTY,
+        "paper": "javascript:alert(1)",
+        "licence": f'"{NASTY}',
+        "sampling": {NASTY: "=cmd()"},
+        "training": {"data": NASTY, "overlap": NASTY, "evidence": "javascript:alert(1)"},
+    }
+    figures = [MetricValues({"basin_populations_tv": 0.1 * k}) for k in range(4)]
+    runs = {"=cmd()": Stub("=cmd()", figures, card=card)}
+    quoted = line("=cmd()") | {"status": "quoted", "source": "javascript:alert(1)", "atoms": NASTY}
+    measured = line("=cmd()", basin_populations_tv="5") | {"because": NASTY, "overlap": NASTY}
+    return replace(suite_of(measured, quoted=(quoted,)), title=NASTY, runs=runs)
 
 
 def without_ags(read: Callable[[str, str], Ensemble | None], model: str, target: str) -> Ensemble | None:
@@ -95,6 +115,19 @@ def test_text_of_tables_is_never_markup(tmp_path: Path, where: str) -> None:
     build_site([suite_of(line("plain") | {where: f'"{NASTY}'})], tmp_path, "x", processes=1)
     for page in tmp_path.rglob("*.html"):
         assert NASTY not in page.read_text()
+
+
+def test_a_hostile_card_is_text_on_every_page_and_no_formula_in_a_table(tmp_path: Path) -> None:
+    build_site([hostile_suite()], tmp_path, "ebabench site", processes=1)
+    assert (tmp_path / "toy-v1" / slug("=cmd()") / "index.html").is_file()
+    for page in tmp_path.rglob("*.html"):
+        text = page.read_text()
+        assert NASTY not in text
+        assert not re.search(r'(?:href|src)="\s*javascript:', text)
+    for table in tmp_path.rglob("*.csv"):
+        assert not re.search(r"(?:^|,)\"?=", table.read_text(), re.MULTILINE), table
+    for data in tmp_path.rglob("*.json"):
+        json.loads(data.read_text())
 
 
 @pytest.mark.parametrize("address", ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", 'https://a"b'])
