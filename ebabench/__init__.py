@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ebabench.datasets.suites import Suite, load_suite
     from ebabench.errors import EbabenchError, InputError, RunError
+    from ebabench.results.result import Result
     from ebabench.results.runs import Run
     from ebabench.scoring.metric import Metric
     from ebabench.scoring.pair import Pair
-    from ebabench.scoring.result import Result
     from ebabench.scoring.spec import MetricSpec, NotAvailable
     from ebabench.structures import Atoms, Ensemble, Reference, Target
     from ebabench.workflows.align import align
@@ -35,10 +35,10 @@ __version__ = "0.1.0"
 _MODULES = {
     "datasets.suites": ("Suite", "load_suite"),
     "errors": ("EbabenchError", "InputError", "RunError"),
+    "results.result": ("Result",),
     "results.runs": ("Run",),
     "scoring.metric": ("Metric",),
     "scoring.pair": ("Pair",),
-    "scoring.result": ("Result",),
     "scoring.spec": ("MetricSpec", "NotAvailable"),
     "structures": ("Atoms", "Ensemble", "Reference", "Target"),
     "workflows.align": ("align",),

@@ -183,10 +183,10 @@ def score(
 
 def _show(made: Run, everything: bool) -> None:
     """Print the summary and the remarks. Raises RunError if a target failed."""
-    from ebabench.results.text import short_summary, summary_table
+    from ebabench.results.text import family_of, short_summary, summary_table
 
     rows = made.rows
-    shown = rows if everything else short_summary(rows, _family(made))
+    shown = rows if everything else short_summary(rows, family_of(made))
     show_text(summary_table(rows, shown, f"{made.identity.model} on {made.identity.suite or made.identity.folder}"))
     print("floor: one more replica of MD, scored as the model is")
     if len(shown) < len(rows):
@@ -195,9 +195,3 @@ def _show(made: Run, everything: bool) -> None:
     for remark in made.remarks:
         print(remark)
     made.check()
-
-
-def _family(made: Run) -> str:
-    from ebabench.datasets.suites import SUITES, load_suite
-
-    return load_suite(made.identity.suite).family if made.identity.suite in SUITES else ""

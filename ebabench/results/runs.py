@@ -73,6 +73,11 @@ class Run:
             f"{scored} of {len(self.identity.targets)} targets scored)"
         )
 
+    def _repr_html_(self) -> str:
+        from ebabench.results.notebook import run_html
+
+        return run_html(self)
+
     @property
     def rows(self) -> list[Row]:
         """The aggregates over targets, one row per metric: those that ``finish`` wrote, else of today's records."""

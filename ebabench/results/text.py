@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ebabench.results.aggregation import Row
 from ebabench.results.board import FLOOR, Board
@@ -13,6 +14,9 @@ from ebabench.results.report import best, short
 from ebabench.results.standing import OFFICIAL
 from ebabench.scoring.spec import MetricSpec, default_view
 from ebabench.system.names import printable
+
+if TYPE_CHECKING:
+    from ebabench.results.runs import Run
 
 _GAP = "  "
 _MOST_ROWS = 8  # with the title and the heading a table of ten lines
@@ -81,6 +85,13 @@ class TextTable:
             if needed(others) <= width:
                 dropped = others
         return dropped
+
+
+def family_of(run: Run) -> str:
+    """Return the family of the suite of a run; empty where the run is of no suite that is here."""
+    from ebabench.datasets.suites import SUITES, load_suite
+
+    return load_suite(run.identity.suite).family if run.identity.suite in SUITES else ""
 
 
 def short_summary(rows: Sequence[Row], family: str) -> list[Row]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ebabench.results.result import Result
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.pair import make_pair
-from ebabench.scoring.result import Result
 from ebabench.scoring.score import score_pair, single_threaded_libraries
 from ebabench.scoring.selection import select_metrics
 from ebabench.structures import Reference

@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ def test_every_target_has_a_picture_and_conformations(tmp_path):
     paths = list(plot_run(run, run.records(), reference, run.load_ensemble))
     assert [path.name for path in paths] == ["one.png", "three.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000 for path in paths)
+    assert ElementTree.parse(run.folder / "plots" / "one.svg").getroot().tag.endswith("svg")
     own, md = (read_ensemble(run.folder / "plots" / f"one.{kind}.pdb", "one") for kind in ("model", "md"))
     assert len(own) == len(md) == 20
     native = reference("one").target.native
@@ -51,7 +53,12 @@ def given(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_picture_of_files_from_elsewhere_needs_the_files_that_were_scored(given: Path, capsys) -> None:
     plot(given / "run", ["KDE"], given / "mine")
     assert "1 pictures" in capsys.readouterr().out
-    assert {path.name for path in (given / "run" / "plots").iterdir()} == {"KDE.png", "KDE.model.pdb", "KDE.md.pdb"}
+    assert {path.name for path in (given / "run" / "plots").iterdir()} == {
+        "KDE.png",
+        "KDE.svg",
+        "KDE.model.pdb",
+        "KDE.md.pdb",
+    }
     with pytest.raises(InputError, match="give their folder as --ensembles"):
         plot(given / "run")
     other = given / "other"

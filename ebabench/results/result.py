@@ -109,7 +109,9 @@ class Result:
         return "\n".join([head, "", *(line.rstrip() for line in table), *([""] if told else []), *told])
 
     def _repr_html_(self) -> str:
-        return f"<p>{self.target}</p>{self.to_frame().to_html()}"
+        from ebabench.results.notebook import result_html
+
+        return result_html(self)
 
     @property
     def _shown(self) -> list[MetricSpec]:

@@ -7,14 +7,13 @@ place, not by colour alone. Class ``md`` is molecular dynamics, class ``model`` 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Numbers = npt.NDArray[Any]
+from ebabench.results.panels import Fluctuation, Numbers
 
 WIDTH, HEIGHT = 460, 320
 _SQUARE = 380
@@ -191,6 +190,28 @@ def lines(title: str, description: str, x: Axis, y: Axis, series: Sequence[Serie
     bands = [(_KEY_BAND.format(one.kind), one.band) for one in series if one.band]
     canvas.legend(*((_KEY_LINE[one.kind], one.name) for one in series), *bands)
     return Chart(canvas.text(), description)
+
+
+def fluctuation_chart(moved: Fluctuation, model: str) -> Chart:
+    """Return the RMSF of model and MD, with the range of MD's replicas if they are given.
+
+    Args:
+        moved: The numbers.
+        model: The model's name.
+    """
+    off, ends = float(np.mean(np.abs(moved.model - moved.md))), (float(moved.residues[0]), float(moved.residues[-1]))
+    caption = f"RMSF of C-alphas. {model} differs from MD by {off:.2f} Å on average."
+    md = Series("MD", "md", moved.residues, moved.md)
+    if len(moved.replicas):
+        caption += " The band is the range of MD's replicas, each about its own mean; MD is about the mean of all."
+        md = replace(md, low=moved.replicas.min(0), high=moved.replicas.max(0), band="each replica by itself")
+    return lines(
+        "Fluctuation of each residue",
+        caption,
+        Axis("residue", ends[0] - 0.5, ends[1] + 0.5, whole_ticks(*ends)),
+        axis("RMSF of the C-alpha (Å)", moved.model, moved.md, moved.replicas, zero=True),
+        [md, Series(model, "model", moved.residues, moved.model)],
+    )
 
 
 def points(title: str, description: str, x: Axis, y: Axis, md: Series, model: Series, square: bool = False) -> Chart:
