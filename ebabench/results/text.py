@@ -42,14 +42,15 @@ class TextTable:
     left: tuple[str, ...] = ()
 
     def lines(self, width: int) -> list[str]:
-        r"""Return the lines of the table. If columns are left out, the last line names them.
+        """Return the lines of the table. If columns are left out, the last line names them.
 
         Args:
             width: Number of characters of a line. A table of columns that must not be left out may be wider.
 
         Example:
             >>> table = TextTable("Models", ("name", "size", "note"), (("static", "0", "rigid"),), ("note",), ("name",))
-            >>> print("\\n".join(table.lines(16)))
+            >>> for line in table.lines(16):
+            ...     print(line)
             Models
             name    size
             static     0
