@@ -1,5 +1,6 @@
 """The shared sampler: what a generator gives is checked, kept, and never made twice; one failure stays one."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -79,6 +80,10 @@ def crash(target: Target, samples: int, seed: int) -> Ensemble:
     raise MemoryError("out of memory")
 
 
+def leave(target: Target, samples: int, seed: int) -> Ensemble:
+    sys.exit(0)
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -90,6 +95,7 @@ def crash(target: Target, samples: int, seed: int) -> Ensemble:
         (of_another_target, "an ensemble of three, not of two"),
         (nothing, "returned NoneType"),
         (crash, "MemoryError: out of memory"),
+        (leave, "sys.exit(0)"),
     ],
 )
 def test_a_fault_is_the_failure_of_one_target(fault: Make, reason: str) -> None:

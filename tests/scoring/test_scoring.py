@@ -1,3 +1,4 @@
+import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -129,8 +130,12 @@ def test_the_floor_is_computed_once_for_all_models():
 def test_a_damaged_or_unwritable_cache_costs_time_only(tmp_path, monkeypatch):
     before = score_target(ensemble("one"), reference("one"), [TOY])
     (cached,) = (tmp_path / "cache" / "floor").iterdir()
-    cached.write_text(cached.read_text()[:50])
-    assert score_target(ensemble("one"), reference("one"), [TOY]) == before
+    kept = cached.read_text()
+    edited = json.loads(kept)
+    edited["floor"][0]["values"]["shift"] = 0.0
+    for text in (kept[:50], json.dumps(edited, sort_keys=True)):
+        cached.write_text(text)
+        assert score_target(ensemble("one"), reference("one"), [TOY]) == before
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("EBABENCH_CACHE", str(blocked))

@@ -5,6 +5,9 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from ebabench.errors import RunError
 from ebabench.system.process_pool import workers
 
 SLOW = """
@@ -71,3 +74,13 @@ def test_workers_end_when_their_process_is_killed(tmp_path):
     while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(alive(pid) for pid in pids)
+
+
+def die(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_was_killed_is_one_line():
+    with pytest.raises(RunError) as error, workers(1) as pool:
+        pool.submit(die, 0).result()
+    assert error.value.code == "process.died"
