@@ -34,6 +34,7 @@ evidence = "no parameters"
 [[checkpoints]]
 name = "main"
 url = "{url}/w.bin"
+sha256 = "{sha256}"
 [[ensembles]]
 suite = "tiny-v1"
 url = "{url}/e.zip"
@@ -143,7 +144,7 @@ def commands(tiny: Tiny, server: Server, zipped: bytes) -> Commands:
     def suite(folder: Path) -> None:
         shutil.copy(tiny.suite, folder)
         (folder / "data").symlink_to(tiny.data)
-        (folder / "thing.toml").write_text(CARD.format(url=server.url))
+        (folder / "thing.toml").write_text(CARD.format(url=server.url, sha256=hashlib.sha256(WEIGHTS).hexdigest()))
 
     def scored(folder: Path) -> None:
         suite(folder)

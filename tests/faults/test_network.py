@@ -51,7 +51,7 @@ def test_server(fault: str, undisturbed: AllUndisturbed, server: Server, tally: 
     with tally.case(f"a server: {fault}") as case:
         for name, path in FETCHES.items() if whole else [("models install", "/w.bin")]:
             one = undisturbed[name]
-            for times in (1, 40):
+            for times in (1, 40) if whole else (1,):
                 server.faults[path] = [FAULTS[fault]] * times
                 what = one.disturbed(0, 1, 2, between=lambda _: server.faults.clear())
                 case.note(f"{name}, {times} times", what)
