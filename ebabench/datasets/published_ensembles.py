@@ -15,10 +15,11 @@ from ebabench.io.structure_files import read_structure
 from ebabench.structures.matching import align
 from ebabench.system.archives import unpack
 from ebabench.system.download import MOST, Pins, Progress, download, sha256
-from ebabench.system.files import exclusive
+from ebabench.system.files import LOCK_FILE, exclusive
 from ebabench.system.names import file_name, printable
 
 LOCK = "ensembles.lock.json"
+_UNPACKED = ".unpacked"  # no archive has such a name
 _STRUCTURE = re.compile(r"\.(pdb|cif)(\.gz)?$")
 _NUMBER = re.compile(r"_\d+$")
 
@@ -62,7 +63,9 @@ def fetch_ensembles(
         names: list[str] = (pins.get("targets", names=list) or {"names": []})["names"]
         if gone := sorted(set(names) - _present(root, sequences).keys()):
             raise InputError(f"{root}: {', '.join(gone)} is gone; remove the folder to fetch it again")
-        shutil.rmtree(work, ignore_errors=True)
+        for path in work.iterdir():  # the folder stays: another process may be about to lock it
+            if path.name != LOCK_FILE:
+                path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
     return names
 
 
@@ -93,6 +96,7 @@ def _obtain(
         folder = _laid_out(work, archive, sequences)
     except RunError:
         archive.unlink()
+        shutil.rmtree(work / _UNPACKED, ignore_errors=True)
         raise
     pins.pin("archive", facts)
     names = sorted(_present(folder, sequences))
@@ -120,7 +124,7 @@ def _same(facts: Mapping[str, Any], expected: Mapping[str, Any], who: str) -> No
 
 def _laid_out(work: Path, archive: Path, sequences: Mapping[str, str]) -> Path:
     """The folder that the archive's ensembles were written to; each fits its target."""
-    folder = work / ".unpacked"  # no archive has such a name
+    folder = work / _UNPACKED
     shutil.rmtree(folder, ignore_errors=True)
     known = {called: name for name in sequences for called in (name.lower().replace("_", ""), name.lower())}
 

@@ -17,7 +17,7 @@ from typing import IO
 
 from filelock import FileLock
 
-_LOCK_FILE = ".lock"
+LOCK_FILE = ".lock"
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _NAME_KEPT = 60  # characters of a file's name in that of its temporary, so that a long name stays within 255 bytes
 
@@ -110,7 +110,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     Raises:
         OSError: The folder is not there, or cannot be written to.
     """
-    path = folder / _LOCK_FILE
+    path = folder / LOCK_FILE
     with FileLock(path):
         try:
             yield

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ from command import Tiny
 from harness import Case, End, Started, Zygote, content, difference, gone
 from server import Server
 
+from ebabench.results.board import COST
 from ebabench.system.registry import folder as installed
 
 Commands = dict[str, "Command"]
@@ -34,10 +37,11 @@ evidence = "no parameters"
 [[checkpoints]]
 name = "main"
 url = "{url}/w.bin"
-sha256 = "{sha256}"
+sha256 = "{weights}"
 [[ensembles]]
 suite = "tiny-v1"
 url = "{url}/e.zip"
+sha256 = "{ensembles}"
 [sampling]
 amplitude = 0.1
 """
@@ -86,7 +90,17 @@ class Command:
             found |= {f"{name}/{path}": data for path, data in files.items()}
             if (folder / name).is_file():
                 found[name] = (folder / name).read_bytes()
-        return found
+        return _without_costs(found) if self.name == "run" else found
+
+
+def _without_costs(found: dict[str, bytes]) -> dict[str, bytes]:
+    """The files of a run but for how long it took, which its row tells (and the row's digest, and the pages)."""
+    kept = {path: data for path, data in found.items() if not path.endswith((".md", ".html"))}
+    for path, data in kept.items():
+        if path.startswith("leaderboards/") and path.endswith(".csv"):
+            rows = list(csv.DictReader(io.StringIO(data.decode())))
+            kept[path] = repr([{k: v for k, v in row.items() if k not in (*COST, "row")} for row in rows]).encode()
+    return kept
 
 
 class Undisturbed:
@@ -137,6 +151,12 @@ class AllUndisturbed(dict[str, Undisturbed]):
         return self[name]
 
 
+def card(url: str, zipped: bytes) -> str:
+    """A card whose weights and ensembles a server has."""
+    weights, ensembles = (hashlib.sha256(data).hexdigest() for data in (WEIGHTS, zipped))
+    return CARD.format(url=url, weights=weights, ensembles=ensembles)
+
+
 def commands(tiny: Tiny, server: Server, zipped: bytes) -> Commands:
     """All commands of the campaign, by name."""
     server.files = {"/w.bin": WEIGHTS, "/e.zip": zipped}
@@ -144,7 +164,7 @@ def commands(tiny: Tiny, server: Server, zipped: bytes) -> Commands:
     def suite(folder: Path) -> None:
         shutil.copy(tiny.suite, folder)
         (folder / "data").symlink_to(tiny.data)
-        (folder / "thing.toml").write_text(CARD.format(url=server.url, sha256=hashlib.sha256(WEIGHTS).hexdigest()))
+        (folder / "thing.toml").write_text(card(server.url, zipped))
 
     def scored(folder: Path) -> None:
         suite(folder)

@@ -87,6 +87,14 @@ def in_this_process(jobs: int | None = None) -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
+def stream(number: int) -> Any:
+    """A standard stream as Python opens it; None if it is closed."""
+    try:
+        return io.TextIOWrapper(io.BufferedWriter(io.FileIO(number, "w")), encoding="utf-8", line_buffering=number == 2)
+    except OSError:
+        return None
+
+
 def child(request: dict[str, Any]) -> None:
     """Become the command. Never returns."""
     code = 70
@@ -100,8 +108,6 @@ def child(request: dict[str, Any]) -> None:
             os.close(handle)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
-        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), encoding="utf-8", write_through=True)
-        sys.stderr = io.TextIOWrapper(io.FileIO(2, "w"), encoding="utf-8", write_through=True)
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(name, signal.default_int_handler if name == signal.SIGINT else signal.SIG_DFL)
         for name, most in request.get("limits", {}).items():
@@ -112,6 +118,7 @@ def child(request: dict[str, Any]) -> None:
         for name in request.get("without", ()):
             os.environ.pop(name, None)
         exec(request.get("code", ""), {})
+        sys.stdout, sys.stderr = stream(1), stream(2)
         for module in ("ebabench.scoring.score", "ebabench.system.process_pool"):
             if "workers" in vars(sys.modules[module]) and not request.get("processes"):
                 sys.modules[module].workers = in_this_process
