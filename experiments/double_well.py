@@ -237,7 +237,7 @@ def _objective(
             return torch.zeros(())
         pick = torch.randint(_FRAMES, (replicas, _GROUPS * _CONFORMATIONS), generator=generator)
         points = frames.gather(1, pick).view(*shape[:3], 1).expand(shape)
-        quantile = stratified(replicas * _GROUPS, _DRAWS, generator)
+        quantile = stratified(replicas * _GROUPS, _DRAWS, generator, parts=1 + recipe.crossed)
         noise = torch.randn(replicas, _GROUPS, 1, _DRAWS, generator=generator).expand(shape)
         sigma = (LIKELIHOOD if recipe.likelihood else process.noise).sigma_at(quantile)
         weight = LIKELIHOOD.weight(sigma) if recipe.likelihood else process.weight(process.level(sigma))

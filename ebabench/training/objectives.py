@@ -43,7 +43,9 @@ class Comparison:
         """Return two comparisons with values from one half of the draws and gradients from the other half.
 
         A loss from few draws is noisy. An objective that is curved in the loss then has a gradient that lowers the
-        noise and flattens the model. This gradient vanishes if the slope and the gradient have independent noise.
+        noise and flattens the model. This gradient vanishes if the slope and the gradient have independent noise. The
+        halves are the first and the second half of the draws, each stratified over the noise by itself
+        (``process.stratified`` with two parts), so that both see the same noise levels on average.
 
         Raises:
             InputError: The number of draws is odd (``setting.value``).
@@ -52,7 +54,8 @@ class Comparison:
             raise InputError(
                 f"crossed draws come in pairs; {self.losses.shape[2]} is odd", code="setting.value", setting="draws"
             )
-        first, second = (self._draws(half) for half in (slice(0, None, 2), slice(1, None, 2)))
+        middle = self.losses.shape[2] // 2
+        first, second = (self._draws(half) for half in (slice(middle), slice(middle, None)))
         return first._sloped(second), second._sloped(first)
 
     def _draws(self, chosen: slice) -> Comparison:
@@ -100,11 +103,13 @@ class Temperature:
         alpha_t: Factor from a loss to an energy (b of DPO, ABDPO and DecompDPO).
         beta: Inverse temperature in mol/kJ.
         exponent: Energies are divided by residues^exponent.
+        clip_ratio: Largest distance of a ratio of probabilities from 1 that GRPO rewards.
     """
 
     alpha_t: float
     beta: float
     exponent: float = 0.5
+    clip_ratio: float = 0.2
 
 
 def boltzmann_weights(energies: Tensor, residues: Tensor, beta: float, exponent: float = 0.5) -> Tensor:
@@ -215,6 +220,48 @@ def decompdpo(seen: Comparison, scale: Temperature) -> Tensor:
     return -F.logsigmoid(-scale.alpha_t / 2 * signed).mean()
 
 
+def epo(seen: Comparison, scale: Temperature) -> Tensor:
+    """Return the negative log-likelihood of the order of energies under a Plackett-Luce model of the margins.
+
+    Energy preference optimization (Sun et al., arXiv:2511.10165): - sum over k of log(exp s_k / sum_{j >= k} exp s_j),
+    energies ascending with k, s = -alpha T (l - l_ref). Two conformations make it ``eba_dpo`` with b = 2 alpha T. In
+    general it is the sum of ``eba`` at beta -> infinity over the lists that remain when the best are taken away one
+    after another. Only the order of energies counts. Equal energies keep the order of their conformations.
+
+    Args:
+        seen: Losses, reference losses and energies of K >= 2 conformations.
+        scale: alpha T.
+    """
+    _require_two(seen.losses)
+    order = seen.given_energies.argsort(dim=-1, stable=True)
+    scores = (-scale.alpha_t * _of_conformations(seen.margins)).gather(-1, order)
+    remaining = scores.flip(-1).logcumsumexp(-1).flip(-1)
+    return (remaining - scores).sum(-1).mean()
+
+
+def grpo(seen: Comparison, scale: Temperature) -> Tensor:
+    """Return the clipped objective of group relative policy optimization, with minus the energy as the reward.
+
+    Li et al., arXiv:2601.21985, with the energy as the only reward: - mean of min(r A, clip(r, 1 - c, 1 + c) A), where
+    A is the reward less its mean over K, in standard deviations. r, the ratio of the probabilities of a conformation
+    under the network and under the reference network, is exp(-alpha T (l - l_ref)) here; the paper multiplies the
+    ratios of the steps of the trajectory that was sampled. Scale and zero of the energies cancel. At the reference
+    the gradient is that of ``eba`` for small beta, over beta times the standard deviation of the energies.
+
+    Args:
+        seen: Losses, reference losses and energies of K >= 2 conformations.
+        scale: alpha T and c as ``clip_ratio``.
+    """
+    _require_two(seen.losses)
+    energies = seen.given_energies
+    centred = energies.mean(-1, keepdim=True) - energies
+    spread = centred.square().mean(-1, keepdim=True).sqrt()
+    advantage = torch.where(spread > 0, centred / spread.clamp(min=torch.finfo(spread.dtype).tiny), 0.0)
+    ratio = torch.exp(-scale.alpha_t * _of_conformations(seen.margins))
+    clipped = ratio.clamp(1 - scale.clip_ratio, 1 + scale.clip_ratio)
+    return -torch.minimum(ratio * advantage, clipped * advantage).mean()
+
+
 def _of_conformations(losses: Tensor) -> Tensor:
     """Return losses [B, K] from shares of residues under draws [B, K, D, L]."""
     return losses.sum(-1).mean(-1)
@@ -266,6 +313,8 @@ _TABLE: dict[str, tuple[Callable[[Comparison, Temperature], Tensor], bool, bool,
     "alidiff": (alidiff, True, False, True),
     "abdpo": (abdpo, True, True, True),
     "decompdpo": (decompdpo, True, True, True),
+    "epo": (epo, True, False, True),
+    "grpo": (grpo, True, False, True),
 }
 NAMES = tuple(_TABLE)
 
@@ -278,6 +327,7 @@ def build(
     exponent: float = 0.5,
     reference: bool = False,
     crossed: bool = False,
+    clip_ratio: float = 0.2,
 ) -> Objective:
     """Return an objective.
 
@@ -288,6 +338,7 @@ def build(
         exponent: Energies are divided by residues^exponent.
         reference: Whether EBA subtracts the losses of a reference network.
         crossed: Whether values and gradients come from different draws (``Comparison.crossed``).
+        clip_ratio: Largest distance of a ratio of probabilities from 1 that GRPO rewards.
 
     Raises:
         InputError: There is no such objective (``unknown.objective``).
@@ -295,7 +346,7 @@ def build(
     if name not in _TABLE:
         raise unknown("objective", name, NAMES)
     value, energies, residues, always = _TABLE[name]
-    scale = Temperature(alpha_t, beta, exponent)
+    scale = Temperature(alpha_t, beta, exponent, clip_ratio)
 
     def of(seen: Comparison) -> Tensor:
         if not crossed:

@@ -98,13 +98,22 @@ def unit_noise(shape: tuple[int, ...], generator: torch.Generator) -> Noise:
     return lambda: torch.randn(shape, generator=generator, device=generator.device)
 
 
-def stratified(targets: int, draws: int, generator: torch.Generator) -> Tensor:
-    """Return quantiles [targets, draws] of training noise, one in each of ``draws`` equal strata.
+def stratified(targets: int, draws: int, generator: torch.Generator, parts: int = 1) -> Tensor:
+    """Return quantiles [targets, draws] of training noise, stratified within each of ``parts`` consecutive parts.
+
+    Each part has one quantile in each of ``draws / parts`` equal strata.
 
     Args:
         targets: Number of targets.
-        draws: Number of draws per target.
+        draws: Number of draws per target, a multiple of ``parts``.
         generator: Source of random numbers.
+        parts: Number of parts; two for crossed draws.
+
+    Example:
+        >>> halves = stratified(1, 4, torch.Generator().manual_seed(0), parts=2).view(2, 2)
+        >>> (halves * 2).long().tolist()
+        [[0, 1], [0, 1]]
     """
     uniform = torch.rand(targets, draws, generator=generator, device=generator.device)
-    return (torch.arange(draws, device=generator.device) + uniform) / draws
+    strata = draws // parts
+    return (torch.arange(draws, device=generator.device) % strata + uniform) / strata

@@ -24,9 +24,9 @@ from ebabench.generators.cards import CARDS, Card, load_card
 from ebabench.generators.workers import Call, OutOfMemoryError
 from ebabench.system.cache import cache_dir
 from ebabench.system.files import replace_file
+from ebabench.training.config import TrainConfig
 from ebabench.training.data import Conformations, Trajectories
 from ebabench.training.exclusions import Exclusion, keep
-from ebabench.training.loop import TrainConfig
 
 _LOOK = 0.2  # seconds between looks at how far the worker has come
 _AT_ONCE = 1 << 20  # bytes of losses between two looks

@@ -20,11 +20,12 @@ from ebabench.structures.arrays import FloatArray, Positions
 from ebabench.system.files import replace_file, replacement
 from ebabench.system.registry import Registry, folder, resolve
 from ebabench.training.batches import Example
+from ebabench.training.config import TrainConfig
 from ebabench.training.data import Progress, Trajectories
 from ebabench.training.denoiser import Denoiser, Prepared
 from ebabench.training.distributed import assemble
 from ebabench.training.exclusions import Exclusion, keep
-from ebabench.training.loop import TrainConfig, claim, train
+from ebabench.training.loop import claim, train
 
 
 class DenoiserKind(Protocol):
@@ -115,6 +116,7 @@ def align(
     tensorboard: bool = False,
     left_out: Sequence[Exclusion] = (),
     on_progress: Progress = lambda _what, _done, _total: None,
+    remark: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Train one stage, and return the path of the checkpoint. A card of it is written beside it.
 
@@ -131,12 +133,14 @@ def align(
         tensorboard: Whether to write a TensorBoard log, too.
         left_out: What is excluded from the data, to be stored beside the checkpoint.
         on_progress: Called during the work before the first step.
+        remark: Called with a sentence on the validation losses when training ends.
 
     Raises:
         InputError: As ``train``; or the conformations are too few (``training.too_little``) or not those of the run
             that is repeated (``training.other_data``).
         RunError: As ``train``.
     """
+    config = config.on(device)
     denoiser = begun(stage, config.seed)
     if config.freeze:
         denoiser.freeze()
@@ -171,7 +175,7 @@ def align(
         examples.append(_example(denoiser, one, out / "prepared"))
         on_progress("targets encoded", len(examples), len(data))
     team = assemble(device, devices)
-    checkpoint = train(denoiser, examples, config, out, provenance, on_step, team, tensorboard)
+    checkpoint = train(denoiser, examples, config, out, provenance, on_step, team, tensorboard, remark)
     if team.rank == 0:
         shutil.rmtree(out / "prepared", ignore_errors=True)
         _write_card(DENOISERS.load(stage.denoiser), stage, config.objective, checkpoint)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import csv
 import io
+from dataclasses import astuple
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ebabench.errors import InputError
 from ebabench.system.files import replace_file
+from ebabench.training.validation import HEADER, Validated
 
 
 class State:
@@ -19,12 +21,15 @@ class State:
 
     def __init__(self, network: nn.Module, weight_decay: float, folder: Path) -> None:
         self.network = network
-        self.average = copy.deepcopy(network).requires_grad_(False)
+        self.average = copy.deepcopy(network).requires_grad_(False).eval()
         self.trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.AdamW(self.trained, lr=0.0, weight_decay=weight_decay)
         self.step = 0
         self.log = [["step", "loss", "grad_norm", "learning_rate"]]
+        self.validations: list[Validated] = []
+        self.best: dict[str, Tensor] = {}
         self.path, self.log_path = folder / "state.pt", folder / "log.csv"
+        self.validation_path = folder / "validation.csv"
         if self.path.exists():
             self._read()
 
@@ -35,6 +40,8 @@ class State:
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.log = int(state["step"]), [[str(cell) for cell in row] for row in state["log"]]
+            self.validations = [Validated(*row) for row in state["validations"]]
+            self.best = dict(state["best"])
         except Exception as error:  # torch raises many kinds for half a file
             reason = (str(error) or type(error).__name__).partition("\n")[0]
             raise InputError(
@@ -55,6 +62,8 @@ class State:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "log": self.log,
+            "validations": [astuple(one) for one in self.validations],
+            "best": self.best,
         }
         data = io.BytesIO()  # torch makes errors of its own of a full disk
         torch.save(state, data)
@@ -66,6 +75,25 @@ class State:
         text = io.StringIO()
         csv.writer(text).writerows(self.log)
         replace_file(self.log_path, text.getvalue())
+        if self.validations:
+            text = io.StringIO()
+            csv.writer(text).writerows([HEADER, *(row for one in self.validations for row in one.rows())])
+            replace_file(self.validation_path, text.getvalue())
+
+    @property
+    def lowest(self) -> Validated:
+        """Return the first validation of least value."""
+        return min(self.validations, key=lambda one: one.value)
+
+    def validated(self, one: Validated) -> None:
+        """Add a validation of the moving average, and keep its weights if it is the best."""
+        self.validations.append(one)
+        if self.lowest is one:
+            self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
+
+    def waits_in_vain(self, patience: int) -> bool:
+        """Return whether the last ``patience`` validations were no better than one before them."""
+        return bool(patience and self.validations and self.lowest not in self.validations[-patience:])
 
     @torch.no_grad()
     def follow(self, decay: float) -> None:

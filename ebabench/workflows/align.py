@@ -16,9 +16,9 @@ from ebabench.workflows.progress import Progress, silent
 
 if TYPE_CHECKING:
     from ebabench.generators.cards import Card
+    from ebabench.training.config import TrainConfig
     from ebabench.training.data import Trajectories
     from ebabench.training.exclusions import Exclusion
-    from ebabench.training.loop import TrainConfig
     from ebabench.training.stage import Stage
 
 # What a run writes beside the settings that it can be made again from; the last two are a worker's.
@@ -72,7 +72,8 @@ def align(
         devices: How many devices train together, a process each.
         tensorboard: Also write a TensorBoard log.
         command: What the checkpoint says that it was made by.
-        remark: Called with a sentence on what is not trained on, before training starts.
+        remark: Called with a sentence on what is not trained on, before training starts, and on the validation losses,
+            when it ends.
         progress: Called as ``progress(what, done, total)``.
 
     Raises:
@@ -104,9 +105,9 @@ def align(
         raise InputError(
             "--model is for a fresh model: the shape of this one comes from --start", code="align.model", file=first
         )
+    from ebabench.training.config import TrainConfig
     from ebabench.training.data import load
     from ebabench.training.distributed import check
-    from ebabench.training.loop import TrainConfig
     from ebabench.training.remote import finetune
     from ebabench.training.settings import configured
     from ebabench.training.stage import Stage, begun
@@ -143,7 +144,7 @@ def align(
     with _torch_threads(threads):
         if card is None:
             return train_stage(
-                stage, trajectories, tuned, place, on_step, device, devices, tensorboard, left_out, progress
+                stage, trajectories, tuned, place, on_step, device, devices, tensorboard, left_out, progress, remark
             )
         return finetune(card, trajectories, tuned, place, first, device, False, left_out, on_step)
 

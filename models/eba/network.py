@@ -25,6 +25,7 @@ class _Block(nn.Module):
         self.bias = nn.Linear(pair, heads, bias=False)
         self.up = nn.Linear(width, 4 * width)
         self.down = nn.Linear(4 * width, width)
+        self.dropout = nn.Dropout(0.0)
         self.modulate = nn.Linear(width, 6 * width)
         nn.init.zeros_(self.modulate.weight)
         nn.init.zeros_(self.modulate.bias)
@@ -35,9 +36,9 @@ class _Block(nn.Module):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         bias = self.bias(pair).permute(0, 3, 1, 2).repeat_interleave(len(h) // len(pair), 0)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        h = h + (1 + gate1) * self.out(mixed.transpose(1, 2).flatten(2))
+        h = h + (1 + gate1) * self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
         x = F.layer_norm(h, h.shape[-1:]) * (1 + scale2) + shift2
-        out: Tensor = h + (1 + gate2) * self.down(F.gelu(self.up(x)))
+        out: Tensor = h + (1 + gate2) * self.dropout(self.down(F.gelu(self.up(x))))
         return out
 
 

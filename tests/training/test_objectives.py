@@ -1,5 +1,6 @@
 """The objectives' identities and limits."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from ebabench.errors import InputError
 from ebabench.training.objectives import NAMES, Comparison, Temperature, boltzmann_weights, build, eba
+from ebabench.training.process import stratified
 
 BETA = 0.4009
 PAIRWISE = ("eba-dpo", "alidiff", "abdpo", "decompdpo")
@@ -114,7 +116,7 @@ def test_a_residue_of_equal_energies_has_no_say(name: str) -> None:
     assert float(losses.grad[..., 1].abs().min()) > 0
 
 
-@pytest.mark.parametrize("name", ["eba", *PAIRWISE])
+@pytest.mark.parametrize("name", ["eba", "epo", *PAIRWISE])
 def test_the_papers_form_with_a_draw_at_a_time_bounds_that_with_all_from_above(name: str) -> None:
     """Jensen: the mean over draws is inside here and outside in the papers."""
     seen = _case(targets=20, draws=4)
@@ -148,7 +150,7 @@ def test_the_order_of_the_conformations_does_not_matter(name: str) -> None:
     torch.testing.assert_close(_value(name, turned), _value(name, seen))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "sft"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("sft", "grpo")])
 def test_what_all_conformations_share_cancels(name: str) -> None:
     """A term of the loss that does not depend on the conformation, such as a noise draw's own, has no gradient."""
     seen = _case()
@@ -187,13 +189,14 @@ def test_no_gradient_where_the_model_has_boltzmann_energies(name: str) -> None:
     assert float(losses.grad.abs().max()) < 1e-12
 
 
-def test_dpo_never_comes_to_rest_on_a_pair() -> None:
+@pytest.mark.parametrize("name", ["eba-dpo", "epo"])
+def test_a_preference_of_ranks_never_comes_to_rest(name: str) -> None:
     """There is a gradient at the Boltzmann solution and beyond it: it overshoots."""
     seen = _case(draws=1, length=1, reference=False)
     assert seen.energies is not None
     for lead in (1.0, 2.0, 4.0):
         losses = (lead * BETA * seen.energies / seen.residues[:, None].sqrt() / 5.0)[..., None, None].requires_grad_()
-        _value("eba-dpo", replace(seen, losses=losses), alpha_t=10.0).backward()
+        _value(name, replace(seen, losses=losses), alpha_t=10.0).backward()
         assert losses.grad is not None
         assert float(losses.grad.abs().max()) > 1e-4
 
@@ -210,6 +213,91 @@ def test_weights_soften_with_the_length_to_the_exponent(name: str) -> None:
     torch.testing.assert_close((short[0, 0] / short[0, 1]).log(), 2 * (long[0, 0] / long[0, 1]).log())
 
 
+def test_epo_of_two_is_dpo() -> None:
+    seen = _case(k=2)
+    torch.testing.assert_close(_value("epo", seen, 7.0), _value("eba-dpo", seen, 14.0), rtol=1e-6, atol=1e-6)
+
+
+def test_epo_is_eba_at_infinite_beta_of_the_lists_that_remain_without_the_best() -> None:
+    seen = _case(k=4)
+    assert seen.energies is not None
+    assert seen.reference is not None
+    order = seen.energies.argsort(-1)
+    rows = torch.arange(6)[:, None]
+    total = torch.zeros((), dtype=torch.float64)
+    for best in range(3):
+        left = order[:, best:]
+        part = replace(
+            seen,
+            losses=seen.losses[rows, left],
+            energies=seen.energies[rows, left],
+            reference=seen.reference[rows, left],
+        )
+        total = total + _value("eba", part, beta=1e6)
+    torch.testing.assert_close(_value("epo", seen), total, rtol=1e-6, atol=1e-6)
+
+
+def test_epo_is_the_probability_of_an_order() -> None:
+    """Over all orders of three conformations the probabilities exp(-value) add up to one."""
+    seen = _case(targets=1, k=3)
+    orders = list(itertools.permutations((0.0, 1.0, 2.0)))
+    values = [_value("epo", replace(seen, energies=torch.tensor([order]))) for order in orders]
+    assert float(torch.exp(-torch.stack(values)).sum()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["epo", "grpo"])
+def test_only_order_or_relative_size_of_energies_counts(name: str) -> None:
+    seen = _case(k=4)
+    assert seen.energies is not None
+    torch.testing.assert_close(_value(name, replace(seen, energies=3.7 * seen.energies - 5)), _value(name, seen))
+    squeezed = replace(seen, energies=seen.energies.sign() * seen.energies.abs().sqrt())
+    assert torch.allclose(_value(name, squeezed), _value(name, seen)) == (name == "epo")
+
+
+def _slopes_at_the_reference(name: str, seen: Comparison, alpha_t: float, beta: float = BETA) -> Tensor:
+    assert seen.reference is not None
+    losses = seen.reference.clone().requires_grad_()
+    value = build(name, alpha_t=alpha_t, beta=beta, exponent=0.0, reference=True).value(replace(seen, losses=losses))
+    (slopes,) = torch.autograd.grad(value, losses)
+    return slopes
+
+
+def test_grpo_starts_as_eba_of_small_beta_does() -> None:
+    """Its gradient at the reference is that of EBA over beta times the standard deviation of the energies."""
+    seen = _case(targets=1, k=5)
+    assert seen.energies is not None
+    beta = 1e-7
+    scaled = _slopes_at_the_reference("eba", seen, 7.0, beta) / (beta * seen.energies.std(correction=0))
+    torch.testing.assert_close(_slopes_at_the_reference("grpo", seen, 7.0), scaled, rtol=1e-4, atol=1e-9)
+
+
+def test_grpo_of_two_starts_as_dpo_does() -> None:
+    seen = _case(k=2)
+    torch.testing.assert_close(
+        _slopes_at_the_reference("grpo", seen, 7.0), _slopes_at_the_reference("eba-dpo", seen, 14.0)
+    )
+
+
+def test_grpo_rewards_no_more_than_its_clip() -> None:
+    """A ratio that has gone farther in the direction of its advantage has no gradient; one in the other has."""
+    one = torch.ones(1, dtype=torch.float64)
+    energies = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+    for lead, moves in ((0.3, False), (0.1, True), (-0.3, True)):
+        losses = torch.tensor([[-lead, lead]], dtype=torch.float64)[..., None, None].requires_grad_()
+        seen = Comparison(losses, one, one[None], energies, None, torch.zeros_like(losses))
+        build("grpo", alpha_t=1.0, beta=1.0, clip_ratio=0.2).value(seen).backward()
+        assert losses.grad is not None
+        assert bool((losses.grad != 0).all()) == moves
+
+
+def test_grpo_of_equal_energies_has_no_gradient() -> None:
+    seen = _case()
+    losses = seen.losses.clone().requires_grad_()
+    _value("grpo", replace(seen, losses=losses, energies=torch.full((6, 3), 4.0))).backward()
+    assert losses.grad is not None
+    assert float(losses.grad.abs().max()) == 0
+
+
 def test_sft_is_the_mean_loss_of_the_conformations() -> None:
     seen = _case()
     assert float(_value("sft", seen)) == pytest.approx(float(seen.losses.sum(-1).mean()))
@@ -224,7 +312,8 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
 
 def test_what_is_needed_is_declared() -> None:
     needs = {name: build(name, alpha_t=1.0, beta=1.0) for name in NAMES}
-    assert [n for n in NAMES if needs[n].needs_reference] == ["eba-dpo", "alidiff", "abdpo", "decompdpo"]
+    with_reference = ["eba-dpo", "alidiff", "abdpo", "decompdpo", "epo", "grpo"]
+    assert [n for n in NAMES if needs[n].needs_reference] == with_reference
     assert [n for n in NAMES if needs[n].needs_residue_energies] == ["abdpo", "decompdpo"]
     assert [n for n in NAMES if not needs[n].needs_energies] == ["sft"]
     assert build("eba", alpha_t=1.0, beta=1.0, reference=True).needs_reference
@@ -255,7 +344,7 @@ def test_missing_energies_are_told() -> None:
         _value("decompdpo", replace(seen, losses=seen.losses.sum(-1, keepdim=True)))
 
 
-@pytest.mark.parametrize("name", ["eba", *PAIRWISE])
+@pytest.mark.parametrize("name", ["eba", "epo", "grpo", *PAIRWISE])
 def test_a_preference_needs_two(name: str) -> None:
     """With one, EBA would be zero whatever the model does, and weight decay all that is trained."""
     with pytest.raises(InputError, match="two conformations or more"):
@@ -347,6 +436,17 @@ def test_noise_in_the_losses_has_no_gradient_when_draws_are_crossed() -> None:
         slopes[crossed] = float(torch.autograd.grad(value, scale, retain_graph=True)[0])
     assert slopes[False] > 0.1
     assert abs(slopes[True]) < 0.01
+
+
+def test_both_halves_of_crossed_draws_see_all_noise_levels_alike() -> None:
+    """Halves that take stratified draws by turns would see levels that differ by 1 / draws on average."""
+    draws = 8
+    levels = stratified(1000, draws, torch.Generator().manual_seed(0), parts=2)
+    seen = Comparison(torch.zeros(1000, 2, draws, 1), torch.ones(1000), levels)
+    for half in seen.crossed():
+        strata = (half.progress * draws / 2).long()
+        assert torch.equal(strata.sort(-1).values, torch.arange(draws // 2).expand(1000, -1))
+        assert float(half.progress.mean()) == pytest.approx(0.5, abs=0.01)
 
 
 def test_crossed_draws_come_in_pairs() -> None:
