@@ -49,7 +49,7 @@ class Row:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-_COMMON = {"steps": 400, "warmup": 50, "learning_rate": 5e-5, "seed": 3}
+_COMMON = {"steps": 400, "warmup": 50, "learning_rate": 5e-5, "seed": 3, "ema_window": 0.0}
 _EBA = {**_COMMON, "conformations": 8, "draws": 8, "crossed": True, "alpha_t": 10, "beta": 0.2, "reference": True}
 _DPO = {**_COMMON, "draws": 8, "crossed": True, "alpha_t": 60}
 

@@ -22,11 +22,13 @@ class Example:
         prepared: F conformations in the denoiser's coordinates.
         energies: [F] in kJ/mol, if the objective needs them.
         residue_energies: [F, L] in kJ/mol, if the objective needs them.
+        log_density: [F], ln of the density with which a model sampled them, for residual energies.
     """
 
     prepared: Prepared
     energies: Tensor | None = None
     residue_energies: Tensor | None = None
+    log_density: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Batch:
         condition: Tensors [B, ...].
         residues: [B], numbers of residues.
         targets: B names.
+        log_density: [B, K], or None.
     """
 
     coordinates: Tensor
@@ -48,6 +51,7 @@ class Batch:
     condition: Condition
     residues: Tensor
     targets: tuple[str, ...]
+    log_density: Tensor | None = None
 
     def to(self, device: str) -> Batch:
         """Return the batch on a device."""
@@ -58,6 +62,7 @@ class Batch:
             {name: value.to(device) for name, value in self.condition.items()},
             self.residues.to(device),
             self.targets,
+            None if self.log_density is None else self.log_density.to(device),
         )
 
 
@@ -121,6 +126,7 @@ class Batches:
             {name: torch.stack([condition[name] for _, condition in rows]) for name in rows[0][1]},
             torch.tensor([min(e.prepared.residues, self.crop or e.prepared.residues) for e in chosen]),
             tuple(e.prepared.target for e in chosen),
+            _stacked([e.log_density for e in chosen], picks),
         )
 
     def _row(

@@ -13,6 +13,7 @@ from ebabench.errors import InputError
 from ebabench.training import objectives
 
 CPU_FLAGS = Path("/proc/cpuinfo")
+_RESIDUALS = ("none", "flow", "loss")
 _PRECISIONS = ("auto", "float32", "bfloat16")
 _COUNTS = ("steps", "batch_residues", "accumulate", "conformations", "draws", "validate_every", "checkpoint_every")
 _NOT_NEGATIVE = (
@@ -53,6 +54,10 @@ class TrainConfig:
         beta: Inverse temperature in mol/kJ.
         exponent: Energies are divided by residues^exponent.
         reference: Whether EBA subtracts the losses of the initial network.
+        residual: How the density q of the model's own samples enters: ``flow`` and ``loss`` add ln q to beta times the
+            energies, so that the Boltzmann distribution is where alignment comes to rest, with q from the probability
+            flow or from the denoising loss (``ebabench.training.density``). ``none`` for conformations that no model
+            sampled. ``flow`` and ``loss`` weight the anchor by the same Boltzmann weights.
         crossed: Whether values and gradients come from different draws (``Comparison.crossed``).
         clip_ratio: Largest distance of a ratio of probabilities from 1 that GRPO rewards.
         anchor: Weight of a plain denoising loss. It keeps the width of each basin while the objective moves
@@ -88,6 +93,7 @@ class TrainConfig:
     beta: float = 0.4009
     exponent: float = 0.5
     reference: bool = False
+    residual: str = "none"
     crossed: bool = False
     clip_ratio: float = 0.2
     anchor: float = 0.0
@@ -113,6 +119,12 @@ class TrainConfig:
             raise _wrong("patience", "patience waits for a validation loss: hold targets out (held_out = 0.1, say)")
         if self.build().needs_energies:
             self._check_comparison()
+        if self.residual not in _RESIDUALS:
+            raise _wrong("residual", f"residual {self.residual!r}: one of {', '.join(_RESIDUALS)}")
+        if self.residual != "none" and not (self.build().needs_reference and self.beta):
+            raise _wrong("residual", "residual energies correct a reference network: reference = true and beta > 0")
+        if self.residual != "none" and self.build().needs_residue_energies:
+            raise _wrong("residual", f"objective {self.objective} compares residues; a density is of a conformation")
 
     def _check_comparison(self) -> None:
         if self.conformations < 2:

@@ -14,7 +14,7 @@ from ebabench.errors import InputError
 from ebabench.training.batches import Batch, Batches, Example
 from ebabench.training.config import TrainConfig
 from ebabench.training.denoiser import Condition, Denoiser
-from ebabench.training.objectives import Comparison
+from ebabench.training.objectives import Comparison, boltzmann_weights
 from ebabench.training.process import stratified
 
 _LOWEST_SIGMA = 1e-3
@@ -42,7 +42,8 @@ class Loss:
 
     Raises:
         InputError: The objective needs energies that are missing (``training.no_energies``,
-            ``training.no_residue_energies``), or crops do not fit it (``training.crop_energies``).
+            ``training.no_residue_energies``), residual energies need densities that are missing
+            (``training.no_density``), or crops do not fit the objective (``training.crop_energies``).
     """
 
     def __init__(self, denoiser: Denoiser, data: Sequence[Example], config: TrainConfig, device: str) -> None:
@@ -57,6 +58,8 @@ class Loss:
                 f"objective {config.objective} needs the energies of the residues of every conformation",
                 code="training.no_residue_energies",
             )
+        if config.residual != "none" and any(example.log_density is None for example in data):
+            raise InputError("residual energies need the density of every conformation", code="training.no_density")
         longest = max((example.prepared.residues for example in data), default=0)
         if self.objective.needs_energies and 0 < config.crop < longest:
             raise InputError(
@@ -104,17 +107,26 @@ class Loss:
         noise = torch.randn(*shape, *batch.coordinates.shape[2:], generator=generator).to(self.device)
         losses = self._losses(batch, level, noise)
         reference = None if self.frozen is None else self._reference(self.frozen, batch, level, noise)
-        seen = Comparison(
-            losses, batch.residues, process.progress(level), batch.energies, batch.residue_energies, reference
-        )
+        energies = self._residual(batch)
+        seen = Comparison(losses, batch.residues, process.progress(level), energies, batch.residue_energies, reference)
         value = self.objective.value(seen)
+        share: Tensor | float = 1.0
+        if config.residual != "none" and energies is not None:
+            weights = boltzmann_weights(energies, batch.residues, config.beta, config.exponent)
+            share = config.compared * weights[..., None]
         if config.anchor and not config.anchor_sigma:
-            value = value + config.anchor * losses.sum(-1).mean()
+            value = value + config.anchor * (share * losses.sum(-1)).mean()
         elif config.anchor:
             low = sigma.clamp(max=config.anchor_sigma) * torch.rand(shape, generator=generator).to(self.device)
             quiet = self._losses(batch, process.level(low.clamp(min=_LOWEST_SIGMA)), noise)
-            value = value + config.anchor * quiet.sum(-1).mean()
+            value = value + config.anchor * (share * quiet.sum(-1)).mean()
         return value
+
+    def _residual(self, batch: Batch) -> Tensor | None:
+        """Return the energies [B, K] in kJ/mol, plus ln q over the beta of each target if these are wanted."""
+        if self.config.residual == "none" or batch.energies is None or batch.log_density is None:
+            return batch.energies
+        return batch.energies + batch.log_density * batch.residues[:, None] ** self.config.exponent / self.config.beta
 
     def _losses(self, batch: Batch, level: Tensor, noise: Tensor) -> Tensor:
         """Return denoising losses [B, K, draws, L] under levels [B, draws] and unit noise [B, draws, L, C].

@@ -6,7 +6,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from ebabench.structures import Target
 from ebabench.structures.arrays import FloatArray, Positions
 from ebabench.system.files import replace_file, replacement
 from ebabench.system.registry import Registry, folder, resolve
+from ebabench.training import density
 from ebabench.training.batches import Example
 from ebabench.training.config import TrainConfig
 from ebabench.training.data import Progress, Trajectories
@@ -174,6 +175,8 @@ def align(
     for one in data:
         examples.append(_example(denoiser, one, out / "prepared"))
         on_progress("targets encoded", len(examples), len(data))
+    if config.residual != "none":
+        examples = [_with_density(denoiser, one, config, out / "prepared", device) for one in examples]
     team = assemble(device, devices)
     checkpoint = train(denoiser, examples, config, out, provenance, on_step, team, tensorboard, remark)
     if team.rank == 0:
@@ -225,6 +228,23 @@ def _example(denoiser: Denoiser, one: Trajectories, folder: Path) -> Example:
     condition = {name: value for name, value in tensors.items() if name not in ("coordinates", "places")}
     prepared = Prepared(one.name, tensors["coordinates"], condition, tensors.get("places"))
     return Example(prepared, _tensor(one.kept(one.energies)), _tensor(one.kept(one.residue_energies)))
+
+
+def _with_density(denoiser: Denoiser, example: Example, config: TrainConfig, folder: Path, device: str) -> Example:
+    """Return conformations with the density that the initial weights give them, from ``folder`` if it is there."""
+    path = folder / f"{example.prepared.target}.{config.residual}.density"
+    stored = _kept(path)
+    if stored is None:
+        generator = torch.Generator().manual_seed(config.seed)
+        denoiser.network.to(device).eval()
+        if config.residual == "flow":
+            values = density.by_flow(denoiser, example.prepared, generator, device)
+        else:
+            values = density.by_loss(denoiser, example.prepared, generator, config.alpha_t, device)
+        stored = {"log_density": values}
+        with replacement(path) as temporary:
+            save_file(stored, temporary)
+    return replace(example, log_density=stored["log_density"])
 
 
 def _keep(prepared: Prepared, path: Path) -> None:

@@ -156,6 +156,10 @@ class InternalDenoiser:
         clean: Tensor = (skip * noisy + out * inner) * _repeated(condition["mask"], noisy)
         return clean
 
+    def free(self, condition: Condition) -> Tensor:
+        """Return 1 for coordinates [rows, L, 23] that exist, 0 for others."""
+        return condition["mask"]
+
     def loss(self, coordinates: Tensor, condition: Condition, level: Tensor, noise: Tensor) -> Tensor:
         """Return the shares [B, L] of residues in the weighted mean squared error over existing coordinates."""
         mask = _repeated(condition["mask"], coordinates)

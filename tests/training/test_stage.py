@@ -174,6 +174,8 @@ def test_a_trained_flow_is_sampled_by_its_card_and_aligned_on_its_own_samples(su
         "run/ensembles",
         "--set",
         "reference=true",
+        "--set",
+        "residual=loss",
     )
     assert isinstance(InternalDenoiser.load(aligned).process, Flow)
     assert [
