@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ebabench.workflows.inspect import inspect
     from ebabench.workflows.leakage import leakage
     from ebabench.workflows.listing import list_metrics, list_models, list_suites
+    from ebabench.workflows.md_error import md_error
     from ebabench.workflows.md_time import MdTime, md_time
     from ebabench.workflows.models import load_model
     from ebabench.workflows.plot import plot
@@ -46,6 +47,7 @@ _MODULES = {
     "workflows.inspect": ("inspect",),
     "workflows.leakage": ("leakage",),
     "workflows.listing": ("list_metrics", "list_models", "list_suites"),
+    "workflows.md_error": ("md_error",),
     "workflows.md_time": ("MdTime", "md_time"),
     "workflows.models": ("load_model",),
     "workflows.plot": ("plot",),
@@ -59,8 +61,8 @@ _HOME = {name: f"ebabench.{module}" for module, names in _MODULES.items() for na
 __all__ = [
     "Atoms", "EbabenchError", "Ensemble", "InputError", "MdTime", "Metric", "MetricSpec", "NotAvailable", "Pair",
     "Reference", "Result", "Run", "RunError", "Suite", "Target", "__version__", "align", "compare", "inspect",
-    "leaderboard", "leakage", "list_metrics", "list_models", "list_suites", "load_model", "load_suite", "md_time",
-    "plot", "run", "sample", "score", "score_ensembles", "site",
+    "leaderboard", "leakage", "list_metrics", "list_models", "list_suites", "load_model", "load_suite", "md_error",
+    "md_time", "plot", "run", "sample", "score", "score_ensembles", "site",
 ]  # fmt: skip
 
 # In a clone, models/, metrics/ and leaderboards/ lie beside this folder. An installation has them inside it.

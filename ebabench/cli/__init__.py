@@ -11,7 +11,20 @@ from pathlib import Path
 
 import typer
 
-from ebabench.cli import data, evaluation, fetch, inspect, leakage, listing, md_time, models, results, site, training
+from ebabench.cli import (
+    data,
+    evaluation,
+    fetch,
+    inspect,
+    leakage,
+    listing,
+    md_error,
+    md_time,
+    models,
+    results,
+    site,
+    training,
+)
 from ebabench.cli.app import app
 from ebabench.errors import InputError, RunError
 from ebabench.system.names import printable
@@ -26,6 +39,7 @@ __all__ = [
     "leakage",
     "listing",
     "main",
+    "md_error",
     "md_time",
     "models",
     "results",

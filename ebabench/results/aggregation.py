@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ebabench.scoring.noise_floor import perfect_share
 from ebabench.scoring.records import MetricValues, Record
 from ebabench.scoring.spec import Aggregate, MetricSpec
 from ebabench.structures.arrays import FloatArray
@@ -55,11 +56,13 @@ class Row:
         spec: The metric.
         estimate: The aggregate of the model.
         floor: The same aggregate with an MD replica as the model, mean over replicas.
+        perfect: The least that a perfect model is expected to have (``perfect_score``).
     """
 
     spec: MetricSpec
     estimate: Estimate
     floor: float
+    perfect: float = np.nan
 
 
 def sources(spec: MetricSpec) -> tuple[str, ...]:
@@ -168,7 +171,9 @@ def _row(records: Sequence[Record], spec: MetricSpec, seed: int) -> Row:
     estimate = interval(spec.aggregate, data, len(records) - len(data), seed)
     if not data and (why := reasons(records, keys)):
         estimate = Estimate(np.nan, np.nan, np.nan, 0, len(records), why)
-    return Row(spec, estimate, floor_of(records, spec))
+    floor = floor_of(records, spec)
+    replicas = max((len(record.floor) for record in records), default=0)
+    return Row(spec, estimate, floor, perfect_score(spec, floor, replicas))
 
 
 def reasons(records: Sequence[Record], keys: Sequence[str]) -> str:
@@ -184,6 +189,22 @@ def reasons(records: Sequence[Record], keys: Sequence[str]) -> str:
             stated = [record.figures.reasons[key] for key in keys if key in record.figures.reasons]
             found.append(record.error or next(iter(stated), "undefined"))
     return "; ".join(sorted(set(found), key=lambda reason: (-found.count(reason), reason)))
+
+
+def perfect_score(spec: MetricSpec, floor: float, replicas: int) -> float:
+    """Return the least score that a perfect model is expected to have, from the floor (``perfect_share``).
+
+    The floor is that of one more replica. NaN without a floor, and where the value nearest to MD is best.
+
+    Args:
+        spec: The metric.
+        floor: Its floor.
+        replicas: Number of replicas of the references.
+    """
+    if replicas < 2 or spec.better == "reference":
+        return np.nan
+    ideal = {"lower": 0.0, "higher": 100.0 if spec.unit == "%" else 1.0}[spec.better]
+    return ideal + perfect_share(replicas) * (floor - ideal)
 
 
 def floor_of(records: Sequence[Record], spec: MetricSpec) -> float:

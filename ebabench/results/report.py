@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ebabench.results.aggregation import perfect_score
 from ebabench.results.board import FLOOR, Board, md_time_of
 from ebabench.results.published import NOT_COMPARED
 from ebabench.results.standing import OFFICIAL, QUOTED
@@ -140,9 +141,9 @@ def markdown(board: Board, suite: Suite) -> str:
     parts = [f"# {suite.id}: {_inert(suite.title)}", _legend(board, suite)]
     every = columns_of(board)
     short_table = _in_short_table(every, suite)
-    parts.append(_measured(board, short_table) if board.lines else NOTHING_MEASURED)
+    parts.append(_measured(board, short_table, suite) if board.lines else NOTHING_MEASURED)
     if board.lines and short_table != every:
-        parts += ["## All metrics", _measured(board, every)]
+        parts += ["## All metrics", _measured(board, every, suite)]
     if notes := _notes(board):
         parts.append("## Notes\n\n" + "\n".join(f"- {_inert(note)}" for note in notes))
     if board.lines:
@@ -159,19 +160,32 @@ def _in_short_table(columns: list[Column], suite: Suite) -> list[Column]:
     return [column for column in columns if column.spec.key in chosen]
 
 
-def _measured(board: Board, columns: list[Column]) -> str:
-    heads = ["metric", "MD", *(_name(line) for line in board.lines)]
+def _measured(board: Board, columns: list[Column], suite: Suite) -> str:
+    heads = ["metric", "MD", "perfect model", *(_name(line) for line in board.lines)]
     rows = [heads, ["---"] * len(heads)]
     for head, text in ((MD_TIME_HEAD, md_time_text), (COST_HEAD, cost_text)):
         if any(told := [text(line) for line in board.lines]):
-            rows.append([head, "–", *(one or "–" for one in told)])
+            rows.append([head, "–", "–", *(one or "–" for one in told)])
     for column in columns:
         if any(not math.isnan(cell.value) for cell in column.cells):
             cells = [
                 f"**{cell.text}**" if cell.best else cell.text + ("†" if cell.stale else "") for cell in column.cells
             ]
-            rows.append([column.heading, short(column.md), *cells])
+            rows.append([column.heading, short(column.md), short(expected_perfect(board, column, suite)), *cells])
     return _table(rows)
+
+
+def expected_perfect(board: Board, column: Column, suite: Suite) -> float:
+    """Return the least score that a perfect model is expected to have, by the row of the floor; NaN without one.
+
+    Args:
+        board: The leaderboard.
+        column: The metric.
+        suite: Its suite, which says how many replicas the references have.
+    """
+    floors = [cell.value for cell, line in zip(column.cells, board.lines, strict=True) if line["model"] == FLOOR]
+    frames = suite.frames(suite.targets[0].name)
+    return perfect_score(column.spec, floors[0], len(frames)) if floors and frames else math.nan
 
 
 def md_time_text(line: Mapping[str, str]) -> str:
@@ -349,7 +363,8 @@ def _legend(board: Board, suite: Suite) -> str:
         "Worth of MD: the length of MD that has the model's error, median over the primary metrics "
         f"({', '.join(suite.primary) or 'none'}). Seconds per conformation: wall time on the machine of the run. "
         "In parentheses the 95 % interval (bootstrap over targets). MD against itself: each replica as the model "
-        "against the others, mean over replicas: the score of one replica more, not of a perfect model. Arrows: the "
+        "against the others, mean over replicas: the score of one replica more. A perfect model: the least that it is "
+        "expected to score, because the reference is finite. Arrows: the "
         "better direction; → MD: "
         "nearest MD's own figure, in the column MD. Bold: the best official row where its interval overlaps that of "
         "no other official row; `ebabench compare` tests pairs, and tells smaller differences apart. †: made with "

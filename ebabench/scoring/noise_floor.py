@@ -40,6 +40,23 @@ def floor_key(reference: str, atoms: str, n_samples: int, metric: Metric, protoc
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def perfect_share(replicas: int) -> float:
+    """Return the expected score of a perfect model over the floor, for a score that grows with the difference.
+
+    A replica against the mean of K - 1 others differs by a variance of s^2 K / (K - 1), a perfect model against the
+    mean of all K by s^2 / K, where s^2 is the variance of a replica. What comes from the finite number of conformations
+    is not in it, so that it is a lower bound.
+
+    Args:
+        replicas: K, two or more.
+
+    Example:
+        >>> round(1 / perfect_share(3) ** 2, 6)
+        4.5
+    """
+    return float((replicas - 1) ** 0.5 / replicas)
+
+
 def load_floor(key: str) -> tuple[MetricValues, ...] | None:
     """Return the floor stored under ``key``, one MetricValues per replica; None if there is none that is intact."""
     for path in (_PACKAGED / f"{key}.json", cache_dir() / "floor" / f"{key}.json"):
