@@ -52,7 +52,8 @@ class Result:
     def floor(self) -> dict[str, float]:
         """The same numbers of MD against itself: each replica against the others, mean over replicas.
 
-        A value that is not beyond its floor is noise. Empty where there is no floor; ``reasons["floor"]`` says why.
+        It is the score of one more replica: a value as good as its floor is as near to the reference as that one is.
+        Empty where there is no floor; ``reasons["floor"]`` says why.
         """
         found = {}
         for key in self._keys:
