@@ -36,6 +36,10 @@ def test_a_backbone_is_run_and_what_needs_more_is_not_available(backbone: Path, 
         assert row["energy_w1"] == ""
     record = json.loads((tmp_path / "run" / "records" / "KDE.json").read_text())
     assert record["figures"]["reasons"]["energy_w1"]
+    costs = json.loads((tmp_path / "run" / "manifest.json").read_text())["cost"]
+    assert set(costs) == {"AGS", "KDE", "FAV"}
+    assert all((one["parameters"], one["peak_memory_mib"]) == (1234, 12.5) for one in costs.values())
+    assert all(one["seconds"] > 0 for one in costs.values())
     board = rows(tmp_path / "leaderboards" / "tiny-v1.csv", "model")["faulty"]
     assert (board["status"], board["energy_w1"]) == ("official", "")
     assert "energy_w1: 3 of 3" in board["undefined"]
