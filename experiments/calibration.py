@@ -1,6 +1,6 @@
 """Measure how often verdicts and flags are wrong, on models that are made of MD and are therefore equal.
 
-``python experiments/calibration.py`` prints the tables of docs/explanation/calibration.md: about ten minutes of
+``python experiments/calibration.py`` prints the tables of docs/explanation/calibration.md: about five minutes of
 processor time. Two kinds of equal models are drawn from the references of a suite: frames drawn at random (no sampling
 error but that of their number), and windows of consecutive frames (as wrong as short MD is). Targets are independent of
 each other, so that a pair of models is made by drawing one of the draws of every target for each side.
@@ -180,10 +180,10 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--suite", default="peptides-v1")
-    parser.add_argument("--models", type=int, default=24, help="equal models per target and kind")
+    parser.add_argument("--models", type=int, default=32, help="equal models per target and kind")
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--window", type=float, default=2.0, help="ns of a window")
-    parser.add_argument("--shuffles", type=int, default=5)
+    parser.add_argument("--shuffles", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     suite = load_suite(chosen.suite)

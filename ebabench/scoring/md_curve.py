@@ -139,7 +139,8 @@ def joined_curves(curves: Sequence[ErrorCurve]) -> ErrorCurve:
 
 def curve_key(reference: str, atoms: str, n_samples: int, metric: Metric, protocol: str, energy: str | None) -> str:
     """Return the digest of all that the curve of one family depends on. Arguments as for ``floor_key``."""
-    same = floor_key(reference, atoms, n_samples, metric, protocol, energy)
+    physics = energy if any(spec.needs == "energy" for spec in metric.specs) else None
+    same = floor_key(reference, atoms, n_samples, metric, protocol, physics)
     return hashlib.sha256(json.dumps([VERSION, LENGTHS, WINDOWS, same]).encode()).hexdigest()[:32]
 
 
