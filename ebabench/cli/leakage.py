@@ -23,8 +23,8 @@ def leakage(
 ) -> None:
     """Print the highest sequence identity of every target to the training data that the model's card lists."""
     from ebabench.datasets.suites import load_suite
-    from ebabench.results.report import short
     from ebabench.results.runs import Run
+    from ebabench.results.worth import short
     from ebabench.workflows.leakage import at_unseen, similarities, unseen
     from ebabench.workflows.models import model_card
 

@@ -22,7 +22,7 @@ def md_error(
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
 ) -> None:
     """Print the interval of each target's figures that comes from the finite MD, by a block bootstrap of it."""
-    from ebabench.results.report import short
+    from ebabench.results.worth import short
     from ebabench.workflows.md_error import md_error as measure
 
     with progress() as tell:

@@ -103,7 +103,7 @@ def leaderboard(
 
 def _at_unseen(runs: Sequence[Run], suite: str, threshold: float, metrics: list[str] | None) -> None:
     from ebabench.datasets.suites import load_suite
-    from ebabench.results.report import short
+    from ebabench.results.worth import short
     from ebabench.workflows.leakage import unseen_rows
 
     chosen = load_suite(suite)

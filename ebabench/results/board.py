@@ -1,14 +1,16 @@
 """The rows of a leaderboard: made from runs, read from the CSV, merged.
 
 Columns: ``model``; what the row is worth (``status``, ``because``); training overlap with the suite (``overlap``);
-``samples``, ``seed``, ``targets`` (scored / asked); how much MD the model is worth (``md_ns`` with ``_low``, ``_high``
-and ``_censored``: the median over the suite's primary metrics; for single metrics ``KEY_md_ns`` with the same), and
-what sampling cost on the machine of the run (``seconds_per_sample``, ``processor_seconds_per_sample``, ``device``,
-``peak_memory_mib``, ``peak_device_memory_mib``, ``parameters``): tables of earlier versions lack these. For every
-metric its value and 95 % interval (``KEY``, ``KEY_low``, ``KEY_high``); in words, what is undefined and which targets
-are marked (``undefined``, ``marks``); the metrics whose definition has changed since (``stale``); and where the numbers
-come from: ``card``, ``ebabench``, ``versions`` of the metrics, and digests of the ``references``, of the ``suite``, of
-all ``records`` and of the ``row`` itself. The row ``(floor)`` is MD against itself.
+``samples``, ``seed``, ``targets`` (scored / asked). Tables of earlier versions lack the next three: the models that it
+is better than (``better_than``: ``MODEL=METRICS``, primary metrics with adjusted p, of the runs that were together when
+the table was rebuilt); how much MD the model is worth (``md_ns`` with ``_low``, ``_high`` and ``_censored``: the median
+over the suite's primary metrics; for single metrics ``KEY_md_ns`` with the same); and what sampling cost on the machine
+of the run (``seconds_per_sample``, ``processor_seconds_per_sample``, ``device``, ``peak_memory_mib``,
+``peak_device_memory_mib``, ``parameters``). For every metric its value and 95 % interval (``KEY``, ``KEY_low``,
+``KEY_high``); in words, what is undefined and which targets are marked (``undefined``, ``marks``); the metrics whose
+definition has changed since (``stale``); and where the numbers come from: ``card``, ``ebabench``, ``versions`` of the
+metrics, and digests of the ``references``, of the ``suite``, of all ``records`` and of the ``row`` itself. The row
+``(floor)`` is MD against itself.
 
 A row that was changed by hand, or is of an earlier version without these digests, has the status ``claimed``. Columns
 of metrics that are not installed here stay as they are.
@@ -41,6 +43,7 @@ from ebabench.results.published import quotes
 from ebabench.results.runs import Run
 from ebabench.results.standing import CLAIMED, OFFICIAL, QUOTED, standing
 from ebabench.results.tables import table
+from ebabench.results.verdicts import better_than
 from ebabench.scoring.records import Record
 from ebabench.scoring.spec import MetricSpec
 from ebabench.system.names import cell
@@ -61,7 +64,8 @@ COST = (
 _OF_QUOTES = ("atoms", "source")
 _NEW = ("references", "suite", "records", "row")  # tables of earlier versions lack these columns
 _TAIL = ("undefined", "marks", "stale", "card", "ebabench", "versions", *_NEW)
-_UNSEALED = ("stale", "row")  # what changes without the row
+BETTER_THAN = "better_than"
+_UNSEALED = ("stale", "row", BETTER_THAN)  # what changes without the row
 _DIGITS = 8
 _LONGER = 16
 _UNTRACED = "cannot be traced: changed by hand, or made by an earlier version"
@@ -98,7 +102,12 @@ class Board:
 
     def _optional(self) -> list[str]:
         """The columns of MD-equivalent times and of costs that any row has."""
-        names = [*_md_columns(MD_NS), *COST, *(name for spec in self.specs for name in _md_columns(_md_key(spec.key)))]
+        names = [
+            BETTER_THAN,
+            *_md_columns(MD_NS),
+            *COST,
+            *(name for spec in self.specs for name in _md_columns(_md_key(spec.key))),
+        ]
         return [name for name in names if any(line.get(name) for line in (*self.lines, *self.quoted))]
 
 
@@ -129,7 +138,7 @@ def read_board(path: Path, suite: Suite, specs: Sequence[MetricSpec]) -> Board:
     if missing := [name for name in (*_HEAD, *_TAIL) if name not in (*names, *_NEW)]:
         raise InputError(f"{path} is not a leaderboard: it has no column {missing[0]!r}", code="board.read", file=path)
     of_md = [name for spec in empty.specs for name in _md_columns(_md_key(spec.key))]
-    known = {*_HEAD, *_OF_QUOTES, *_TAIL, *_figures(empty.specs), *_md_columns(MD_NS), *of_md, *COST}
+    known = {*_HEAD, *_OF_QUOTES, *_TAIL, *_figures(empty.specs), *_md_columns(MD_NS), *of_md, *COST, BETTER_THAN}
     others = tuple(name for name in names if name not in known)
     for line in lines:
         if None in line or None in line.values():
@@ -161,7 +170,7 @@ def merged(board: Board, suite: Suite, runs: Sequence[Run], specs: Sequence[Metr
     versions than ``specs`` stays too, but these are named in ``stale``.
     """
     lines = {_key(line): line for line in board.lines}
-    remarks = []
+    remarks, official = [], dict[str, Run]()
     for run in sorted(runs, key=lambda run: run.started):
         line, floor = _lines(run, suite, specs)
         if why := _outranked(line, lines):
@@ -170,7 +179,11 @@ def merged(board: Board, suite: Suite, runs: Sequence[Run], specs: Sequence[Metr
         lines[_key(line)] = line
         if line["status"] == OFFICIAL:  # it stands for what was only claimed
             lines.pop((line["model"], CLAIMED), None)
+            official[line["model"]] = run
         lines[_key(floor)] = _fuller(lines.get(_key(floor)), floor, specs)
+    verdicts = better_than(list(official.values()), [spec for spec in specs if spec.key in suite.primary])
+    for name, told in verdicts.items():
+        lines[name, OFFICIAL] = lines[name, OFFICIAL] | {BETTER_THAN: told}
     ordered = sorted(lines.values(), key=lambda line: (line["model"] != FLOOR, line["model"], line["status"]))
     marked = tuple(line | {"stale": _stale(line, specs)} for line in ordered)
     return replace(board, lines=marked, remarks=tuple(remarks))

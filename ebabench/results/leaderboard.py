@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from ebabench.errors import InputError, RunError
 from ebabench.results.board import FLOOR, Board, check_references, empty_board, merged, read_board
-from ebabench.results.report import best, pages, short
+from ebabench.results.report import best, pages
 from ebabench.results.runs import Run
 from ebabench.results.standing import OFFICIAL, QUOTED, refusal
+from ebabench.results.worth import short
 from ebabench.scoring.spec import MetricSpec
 from ebabench.system.files import exclusive, replace_file
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from ebabench.results.charts import fluctuation_chart
 from ebabench.results.panels import Fluctuation
-from ebabench.results.report import best, short
+from ebabench.results.report import best
 from ebabench.results.text import against_floor, family_of, short_summary
+from ebabench.results.worth import short
 
 if TYPE_CHECKING:
     from ebabench.results.aggregation import Row

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ebabench.results.aggregation import perfect_score
-from ebabench.results.board import FLOOR, Board, md_time_of
+from ebabench.results.board import FLOOR, Board
 from ebabench.results.published import NOT_COMPARED
-from ebabench.results.standing import OFFICIAL, QUOTED
+from ebabench.results.standing import OFFICIAL
+from ebabench.results.worth import WORTH, short
 from ebabench.scoring.spec import Better, MetricSpec, default_view
 from ebabench.system.names import printable
 
@@ -30,8 +31,6 @@ QUOTED_LEGEND = (
     "fluctuations (rmsf, rmwd), all heavy ones or C-alphas (ca). Second-hand figures are quoted as somebody else "
     "quotes them."
 )
-MD_TIME_HEAD = "worth of MD"
-COST_HEAD = "seconds per conformation"
 _TEMPLATES = Path(__file__).parent / "templates"
 _PLOT_WIDTH = 480.0
 _LINE_HEIGHT = 22.0
@@ -119,14 +118,6 @@ def best(spec: MetricSpec) -> str:
     return "–" if spec.better == "reference" and spec.reference_key is None else _BEST[spec.better]
 
 
-def short(value: float | str) -> str:
-    """Return three significant digits for a reader; a dash for what is not there."""
-    number = math.nan if value == "" else float(value)
-    if math.isnan(number):
-        return "–"
-    return f"{number:.0f}" if abs(number) >= 1000 else f"{number:#.3g}".rstrip(".")
-
-
 def markdown(board: Board, suite: Suite) -> str:
     """Return the leaderboard as Markdown: one row per metric, one column per model, then notes.
 
@@ -163,7 +154,7 @@ def _in_short_table(columns: list[Column], suite: Suite) -> list[Column]:
 def _measured(board: Board, columns: list[Column], suite: Suite) -> str:
     heads = ["metric", "MD", "perfect model", *(_name(line) for line in board.lines)]
     rows = [heads, ["---"] * len(heads)]
-    for head, text in ((MD_TIME_HEAD, md_time_text), (COST_HEAD, cost_text)):
+    for head, text in WORTH:
         if any(told := [text(line) for line in board.lines]):
             rows.append([head, "–", "–", *(one or "–" for one in told)])
     for column in columns:
@@ -186,23 +177,6 @@ def expected_perfect(board: Board, column: Column, suite: Suite) -> float:
     floors = [cell.value for cell, line in zip(column.cells, board.lines, strict=True) if line["model"] == FLOOR]
     frames = suite.frames(suite.targets[0].name)
     return perfect_score(column.spec, floors[0], len(frames)) if floors and frames else math.nan
-
-
-def md_time_text(line: Mapping[str, str]) -> str:
-    """Return the headline of a row with its interval, as ``≥ 10 ns (2.4–∞)``; an empty text without one."""
-    time = md_time_of(line)
-    if time is None:
-        return ""
-    return f"{time} ({short(time.low)}–{'∞' if math.isinf(time.high) else short(time.high)})"
-
-
-def cost_text(line: Mapping[str, str]) -> str:
-    """Return seconds per conformation and the device, or that the figure is quoted; an empty text if not known."""
-    seconds = line.get("seconds_per_sample")
-    if not seconds:
-        return ""
-    where = "quoted, on the machine of the source" if line["status"] == QUOTED else line.get("device", "")
-    return f"{short(seconds)} ({where})"
 
 
 def _quoted(board: Board) -> str:
@@ -254,7 +228,7 @@ def html(board: Board, suite: Suite) -> str:
         quoted=board.quoted,
         extra=[
             (head, [text(line) for line in board.lines], [text(line) for line in board.quoted])
-            for head, text in ((MD_TIME_HEAD, md_time_text), (COST_HEAD, cost_text))
+            for head, text in WORTH
             if any(text(line) for line in (*board.lines, *board.quoted))
         ],
         quoted_head=QUOTED_HEAD,
@@ -362,6 +336,7 @@ def _legend(board: Board, suite: Suite) -> str:
         f"{asked} "
         "Worth of MD: the length of MD that has the model's error, median over the primary metrics "
         f"({', '.join(suite.primary) or 'none'}). Seconds per conformation: wall time on the machine of the run. "
+        "Better than: models that it is better than in so many primary metrics, with adjusted p (`ebabench compare`). "
         "In parentheses the 95 % interval (bootstrap over targets). MD against itself: each replica as the model "
         "against the others, mean over replicas: the score of one replica more. A perfect model: the least that it is "
         "expected to score, because the reference is finite. Arrows: the "

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from ebabench.results.aggregation import Row
 from ebabench.results.board import FLOOR, Board
 from ebabench.results.comparison import SAME, Difference, tests
-from ebabench.results.report import best, short
+from ebabench.results.report import best
 from ebabench.results.standing import OFFICIAL
+from ebabench.results.worth import short
 from ebabench.scoring.spec import MetricSpec, default_view
 from ebabench.system.names import printable
 

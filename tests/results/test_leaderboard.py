@@ -7,15 +7,20 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
+from stub_runs import Stub
 from synthetic_runs import SEQUENCES, TOY, digests, ensemble, identity, make_run, reference, spec, suite
 
 from ebabench.errors import InputError, RunError
 from ebabench.results import leaderboard
 from ebabench.results.aggregation import summarise
+from ebabench.results.board import read_board
 from ebabench.results.leaderboard import FLOOR, rebuild, refusal, short
 from ebabench.results.report import html, markdown
 from ebabench.results.runs import Run
+from ebabench.results.verdicts import better_than
+from ebabench.results.worth import verdict_text
 from ebabench.scoring.metric import Metric
+from ebabench.scoring.records import MetricValues
 from ebabench.scoring.score import Job
 
 
@@ -387,9 +392,9 @@ def test_the_markdown_shows_models_intervals_floor_and_notes(board):
         for line in text.splitlines()
         if line[:1] == "|"
     }
-    assert rows["metric"] == ["MD", "MD against itself", "stiff", "wobble", "wobble (unofficial)"]
-    assert re.fullmatch(r"\*\*[\d.]+ \([\d.]+–[\d.]+\)\*\*", rows["shift [A] ↓"][2])
-    assert rows["rmsf [A] → MD"][3].endswith("†")
+    assert rows["metric"] == ["MD", "perfect model", "MD against itself", "stiff", "wobble", "wobble (unofficial)"]
+    assert re.fullmatch(r"\*\*[\d.]+ \([\d.]+–[\d.]+\)\*\*", rows["shift [A] ↓"][3])
+    assert rows["rmsf [A] → MD"][4].endswith("†")
     assert rows["pairwise_rmsd [A] → MD"][0] == rows["pairwise_rmsd [A] → MD"][0].strip("*–") != ""
     assert "md_rmsf" not in text.split("## Notes")[0]
     for said in (
@@ -477,3 +482,24 @@ def test_texts_from_outside_are_inert_in_markdown_and_csv(tmp_path, runs):
     assert "\n# head" not in text
     assert "\x1b" not in text
     assert "'=cmd()" in replace(found, lines=(line,)).to_csv()
+
+
+def test_a_model_is_better_than_those_that_the_adjusted_test_tells():
+    shift = spec("a", aggregate="mean")
+    far, near, same = (
+        Stub(name, [MetricValues({"a": base + 0.01 * (k % 5)}) for k in range(12)])
+        for name, base in (("far", 1.0), ("near", 0.0), ("same", 0.0))
+    )
+    assert better_than([far, near, same], [shift]) == {"far": "", "near": "far=1", "same": "far=1"}
+    assert better_than([far], [shift]) == {}
+    other = Stub("other", [MetricValues({"a": 0.0})] * 12, energy="amber99sbildn-obc")
+    assert better_than([far, other], [shift]) == {}
+
+
+def test_the_board_says_which_models_are_beaten(runs, tmp_path):
+    chosen = suite(primary=("shift",))
+    made = rebuild(chosen, [runs["wobble"], runs["stiff"]], TOY.specs, tmp_path)
+    assert "better_than" not in made.to_csv()  # five targets are too few for any verdict
+    line = made.lines[-1] | {"better_than": "stiff=2 static=1"}
+    assert verdict_text(line) == "stiff (2), static (1)"
+    assert read_board(tmp_path / "toy-v1.csv", chosen, TOY.specs).lines[-1]["status"] == "official"
