@@ -59,7 +59,7 @@ def main() -> None:
     try:
         sys.stdout.flush()
     except OSError as error:
-        code = _unwritten(error)
+        code = _unwritten(error, code)
     sys.exit(code)
 
 
@@ -78,10 +78,10 @@ def _open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")  # names of files may be of any bytes
 
 
-def _unwritten(error: OSError) -> int:
-    """What becomes of a command whose output cannot be written, by the time that its work is done."""
+def _unwritten(error: OSError, code: int = 0) -> int:
+    """What becomes of a command whose output cannot be written. A failure that was told is not told again."""
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-    return _tell(f"the output cannot be written ({error.strerror}); what was done is kept", 1)
+    return code or _tell(f"the output cannot be written ({error.strerror}); what was done is kept", 1)
 
 
 def _run() -> int:  # noqa: PLR0911

@@ -1,5 +1,7 @@
 """What `ebabench score` says of names: of targets without an ensemble, of ensembles without a target, of odd bytes."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,3 +47,12 @@ def test_names_of_odd_bytes_end_in_one_line(tiny: Tiny, mine: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "is not UTF-8" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_an_output_that_cannot_be_written_is_told_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from ebabench.cli import main; main()", "list", "models"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1

@@ -108,7 +108,7 @@ def child(request: dict[str, Any]) -> None:
             os.close(handle)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
-        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, signal.default_int_handler if name == signal.SIGINT else signal.SIG_DFL)
         for name, most in request.get("limits", {}).items():
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
