@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,14 +59,17 @@ def _left(command: Command, folder: Path, arguments: tuple[str, ...], environmen
 @pytest.fixture(scope="module")
 def left(known: Commands, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, bytes]]:
     """What every command leaves, by its name and the variant ("" for none)."""
-    root, found = tmp_path_factory.mktemp("determinism"), {}
-    for name in dict.fromkeys(name for name, _ in PARTS.values()):
-        command = _command(known, name)
-        found[name, ""] = _left(command, root / name / "plain", ("--jobs", "1"), {})
-        for number, (variant, (arguments, environment)) in enumerate(VARIANTS.items()):
-            jobs = arguments or ("--jobs", "1")
-            found[name, variant] = _left(command, root / name / str(number), jobs, environment)
-    return found
+    root, names = tmp_path_factory.mktemp("determinism"), dict.fromkeys(name for name, _ in PARTS.values())
+    variants = {"": ((), {}), **VARIANTS}
+    with ThreadPoolExecutor(2) as pool:
+        started = {
+            (name, variant): pool.submit(
+                _left, _command(known, name), root / name / str(number), arguments or ("--jobs", "1"), environment
+            )
+            for number, (variant, (arguments, environment)) in enumerate(variants.items())
+            for name in names
+        }
+        return {key: future.result() for key, future in started.items()}
 
 
 @pytest.mark.campaign
