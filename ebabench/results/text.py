@@ -12,7 +12,7 @@ from ebabench.results.board import FLOOR, Board
 from ebabench.results.comparison import SAME, Difference, tests
 from ebabench.results.report import best
 from ebabench.results.standing import OFFICIAL
-from ebabench.results.worth import short
+from ebabench.results.worth import WORTH, short
 from ebabench.scoring.spec import MetricSpec, default_view
 from ebabench.system.names import printable
 
@@ -201,8 +201,13 @@ def board_table(board: Board, specs: Sequence[MetricSpec], title: str) -> TextTa
         title: The line above.
     """
     shown = [spec for spec in specs if spec.aggregate and any(line.get(spec.key) for line in board.lines)]
-    heads = [f"{spec.key}{f' ({spec.unit})' if spec.unit else ''}, {best(spec)}" for spec in shown]
-    rows = [(_name(line), *(_cell(line, spec.key) for spec in shown)) for line in board.lines]
+    worth = [(head, text) for head, text in WORTH if any(text(line) for line in board.lines)]
+    heads = [head for head, _ in worth]
+    heads += [f"{spec.key}{f' ({spec.unit})' if spec.unit else ''}, {best(spec)}" for spec in shown]
+    rows = [
+        (_name(line), *(text(line) or "–" for _, text in worth), *(_cell(line, spec.key) for spec in shown))
+        for line in board.lines
+    ]
     return TextTable(title, ("model", *heads), tuple(rows), tuple(reversed(heads[1:])), ("model",))
 
 

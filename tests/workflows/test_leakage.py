@@ -9,7 +9,7 @@ from ebabench.datasets.suites import load_suite
 from ebabench.errors import InputError
 from ebabench.generators.cards import load_card, read_card
 from ebabench.structures.sequence_identity import Similarity
-from ebabench.workflows.leakage import at_unseen, read_fasta, training_sequences, unseen
+from ebabench.workflows.leakage import at_unseen, read_fasta, training_sequences, unseen, unseen_rows
 
 CARD = """
 name = "mine"
@@ -92,6 +92,21 @@ def test_every_listed_suite_is_there() -> None:
 def test_unseen_targets_are_below_the_threshold() -> None:
     found = {"a": Similarity("x", 0.1, 1.0), "b": Similarity("x", 0.3, 1.0), "c": Similarity("x", 0.9, 1.0)}
     assert unseen(found, 0.3) == ["a"]
+
+
+def test_a_row_is_shown_at_targets_that_its_model_has_not_seen(tmp_path: Path) -> None:
+    suite = load_suite("peptides-v1")
+    options = {"samples": 5, "metrics": ["pairwise_rmsd"], "leaderboards": None, "jobs": 1, "targets": ["KLED"]}
+    static = ebabench.run("static", out=tmp_path / "static", **options)
+    nobody = ebabench.score_ensembles(
+        static.folder / "ensembles", suite="peptides-v1", name="mine", metrics=["pairwise_rmsd"],
+        out=tmp_path / "mine", leaderboards=None, jobs=1,
+    )  # fmt: skip
+    trained, unknown = unseen_rows(suite, [static, nobody], 0.3, ["pairwise_rmsd_mae"], jobs=1)
+    assert (trained.model, trained.unseen, trained.why) == ("static", 8, "")  # it was not trained at all
+    assert trained.at_unseen[0].estimate.value == trained.every[0].estimate.value
+    assert (unknown.unseen, unknown.at_unseen) == (None, [])
+    assert "mine" in unknown.why
 
 
 def test_figures_at_unseen_targets_leave_the_others_out(tmp_path: Path) -> None:
