@@ -129,7 +129,10 @@ def median_time(times: Sequence[EquivalentTime], seed: int = 0) -> EquivalentTim
         The Kaplan-Meier median, with a 95 % percentile bootstrap interval over targets (infinite upper end where more
         than half are worth more MD than there is).
     """
-    known = [time for time in times if np.isfinite(time.nanoseconds)]
+    # Sorted, so that the interval does not depend on the order of the targets.
+    known = sorted(
+        (time for time in times if np.isfinite(time.nanoseconds)), key=lambda time: (time.nanoseconds, time.censored)
+    )
     if not known:
         return EquivalentTime(np.nan, np.nan, np.nan, n_targets=0)
     values = np.array([time.nanoseconds for time in known])

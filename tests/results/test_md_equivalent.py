@@ -114,3 +114,8 @@ def test_windows_span_two_frames_to_a_replica_and_do_not_overlap():
         starts = sorted(w.start for w in windows if w.frames == size and w.replica == 1)
         assert all(b - a >= size for a, b in pairwise(starts))
         assert starts[-1] + size <= 1001
+
+
+def test_the_order_of_targets_does_not_matter():
+    times = [*known(1, 5, 2, 9, 3), EquivalentTime(4.0, 4, np.inf, "at least"), EquivalentTime(1.0, 1, 1, "at most")]
+    assert median_time(times) == median_time(times[::-1])
