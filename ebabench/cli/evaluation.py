@@ -85,7 +85,7 @@ def run(
             leaderboards=leaderboards,
             progress=tell,
         )
-    _show(made, everything)
+    _show(made, everything, suite)
 
 
 @app.command()
@@ -178,15 +178,16 @@ def score(
             leaderboards=leaderboards,
             progress=tell,
         )
-    _show(made, everything)
+    _show(made, everything, suite)
 
 
-def _show(made: Run, everything: bool) -> None:
+def _show(made: Run, everything: bool, suite: str | None) -> None:
     """Print the summary and the remarks. Raises RunError if a target failed."""
-    from ebabench.results.text import family_of, short_summary, summary_table
+    from ebabench.datasets.suites import load_suite
+    from ebabench.results.text import short_summary, summary_table
 
     rows = made.rows
-    shown = rows if everything else short_summary(rows, family_of(made))
+    shown = rows if everything else short_summary(rows, load_suite(suite).family if suite else "")
     show_text(summary_table(rows, shown, f"{made.identity.model} on {made.identity.suite or made.identity.folder}"))
     print("floor: one more replica of MD, scored as the model is")
     if len(shown) < len(rows):

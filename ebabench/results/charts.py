@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ _SQUARE = 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 30, 42
 _BINS = 36
 _SHADES = 6
-_MOST_MARKS = 800
+_MOST_MARKS = 500
 _KEY_LINE = {
     "md": '<path class="line md" d="M0 0H22"/><circle class="mark md" cx="11" cy="0" r="3"/>',
     "model": '<path class="line model" d="M0 0H22"/><path class="mark model" d="M8.5 -2.5h5v5h-5z"/>',
@@ -223,7 +224,7 @@ def points(title: str, description: str, x: Axis, y: Axis, md: Series, model: Se
         x: The horizontal axis.
         y: The vertical axis.
         md: Many points: drawn as shaded squares, darker where there are more.
-        model: Drawn as small squares; of more than 800, 800 evenly spaced ones.
+        model: Drawn as small squares; of more than 500, 500 evenly spaced ones.
         square: Whether both axes have the same length.
     """
     canvas = _Canvas(title, description, x, y, square)
@@ -232,7 +233,7 @@ def points(title: str, description: str, x: Axis, y: Axis, md: Series, model: Se
     canvas.add(_cells(across, down, np.log1p(counts) / (np.log1p(counts.max()) or 1.0), "cell md"))
     seen = np.flatnonzero((model.x >= x.low) & (model.x <= x.high) & (model.y >= y.low) & (model.y <= y.high))
     seen = seen[np.unique(np.linspace(0, max(len(seen) - 1, 0), min(len(seen), _MOST_MARKS)).astype(int))]
-    canvas.add(_marks(canvas, Series(model.name, "model", model.x[seen], model.y[seen]), 2.4))
+    canvas.add(_dots(canvas, model.x[seen], model.y[seen]))
     canvas.legend((_KEY_CELL, f"{md.name}, darker where more"), (_KEY_SQUARE, model.name))
     return Chart(canvas.text(), description)
 
@@ -294,17 +295,26 @@ def whole_ticks(low: float, high: float) -> tuple[float, ...]:
 
 
 def _cells(across: Numbers, down: Numbers, shares: Numbers, kind: str) -> str:
-    """Rectangles of a grid [I, J] in few shades: one path per shade, so that a page stays small."""
+    """Rectangles of a regular grid [I, J] in few shades, one path per shade, drawn in units of the grid."""
     levels = np.ceil(np.clip(shares, 0, 1) * _SHADES).astype(int)
-    parts = []
-    for level in range(1, _SHADES + 1):
-        inside = "".join(
-            f"M{across[i]:.1f} {down[j + 1]:.1f}H{across[i + 1]:.1f}V{down[j]:.1f}H{across[i]:.1f}Z"
-            for i, j in np.argwhere(levels == level)
-        )
-        if inside:
-            parts.append(f'<path class="{kind}" fill-opacity="{0.1 + 0.8 * level / _SHADES:.2f}" d="{inside}"/>')
-    return "".join(parts)
+    parts: dict[int, list[str]] = {}
+    for j, row in enumerate(levels.T):
+        ends = [0, *(np.flatnonzero(np.diff(row)) + 1).tolist(), len(row)]
+        for start, end in pairwise(ends):
+            if level := int(row[start]):
+                parts.setdefault(level, []).append(f"M{start} {j}h{end - start}v1h-{end - start}z")
+    drawn = "".join(
+        f'<path class="{kind}" fill-opacity="{0.1 + 0.8 * level / _SHADES:.2f}" d="{"".join(parts[level])}"/>'
+        for level in sorted(parts)
+    )
+    scale = f"scale({across[1] - across[0]:.4f} {down[1] - down[0]:.4f})"
+    return f'<g transform="translate({across[0]:.1f} {down[0]:.1f}) {scale}">{drawn}</g>'
+
+
+def _dots(canvas: _Canvas, x: Numbers, y: Numbers) -> str:
+    """Many small squares: lines of no length with square ends."""
+    at = zip(canvas.px(x), canvas.py(y), strict=True)
+    return f'<path class="dots model" d="{"".join(f"M{a:.0f} {b:.0f}h0" for a, b in at)}"/>'
 
 
 def _marks(canvas: _Canvas, one: Series, size: float) -> str:

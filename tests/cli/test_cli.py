@@ -67,7 +67,7 @@ def finished(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     done = ebabench("run", "--model", "static", *tiny.options, "--jobs", "1", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "rmsf_r" in done.stdout
+    assert "basin_populations_tv" in done.stdout
     assert "the leaderboard is leaderboards/tiny-v1.csv" in done.stdout
     return folder
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -221,7 +222,17 @@ def _model(
     specs = list(suite.board.specs)
     pages.write(f"{where}/targets.csv", targets_csv(records, specs))
     pages.write(f"{where}/summary.json", json.dumps(view.figures(row), indent=1, allow_nan=False) + "\n")
-    pages.write(f"{where}/records.json", "[" + ",".join(record.to_json().strip() for record in records) + "]\n")
+    pages.write(f"{where}/records.json.gz", _compressed(records))
+
+
+def _compressed(records: Sequence[Record]) -> bytes:
+    """Return records as compressed JSON, with the same bytes for the same records.
+
+    The floor is without profiles: they are the same for all models of a target, and longer than all else together.
+    """
+    slim = [replace(record, floor=tuple(replace(one, profiles={}) for one in record.floor)) for record in records]
+    text = "[" + ",".join(record.to_json().strip() for record in slim) + "]\n"
+    return gzip.compress(text.encode(), mtime=0)
 
 
 def _targets(

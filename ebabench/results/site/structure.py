@@ -1,4 +1,4 @@
-"""Conformations for the viewer of a target page: one structure as PDB text, the others as packed coordinates."""
+"""Conformations for the viewer of a target page: atoms by residue, and packed coordinates."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from ebabench.structures import Atoms
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 
 _ALL_ATOMS = 400
-_FRAMES_SMALL, _FRAMES_LARGE = 20, 6
-_BACKBONE = ("N", "CA", "C", "O")
+_FEWEST, _MOST = 3, 20  # conformations
+_POSITIONS = 2400  # atoms times conformations of a side: a page of a large protein stays small
+_CARTOON = ("N", "CA", "O")  # what a viewer draws a backbone and its secondary structure from
 _UNIT = 0.01  # angstrom: a step of the packed integers
 
 
@@ -22,14 +23,14 @@ class Conformations:
     """What a viewer shows of one side.
 
     Attributes:
-        pdb: The native structure over the atoms that are shown.
+        residues: The atoms that are shown, residue by residue: name, number and atoms of each.
         frames: Base64 of little-endian int16 [frames, atoms, 3], in hundredths of an angstrom.
         mean: The same of the mean structure [atoms, 3].
         motion: The same of one standard deviation along the first principal component [atoms, 3].
         count: How many frames.
     """
 
-    pdb: str
+    residues: str
     frames: str
     mean: str
     motion: str
@@ -42,11 +43,11 @@ def shows_all_atoms(pair: Pair) -> bool:
 
 
 def shown_atoms(pair: Pair) -> IndexArray:
-    """Return the atoms that a viewer shows: all of a small molecule, else the backbone, else what there is."""
+    """Return the atoms that a viewer shows: all of a small one, else those of a cartoon, else what there is."""
     if shows_all_atoms(pair):
         return np.arange(len(pair.atoms))
-    backbone = pair.atoms.select(*_BACKBONE)
-    return backbone if len(backbone) else np.arange(len(pair.atoms))
+    cartoon = pair.atoms.select(*_CARTOON)
+    return cartoon if len(cartoon) else np.arange(len(pair.atoms))
 
 
 def conformations(pair: Pair, positions: Positions) -> Conformations:
@@ -58,11 +59,11 @@ def conformations(pair: Pair, positions: Positions) -> Conformations:
     """
     atoms = shown_atoms(pair)
     inside = positions[:, atoms].astype(np.float64)
-    most = _FRAMES_SMALL if shows_all_atoms(pair) else _FRAMES_LARGE
+    most = _MOST if shows_all_atoms(pair) else min(max(_POSITIONS // len(atoms), _FEWEST), _MOST)
     chosen = np.unique(np.linspace(0, len(inside) - 1, most).round().astype(int))
     mean = inside.mean(0)
     return Conformations(
-        _pdb(pair.atoms, atoms, pair.residue_index, pair.native[atoms]),
+        _residues(pair.atoms, atoms, pair.residue_index),
         _packed(inside[chosen]),
         _packed(mean),
         _packed(_first_component(inside - mean)),
@@ -82,15 +83,10 @@ def _packed(positions: FloatArray) -> str:
     return base64.b64encode(steps.tobytes()).decode()
 
 
-def _pdb(atoms: Atoms, shown: IndexArray, residue_index: IndexArray, native: Positions) -> str:
-    lines = []
-    for serial, (index, at) in enumerate(zip(shown, native, strict=True), 1):
-        name, residue = str(atoms.name[index]), str(atoms.residue_name[index])
+def _residues(atoms: Atoms, shown: IndexArray, residue_index: IndexArray) -> str:
+    """The shown atoms as text: for each residue its name, its number and its atoms; residues apart by a comma."""
+    found: dict[int, list[str]] = {}
+    for index in shown:
         number = int(residue_index[atoms.residue[index]]) + 1
-        label = name if len(name) == 4 else f" {name:<3}"
-        x, y, z = (float(value) for value in at)
-        lines.append(
-            f"ATOM  {serial:>5} {label} {residue:>3} A{number:>4}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00"
-            f"          {name[0]:>2}"
-        )
-    return "\n".join([*lines, "END"])
+        found.setdefault(number, [str(atoms.residue_name[index])]).append(str(atoms.name[index]))
+    return ",".join(" ".join((names[0], str(number), *names[1:])) for number, names in found.items())

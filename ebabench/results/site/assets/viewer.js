@@ -12,27 +12,42 @@
     return Float32Array.from({ length: bytes.length / 2 }, (_, k) => view.getInt16(2 * k, true) / 100);
   }
 
-  function withCoordinates(pdb, at, start) {
+  // Atoms as PDB lines without coordinates: text before them and after them.
+  function linesOf(residues) {
+    let serial = 0;
+    return residues.split(",").flatMap((one) => {
+      const [residue, number, ...names] = one.split(" ");
+      return names.map((name) => {
+        serial += 1;
+        const label = name.length === 4 ? name : ` ${name.padEnd(3)}`;
+        return [
+          `ATOM  ${String(serial).padStart(5)} ${label} ${residue.padStart(3)} A${number.padStart(4)}    `,
+          `  1.00  0.00          ${name[0].padStart(2)}`,
+        ];
+      });
+    });
+  }
+
+  function withCoordinates(residues, at, start) {
     let k = start;
-    return pdb.split("\n").map((line) => {
-      if (!line.startsWith("ATOM")) return "";
+    return linesOf(residues).map(([before, after]) => {
       const text = [at[k], at[k + 1], at[k + 2]].map((value) => value.toFixed(3).padStart(8)).join("");
       k += 3;
-      return line.slice(0, 30) + text + line.slice(54);
-    }).filter(Boolean).join("\n");
+      return before + text + after;
+    }).join("\n");
   }
 
   function conformations(side) {
     const at = unpack(side.frames);
     const size = at.length / side.count;
-    return Array.from({ length: side.count }, (_, k) => withCoordinates(side.pdb, at, k * size));
+    return Array.from({ length: side.count }, (_, k) => withCoordinates(side.residues, at, k * size));
   }
 
   function motion(side) {
     const [mean, step] = [unpack(side.mean), unpack(side.motion)];
     return Array.from({ length: 20 }, (_, k) => {
       const share = 2 * Math.sin(2 * Math.PI * k / 20);
-      return withCoordinates(side.pdb, mean.map((value, i) => value + share * step[i]), 0);
+      return withCoordinates(side.residues, mean.map((value, i) => value + share * step[i]), 0);
     });
   }
 
@@ -92,7 +107,8 @@
       viewer.removeAllModels();
       const colorfunc = colourOf(which, name);
       const motions = data.get("what") === "motion";
-      const style = data.get("style") === "atoms"
+      const sticks = data.get("style") === "atoms";
+      const style = sticks
         ? { stick: { radius: motions ? 0.15 : 0.07, colorfunc } }
         : { cartoon: { colorfunc, thickness: motions ? 0.4 : 0.2 } };
       if (motions) {
