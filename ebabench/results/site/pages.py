@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from ebabench.results.leaderboard import best, short
 from ebabench.system.files import replace_file
@@ -49,6 +50,16 @@ def link(text: str) -> str:
     return text if re.fullmatch(r"https?://[^\s\"'<>]+", text) else ""
 
 
+def soft(name: str) -> Markup:
+    """Return a name that may be broken after its underscores.
+
+    Example:
+        >>> soft("rmsf_<r>")
+        Markup('rmsf_<wbr>&lt;r&gt;')
+    """
+    return Markup("_<wbr>").join(name.split("_"))
+
+
 class Pages:
     """Renders templates to files and counts them.
 
@@ -73,10 +84,12 @@ class Pages:
             short=short,
             slug=slug,
             link=link,
+            soft=soft,
             best=best,
             number=_number,
             nan=math.nan,
             version=metadata.version("ebabench"),
+            documentation=_documentation(),
         )
 
     def render(self, template: str, path: str, **content: Any) -> None:
@@ -92,6 +105,13 @@ class Pages:
         place = self.out / path
         place.parent.mkdir(parents=True, exist_ok=True)
         replace_file(place, data)
+
+
+def _documentation() -> str:
+    """The address of the documentation, as the package says; empty where it does not."""
+    addresses = metadata.metadata("ebabench").get_all("Project-URL") or []
+    told = dict(one.split(", ", 1) for one in addresses if ", " in one)
+    return link(told.get("Documentation", ""))
 
 
 def _number(value: float) -> str:
