@@ -20,6 +20,7 @@ CONTACT = 8.0
 """Angstrom between C-alphas."""
 _MOST_IN_MATRIX = 150  # residues: above it a matrix would be finer than a screen
 _FEWEST_IN_MATRIX = 5
+_FEWEST_FRAMES, _TORSIONS = 100, 20_000  # a density of more points looks the same
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ def ramachandran(pair: Pair) -> Sides | str:
     residues, own = torsions(pair.atoms, pair.residue_index, pair.model)
     if not len(residues):
         return "not available: no residue has both neighbours"
-    md = torsions(pair.atoms, pair.residue_index, pair.md(pair.md_draw_1000))[1]
+    frames = pair.md_draw_1000[: max(_FEWEST_FRAMES, _TORSIONS // len(residues))]
+    md = torsions(pair.atoms, pair.residue_index, pair.md(frames))[1]
     return Sides(np.degrees(md).reshape(-1, 2), np.degrees(own).reshape(-1, 2))
 
 

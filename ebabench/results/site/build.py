@@ -23,7 +23,7 @@ from ebabench.results.site.board import BoardView, board_view, shown_specs
 from ebabench.results.site.costs import COST, COSTS
 from ebabench.results.site.pages import Pages, slug
 from ebabench.results.site.pairs import Pairs, all_pairs, singly, too_few, wins
-from ebabench.results.site.structure import shows_all_atoms
+from ebabench.results.site.structure import conformations, shows_all_atoms
 from ebabench.results.site.target import target_view
 from ebabench.results.tables import targets_csv
 from ebabench.scoring.metric import METRICS
@@ -276,7 +276,7 @@ def _target_pages(
     pages = Pages(out, suites, command)
     assert suite.reference is not None
     reasons: dict[str, str] = {}
-    aligned = None
+    aligned, md, most = None, None, 0
     where = slug(view.suite)
     try:
         reference = suite.reference(target)
@@ -301,7 +301,9 @@ def _target_pages(
             reasons[f"{view.suite}/{model}/{target}"] = str(error)
             continue
         numbers = (pair.residue_index[pair.atoms.residue[pair.ca]] + 1).tolist()
-        pages.write(f"{where}/targets/{slug(target)}.md.js", f"window.mdSide = {json.dumps(asdict(shown.md))};\n")
+        if md is None or len(pair.atoms) > most:  # of MD, the most atoms that any model has
+            most, md = len(pair.atoms), conformations(pair, np.asarray(pair.md(pair.md_draw)))
+            pages.write(f"{where}/targets/{slug(target)}.md.js", f"window.mdSide = {json.dumps(asdict(md))};\n")
         pages.render(
             "target.html.j2",
             f"{where}/{slug(model)}/{slug(target)}.html",
@@ -310,6 +312,7 @@ def _target_pages(
             record=record,
             marks=marks(record),
             view=shown,
+            md_count=md.count,
             all_atoms=shows_all_atoms(pair),
             columns=view.columns,
             floor=partial(_floor, record),

@@ -74,8 +74,11 @@ def conformations(pair: Pair, positions: Positions) -> Conformations:
 def _first_component(away: FloatArray) -> FloatArray:
     """One standard deviation along the first principal component [N, 3] of deviations [F, N, 3]."""
     flat = away.reshape(len(away), -1)
-    _, widths, axes = np.linalg.svd(flat, full_matrices=False)
-    return np.asarray((axes[0] * widths[0] / np.sqrt(len(flat))).reshape(-1, 3))
+    if len(flat) > flat.shape[1]:
+        widths, axes = np.linalg.eigh(flat.T @ flat / len(flat))
+        return np.asarray((axes[:, -1] * np.sqrt(max(widths[-1], 0.0))).reshape(-1, 3))
+    scores = np.linalg.eigh(flat @ flat.T)[1][:, -1]  # the same from the smaller matrix
+    return np.asarray((scores @ flat / np.sqrt(len(flat))).reshape(-1, 3))
 
 
 def _packed(positions: FloatArray) -> str:

@@ -46,14 +46,12 @@ class TargetView:
         charts: Heading -> the chart, or why there is none.
         residues: Where it differs, the largest difference first.
         model: Conformations of the model.
-        md: Conformations of MD.
         fluctuation: RMSF per residue of model and MD [R], angstrom, for colours.
     """
 
     charts: dict[str, Chart | str]
     residues: tuple[Residue, ...]
     model: Conformations
-    md: Conformations
     fluctuation: tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -76,7 +74,6 @@ def target_view(pair: Pair, model: str) -> TargetView:
         made,
         _where(pair, moved),
         conformations(pair, pair.model),
-        conformations(pair, np.asarray(pair.md(pair.md_draw))),
         (tuple(map(float, moved.model.round(3))), tuple(map(float, moved.md.round(3)))),
     )
 
