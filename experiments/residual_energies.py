@@ -67,12 +67,13 @@ class Toy:
         return self.process.weight(level)[:, None] * squared.mean(-1)
 
     @torch.no_grad()
-    def sample(self, count: int, generator: torch.Generator, steps: int = 40) -> Tensor:
-        """Return points [count, 1, C]."""
+    def sample(self, count: int, generator: torch.Generator, churn: float, steps: int = 40) -> Tensor:
+        """Return points [count, 1, C]; with ``churn`` 0 those whose density the probability flow gives."""
         return self.process.sample(
             lambda noisy, level: self.denoise(noisy, level, _CONDITION),
             unit_noise((count, 1, self.channels), generator),
             steps=steps,
+            churn=churn,
         )
 
     def prepare(self, target: Target, positions: Positions) -> Prepared:
@@ -171,6 +172,13 @@ PROBLEMS = (
         torsions=True,
     ),
 )
+ARMS = {
+    "flow": ("flow", 0.0),
+    "flow, stochastic sampler": ("flow", 0.8),
+    "loss": ("loss", 0.8),
+    "none": ("none", 0.8),
+}  # residual, and noise that the sampler adds
+_COLOURS = ("#0b63b5", "#e0a030", "#7fb069", "#c0392b")
 FRAMES = 2048
 ROUNDS = 4
 STEPS = 300
@@ -191,15 +199,16 @@ def pretrained(problem: Problem, seed: int, steps: int, frames: int = FRAMES) ->
 
 
 def rounds(
-    start: Toy, problem: Problem, residual: str, seed: int, steps: int = STEPS, frames: int = FRAMES, **changed: Any
+    start: Toy, problem: Problem, arm: str, seed: int, steps: int = STEPS, frames: int = FRAMES, **changed: Any
 ) -> Iterator[Tensor]:
     """Yield the samples [frames, D] of a network after each round of alignment on its own samples, without end."""
+    residual, churn = ARMS[arm]
     model, generator = copy.deepcopy(start), torch.Generator().manual_seed(100 + seed)
-    points = model.sample(frames, generator)[:, 0]
+    points = model.sample(frames, generator, churn)[:, 0]
     while True:
         settings = {**ALIGN, "steps": steps, "residual": residual, "seed": seed, **changed}
         model = _trained(model, problem, points, problem.energies(points), TrainConfig(**settings))
-        points = model.sample(frames, generator)[:, 0]
+        points = model.sample(frames, generator, churn)[:, 0]
         yield points
 
 
@@ -219,18 +228,18 @@ def _trained(model: Toy, problem: Problem, points: Tensor, energies: Tensor | No
 
 
 def run(problem: Problem, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Yield one row per residual, seed, round and basin."""
+    """Yield one row per arm, seed, round and basin."""
     truth, true_width = problem.exact()
     for seed in seeds:
         start = pretrained(problem, seed, 1500)
-        before = start.sample(FRAMES, torch.Generator().manual_seed(seed))[:, 0]
-        for residual in ("flow", "loss", "none"):
-            looks = rounds(start, problem, residual, seed)
+        for arm, (_, churn) in ARMS.items():
+            before = start.sample(FRAMES, torch.Generator().manual_seed(seed), churn)[:, 0]
+            looks = rounds(start, problem, arm, seed)
             for number in range(ROUNDS + 1):
                 shares, widths = problem.measured(next(looks) if number else before)
                 for basin, (share, width) in enumerate(zip(shares, widths, strict=True)):
                     yield {
-                        **{"problem": problem.name, "residual": residual, "seed": seed, "round": number},
+                        **{"problem": problem.name, "arm": arm, "seed": seed, "round": number},
                         **{"basin": basin, "population": float(share), "truth": float(truth[basin])},
                         "width": float(width / true_width[basin]),
                     }
@@ -243,11 +252,11 @@ def draw_figure(table: pd.DataFrame, path: Path) -> None:
     figure = Figure(figsize=(9, 6), layout="constrained")
     panels: Any = figure.subplots(len(PROBLEMS), 2, squeeze=False)
     for (left, right), problem in zip(panels, PROBLEMS, strict=True):
-        for residual, colour in (("flow", "#0b63b5"), ("loss", "#7fb069"), ("none", "#c0392b")):
-            rows = table[(table.problem == problem.name) & (table.residual == residual)]
+        for arm, colour in zip(ARMS, _COLOURS, strict=True):
+            rows = table[(table.problem == problem.name) & (table.arm == arm)]
             gap = (rows.population - rows.truth).abs().groupby([rows["round"], rows.seed]).sum() / 2
             mean = gap.groupby("round").mean()
-            left.plot(mean.index, 100 * mean, color=colour, marker=".", label=f"residual={residual}")
+            left.plot(mean.index, 100 * mean, color=colour, marker=".", label=arm)
             widths = rows[rows.truth > 0].groupby("round").width
             right.fill_between(
                 sorted(rows["round"].unique()), widths.min(), widths.max(), color=colour, alpha=0.2, lw=0

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ebabench.training.process import Denoise, Noise
 
+CHURN = 0.8  # noise that is added at each level, as a fraction of the noise there
+
 
 def sample(
     denoise: Denoise,
@@ -16,7 +18,7 @@ def sample(
     noise: Noise,
     *,
     sigma_data: float,
-    churn: float = 0.8,
+    churn: float = CHURN,
     noise_scale: float = 1.0,
     step_scale: float = 1.0,
     heun: bool = True,

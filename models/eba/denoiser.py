@@ -37,6 +37,7 @@ from ebabench.training.denoiser import Condition, Prepared
 from ebabench.training.diffusion import Edm
 from ebabench.training.flow import Flow
 from ebabench.training.process import Noise, unit_noise
+from ebabench.training.sampler import CHURN
 from ebabench.training.settings import configured
 
 _PROCESSES: tuple[type[Edm] | type[Flow], ...] = (Edm, Flow)
@@ -199,6 +200,7 @@ class InternalDenoiser:
         steps: int,
         noise_scale: float = 1.0,
         step_scale: float = 1.0,
+        churn: float = CHURN,
         batch_residues: int = 4096,
         device: str = "cpu",
         on_step: Callable[[], None] | None = None,
@@ -207,7 +209,8 @@ class InternalDenoiser:
 
         Conformation k depends on the seed, the target and k alone: its noise is the same however many others there
         are, on whatever device, and however many go through the network at a time (``batch_residues`` over the length).
-        What differs is the rounding of sums.
+        What differs is the rounding of sums. With ``churn`` 0 the sampler follows the probability flow, whose density
+        is known (``ebabench.training.density``).
         """
         if self.geometry is None:
             raise ValueError("this denoiser has no geometry to build atoms with: train it, or load a checkpoint")
@@ -227,6 +230,7 @@ class InternalDenoiser:
             steps=steps,
             noise_scale=noise_scale,
             step_scale=step_scale,
+            churn=churn,
             on_step=on_step,
         ).cpu()
         parts = []

@@ -16,6 +16,7 @@ class Compact:
 
     def __init__(self, card: Card, device: str, batch_size: int | None) -> None:
         from ebabench.models.eba.denoiser import InternalDenoiser
+        from ebabench.training.sampler import CHURN
 
         self.denoiser = InternalDenoiser.load(card.checkpoint("model"))
         self.device = device
@@ -23,6 +24,7 @@ class Compact:
         self.steps = int(card.sampling["steps"])
         self.noise_scale = float(card.sampling["noise_scale"])
         self.step_scale = float(card.sampling["step_scale"])
+        self.churn = float(card.sampling.get("churn", CHURN))
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
         """Return conformations of the target's atoms. Raises ValueError for an unknown residue or atom."""
@@ -36,6 +38,7 @@ class Compact:
                 steps=self.steps,
                 noise_scale=self.noise_scale,
                 step_scale=self.step_scale,
+                churn=self.churn,
                 batch_residues=size * length,
                 device=self.device,
             )

@@ -106,6 +106,21 @@ def test_half_of_the_draws_give_the_softmax_of_an_ideal_model_its_boltzmann_mean
     assert float(torch.sigmoid(left - right).mean()) == pytest.approx(POPULATION, abs=0.01)
 
 
+def test_each_half_of_eight_crossed_draws_sees_the_margin_between_the_wells() -> None:
+    """For an ideal model it is ln 4. Halves that take stratified draws by turns see 1.7 and 1.0."""
+    generator, of = torch.Generator().manual_seed(0), PROCESSES["diffusion"]
+    sigma = LIKELIHOOD.sigma_at(stratified(20_000, 8, generator, parts=2))
+    level, noise = of.level(sigma), torch.randn(20_000, 8, generator=generator)
+
+    def energies(population: float, centre: float) -> Tensor:
+        points = torch.full((20_000, 1), centre)
+        return LIKELIHOOD.weight(sigma) * (_ideal(of, population)(of.noised(points, noise, level), level) - points) ** 2
+
+    margins = [energies(POPULATION, centre) - energies(0.5, centre) for centre in (-1.0, 1.0)]
+    for half in (margins[0] - margins[1]).chunk(2, -1):
+        assert float(half.mean()) == pytest.approx(math.log(4), abs=0.05)  # four standard errors
+
+
 @pytest.mark.parametrize("process", PROCESSES)
 def test_alignment_moves_population_to_the_well_of_low_energy(process: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"_FRAMES": 256, "_DENOISED": 256, "_DRAWS": 64, "_RATE": 2e-3}.items():
