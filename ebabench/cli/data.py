@@ -11,12 +11,18 @@ import typer
 from ebabench.cli.app import app, progress
 from ebabench.errors import InputError, RunError
 
+_Cluster = Annotated[
+    str | None,
+    typer.Option(help="Dask workers in place of processes: local:N, tcp://host:8786, a scheduler file, or a TOML."),
+]
+
 
 @app.command()
 def simulate(
     suite: Annotated[str, typer.Option(help="The suite whose references are made.")],
     target: Annotated[list[str] | None, typer.Option(help="Only this target; may be given more than once.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
+    cluster: _Cluster = None,
     out: Annotated[Path | None, typer.Option(help="Where the ATLAS layout is written; data/SUITE by default.")] = None,
     work: Annotated[Path | None, typer.Option(help="Where simulations go on from; in the cache by default.")] = None,
 ) -> None:
@@ -26,7 +32,9 @@ def simulate(
 
     chosen = load_suite(suite)
     with progress() as tell:
-        folder = simulate_suite(chosen, targets=target or (), jobs=jobs, out=out, work=work, progress=tell)
+        folder = simulate_suite(
+            chosen, targets=target or (), jobs=jobs, cluster=cluster, out=out, work=work, progress=tell
+        )
     print(f"{len(set(target or ())) or len(chosen.targets)} targets of {chosen.id} are in {folder}")
 
 
@@ -55,6 +63,7 @@ def energy(
     target: Annotated[list[str] | None, typer.Option(help="With --suite: only this target; may be repeated.")] = None,
     stride: Annotated[int, typer.Option(min=1, help="With --suite: every how many frames are computed.")] = 1,
     jobs: Annotated[int | None, typer.Option(min=1, help="With --suite: processes; one per core by default.")] = None,
+    cluster: _Cluster = None,
     out: Annotated[Path | None, typer.Option(help="The CSV file; to the screen by default.")] = None,
 ) -> None:
     """Print potential energies as CSV, one row per conformation. Energies computed before come from the cache."""
@@ -65,6 +74,8 @@ def energy(
         raise InputError(f"--out: there is no folder {out.parent}", code="usage.out", folder=out.parent)
     if bool(files) == (suite is not None):
         raise InputError("give either files or --suite", code="usage.source")
+    if cluster is not None and suite is None:
+        raise InputError("--cluster is for --suite", code="usage.cluster")
     if suite is not None:
         if decompose:
             raise InputError("--decompose is for files", code="usage.decompose")
@@ -78,6 +89,7 @@ def energy(
                 targets=target or (),
                 stride=stride,
                 jobs=jobs,
+                cluster=cluster,
                 progress=tell,
             )
     elif forcefield is None:

@@ -39,6 +39,10 @@ _Modified = Annotated[
 _All = Annotated[bool, typer.Option("--all", help="Print all metrics, not only those of the suite's short table.")]
 _Temperature = Annotated[int | None, typer.Option(help="In kelvin: which of mdCATH's simulations are the reference.")]
 _Boards = Annotated[Path, typer.Option(help="Where leaderboards are kept.")]
+_Cluster = Annotated[
+    str | None,
+    typer.Option(help="Dask workers in place of processes: local:N, tcp://host:8786, a scheduler file, or a TOML."),
+]
 _BOARDS = Path("leaderboards")
 
 
@@ -53,6 +57,7 @@ def run(
     metric: _Metric = None,
     energy: _Energy = True,
     jobs: _Jobs = None,
+    cluster: _Cluster = None,
     data: _Data = None,
     device: _Device = "cpu",
     batch_size: _Batch = None,
@@ -81,6 +86,7 @@ def run(
             random_weights=random_weights,
             settings=pairs("--set", settings),
             jobs=jobs,
+            cluster=cluster,
             out=out,
             leaderboards=leaderboards,
             progress=tell,
@@ -101,6 +107,7 @@ def sample(
     batch_size: _Batch = None,
     random_weights: _Random = False,
     settings: _Set = None,
+    cluster: _Cluster = None,
     out: _Out = None,
 ) -> None:
     """Sample a suite with a model; `ebabench run` with the same settings goes on from there."""
@@ -119,6 +126,7 @@ def sample(
             batch_size=batch_size,
             random_weights=random_weights,
             settings=pairs("--set", settings),
+            cluster=cluster,
             out=out,
             progress=tell,
         )
@@ -151,6 +159,7 @@ def score(
     metric: _Metric = None,
     energy: _Energy = True,
     jobs: _Jobs = None,
+    cluster: _Cluster = None,
     leaderboards: _Boards = _BOARDS,
     everything: _All = False,
 ) -> None:
@@ -174,6 +183,7 @@ def score(
             energy=energy,
             protocol=protocol,
             jobs=jobs,
+            cluster=cluster,
             out=out,
             leaderboards=leaderboards,
             progress=tell,

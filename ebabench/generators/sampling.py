@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
@@ -16,6 +16,8 @@ from ebabench.generators.cost import Cost, Meter
 from ebabench.generators.protocol import Generator, Provides, Stoppable
 from ebabench.structures import Atoms, Ensemble, Target
 from ebabench.structures.matching import match
+from ebabench.system.claims import Claims
+from ebabench.system.process_pool import WorkerDiedError, stream
 from ebabench.system.registry import cause
 
 _DEMANDED: dict[Provides, Callable[[str], bool]] = {
@@ -111,6 +113,49 @@ def sample(
         yield from (one(generators[0], target) for target in targets)
     else:
         yield from _side_by_side(generators, one, targets)
+
+
+def sample_on(
+    executor: Executor,
+    work: Callable[[str], Outcome],
+    names: Sequence[str],
+    load: Callable[[str], Ensemble | None],
+    claims: Claims,
+) -> Iterator[Outcome]:
+    """Yield the outcome of each target as soon as its ensemble is stored. An executor's workers sample and store.
+
+    Args:
+        executor: The workers. A target that kills every worker that tries it fails.
+        work: Samples and stores a target, given its name. It must pickle.
+        names: The targets.
+        load: Returns the ensemble that an earlier run of the same settings stored, or None.
+        claims: What is sampled here is claimed while it is.
+    """
+    settled: list[Outcome] = []
+
+    def begin(name: str) -> bool:
+        if not claims.take(name):
+            settled.append(Outcome(name, None, busy=True))
+        elif load(name) is not None:
+            claims.release(name)
+            settled.append(Outcome(name, None, resumed=True))
+        else:
+            return True
+        return False
+
+    try:
+        for name, future in stream(executor, work, names, begin):
+            yield from settled
+            settled.clear()
+            try:
+                yield future.result()
+            except WorkerDiedError as died:
+                yield Outcome(name, None, str(died))
+            claims.release(name)
+        yield from settled
+    finally:
+        for name in names:
+            claims.release(name)
 
 
 def outcome(

@@ -84,9 +84,10 @@ def _hydrogen_bonds(frames: Frames) -> IndexArray:
     native, atoms = frames.native, frames.atoms
     pairs: list[tuple[int, int]] = []
     if native is not None:
+        light = atoms.hydrogen
         starts = np.flatnonzero(np.diff(atoms.residue, prepend=-1))
         for rows in np.split(np.arange(len(atoms)), starts[1:]):
-            heavy, hydrogen = rows[~atoms.hydrogen[rows]], rows[atoms.hydrogen[rows]]
+            heavy, hydrogen = rows[~light[rows]], rows[light[rows]]
             apart = np.linalg.norm(native[hydrogen][:, None] - native[heavy], axis=2)
             near = apart.min(1, initial=np.inf) < _NEAR
             pairs += zip(heavy[apart[near].argmin(1)].tolist(), hydrogen[near].tolist(), strict=True)

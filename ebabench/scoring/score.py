@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from ebabench.scoring.records import MetricValues, Record
 from ebabench.scoring.reference_cache import reference_digest
 from ebabench.structures import Atoms, Ensemble, Reference
 from ebabench.structures.arrays import IndexArray
-from ebabench.system.process_pool import cores, workers
+from ebabench.system.process_pool import WorkerDiedError, cores, stream, workers
 from ebabench.system.registry import cause
 
 _Result = TypeVar("_Result")
@@ -79,10 +79,14 @@ def score(
         floor=with_floor,
         uncached=uncached,
     )
+    # The longest first: none is left to run alone at the end.
+    pending = sorted(jobs, key=lambda job: -len(job.sequence))
     if executor is not None:
-        at_once = getattr(executor, "_max_workers", None) or len(jobs)
-        for _, future in _stream(executor, work, jobs, at_once, begin):
-            yield future.result()
+        for job, future in stream(executor, work, pending, begin):
+            try:
+                yield future.result()
+            except WorkerDiedError as died:
+                yield job.failed(str(died))
         return
     processes = processes or cores()
     if len(jobs) == 1:
@@ -90,8 +94,6 @@ def score(
             yield _alone(partial(work, threads=processes), jobs[0])
         return
     threads = max(processes // max(len(jobs), 1), 1)
-    # The longest first: none is left to run alone at the end.
-    pending = sorted(jobs, key=lambda job: -len(job.sequence))
     while pending:
         settled: set[str] = set()
         lost: list[Job] = []
@@ -102,7 +104,7 @@ def score(
             return job.target not in settled
 
         with workers(processes) as pool, suppress(BrokenProcessPool):
-            for job, future in _stream(pool, partial(work, threads=threads), pending, processes, begins):
+            for job, future in stream(pool, partial(work, threads=threads), pending, begins):
                 try:
                     record = future.result()
                 except BrokenProcessPool:
@@ -116,22 +118,6 @@ def score(
             pending.remove(lost[0])
             yield lost[0].failed("the process that scored it died, perhaps for want of memory")
         processes = 1
-
-
-def _stream(
-    executor: Executor, work: Callable[[Job], Record], jobs: Sequence[Job], at_once: int, begin: Callable[[Job], bool]
-) -> Iterator[tuple[Job, Future[Record]]]:
-    """Yield jobs with their futures as these end. No more than ``at_once`` jobs are begun at a time."""
-    waiting = iter(jobs)
-    running: dict[Future[Record], Job] = {}
-    while True:
-        while len(running) < at_once and (job := next(waiting, None)) is not None:
-            if begin(job):
-                running[executor.submit(work, job)] = job
-        if not running:
-            return
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            yield running.pop(future), future
 
 
 def score_target(

@@ -6,12 +6,16 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from typing import TypeVar
 
 from ebabench.errors import RunError
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENMM_CPU_THREADS")
 
@@ -19,6 +23,42 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class WorkerDiedError(RunError):
+    """A task that killed every worker that tried it."""
+
+
+def stream(
+    executor: Executor,
+    work: Callable[[_Item], _Result],
+    items: Sequence[_Item],
+    begin: Callable[[_Item], bool] = lambda _: True,
+) -> Iterator[tuple[_Item, Future[_Result]]]:
+    """Yield items with the futures of their work as these end. No more are begun at a time than there are workers.
+
+    Args:
+        executor: Where the work is done. All items are begun at once if it does not say how many workers it has.
+        work: The work.
+        items: What it is done on.
+        begin: Called before an item is begun, in this process. An item for which it returns False is left out.
+    """
+    waiting = iter(items)
+    running: dict[Future[_Result], _Item] = {}
+    while True:
+        at_once = getattr(executor, "_max_workers", None) or len(items)
+        while len(running) < at_once and (item := next(waiting, None)) is not None:
+            if begin(item):
+                running[executor.submit(work, item)] = item
+        if not running:
+            return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            yield running.pop(future), future
+
+
+def limit_threads() -> None:
+    """Give the libraries that this process imports from now on one thread each."""
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
 
 
 @contextmanager

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ebabench.datasets.suites import Suite, load_suite, reference_reader
 from ebabench.errors import InputError
 from ebabench.structures import Reference
+from ebabench.workflows.cluster import Cluster, connected
 from ebabench.workflows.progress import Progress, silent
+from ebabench.workflows.targets import small_digests
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +72,7 @@ def suite_energies(
     targets: Sequence[str] = (),
     stride: int = 1,
     jobs: int | None = None,
+    cluster: Cluster | None = None,
     progress: Progress = silent,
 ) -> pd.DataFrame:
     """Return the potential energies of a suite's molecular dynamics, one row per frame.
@@ -84,6 +88,7 @@ def suite_energies(
         targets: Names; all targets by default.
         stride: Every how many frames one is computed.
         jobs: Processes; one per core by default.
+        cluster: Compute on the workers of a Dask cluster; see ``ebabench.run``.
         progress: Called as ``progress(what, done, total)``.
 
     Raises:
@@ -107,9 +112,13 @@ def suite_energies(
     get_protocol(protocol)
     read = reference_reader(chosen, Path(data) if data is not None else None)
     names = [chosen.target(one).name for one in targets] or [one.name for one in chosen.targets]
-    with workers(jobs) as pool:
-        of_targets = [Trajectories(one, (read,), stride) for one in names]
-        found = with_energies(of_targets, protocol, pool, progress, minimise=minimise)
+    of_targets = [Trajectories(one, (read,), stride) for one in names]
+    known = small_digests(read, names, strict=True) if cluster is not None else {}
+    with (
+        connected(cluster, jobs, progress, read, names, known) as (remote, tell),
+        nullcontext(remote) if remote is not None else workers(jobs) as pool,
+    ):
+        found = with_energies(of_targets, protocol, pool, tell, minimise=minimise)
     tables = [_table(one, chosen.frames(one.name) or _frames(read(one.name))) for one in found]
     return pd.concat(tables, ignore_index=True)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ebabench.datasets.references import References
 from ebabench.datasets.suites import Suite, check_sequence, load_suite, reference_reader
@@ -16,16 +18,23 @@ from ebabench.generators.build import build
 from ebabench.generators.cards import Card
 from ebabench.generators.protocol import Resources
 from ebabench.generators.sampling import sample as sample_all
+from ebabench.generators.sampling import sample_on
 from ebabench.results.identity import Identity
 from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.selection import select_metrics
+from ebabench.structures import Target
+from ebabench.system.devices import parse_devices
+from ebabench.workflows.cluster import Cluster, connected, sampler
 from ebabench.workflows.md_time import md_time_if_stored
 from ebabench.workflows.models import check_random_weights, model_card, model_devices
 from ebabench.workflows.progress import Progress, silent
 from ebabench.workflows.publish import LEADERBOARDS, publish
 from ebabench.workflows.session import Session
 from ebabench.workflows.targets import digest_here, remember_digests, select_targets, small_digests, targets_here
+
+if TYPE_CHECKING:
+    from ebabench.system.cluster import ClusterExecutor
 
 
 def run(
@@ -45,6 +54,7 @@ def run(
     settings: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     executor: Executor | None = None,
+    cluster: Cluster | None = None,
     out: str | os.PathLike[str] | None = None,
     leaderboards: str | os.PathLike[str] | None = LEADERBOARDS,
     progress: Progress = silent,
@@ -72,6 +82,8 @@ def run(
         settings: Replacements for sampling settings of the card. The run is then unofficial.
         jobs: Processes that score; one per core by default.
         executor: Scores in place of processes: anything with the interface of ``concurrent.futures``.
+        cluster: Sample and score on the workers of a Dask cluster: "local:N", the address of a scheduler, its scheduler
+            file, or a TOML file for dask-jobqueue (``pip install ebabench[cluster]``).
         out: The run folder; ``runs/SUITE/MODEL-sSEED-nSAMPLES`` by default.
         leaderboards: The folder of the leaderboard that gets the run's row; None for no leaderboard.
         progress: Called as ``progress(what, done, total)``.
@@ -88,13 +100,13 @@ def run(
         (8, True)
     """
     selection = select_metrics(metrics, energy=energy)
-    session, read = _sampled(
-        model, suite, targets, shard, samples, seed, data, device, batch_size, random_weights, settings, out, progress
-    )
-    session.score(selection, jobs, executor)
-    remember_digests(read, session.run.identity.references or {})
+    plan = _plan(model, suite, targets, shard, samples, seed, data, device, batch_size, random_weights, settings, out)
+    with plan.connected(cluster, jobs, progress) as (workers, tell):
+        session = plan.sampled(workers, tell)
+        session.score(selection, jobs, workers or executor)
+    remember_digests(plan.read, session.run.identity.references or {})
     if session.suite is not None:
-        md_time_if_stored(session.run, session.suite, read)
+        md_time_if_stored(session.run, session.suite, plan.read)
     if leaderboards is not None and session.suite is not None:
         publish(session.run, session.suite, leaderboards)
     return session.run
@@ -113,6 +125,7 @@ def sample(
     batch_size: int | None = None,
     random_weights: bool = False,
     settings: Mapping[str, Any] | None = None,
+    cluster: Cluster | None = None,
     out: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
 ) -> Run:
@@ -132,6 +145,7 @@ def sample(
         random_weights: Do without the checkpoints, to test the plumbing (workers only).
         settings: Replacements for sampling settings of the card. The run is then unofficial.
         shard: "i/n" for every n-th target from the i-th on, so that n sessions share the targets.
+        cluster: Sample on the workers of a Dask cluster; see ``ebabench.run``.
         out: The run folder; ``runs/SUITE/MODEL-sSEED-nSAMPLES`` by default.
         progress: Called as ``progress(what, done, total)``.
 
@@ -145,13 +159,72 @@ def sample(
         >>> len(run.load_ensemble("KLED"))
         2
     """
-    session, _ = _sampled(
-        model, suite, targets, shard, samples, seed, data, device, batch_size, random_weights, settings, out, progress
-    )
-    return session.run
+    plan = _plan(model, suite, targets, shard, samples, seed, data, device, batch_size, random_weights, settings, out)
+    with plan.connected(cluster, None, progress) as (workers, tell):
+        return plan.sampled(workers, tell).run
 
 
-def _sampled(
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be sampled, checked as far as that costs little."""
+
+    card: Card
+    suite: Suite
+    read: References
+    asked: Sequence[Target]
+    remarks: Sequence[str]
+    identity: Identity
+    folder: Path
+    device: str
+    batch_size: int | None
+    samples: int
+    seed: int
+
+    def connected(
+        self, cluster: Cluster | None, jobs: int | None, progress: Progress
+    ) -> AbstractContextManager[tuple[ClusterExecutor | None, Progress]]:
+        """See ``ebabench.workflows.cluster.connected``."""
+        if cluster is not None and len(parse_devices(self.device)) > 1:
+            raise InputError(
+                f"--device {self.device}: on a cluster each worker has one device: give cuda",
+                code="cluster.device",
+                device=self.device,
+            )
+        names = [target.name for target in self.asked]
+        return connected(cluster, jobs, progress, self.read, names, self.identity.references)
+
+    def sampled(self, workers: ClusterExecutor | None, progress: Progress) -> Session:
+        """Return the session of the run after all targets were sampled."""
+        devices = model_devices(self.card, self.device) if workers is None else []
+        generators = [build(self.card, self._on(one)) for one in devices]
+        run = Run.open(self.folder, self.identity, partial(digest_here, self.read))
+        run.remarks += self.remarks
+        sequences = {target.name: target.sequence for target in self.asked}
+        session = Session(run, self.read, self.suite, sequences, progress)
+        if workers is None:
+            outcomes = sample_all(
+                generators,
+                self.asked,
+                self.samples,
+                self.seed,
+                run.load_ensemble,
+                run.save_ensemble,
+                self.card.provides,
+                session.claims.hold,
+                devices,
+            )
+        else:
+            work = sampler(self.card, self._on(self.device), self.read, run, self.samples, self.seed)
+            fit = workers.using(GPU=1) if self.device.startswith("cuda") else workers
+            outcomes = sample_on(fit, work, list(sequences), run.load_ensemble, session.claims)
+        session.keep("sampling", outcomes)
+        return session
+
+    def _on(self, device: str) -> Resources:
+        return Resources(device, self.read, self.batch_size, self.folder / "logs", self.identity.random_weights)
+
+
+def _plan(
     model: str | os.PathLike[str] | Card,
     suite: str | Suite,
     targets: Sequence[str] | None,
@@ -164,11 +237,11 @@ def _sampled(
     random_weights: bool,
     settings: Mapping[str, Any] | None,
     out: str | os.PathLike[str] | None,
-    progress: Progress,
-) -> tuple[Session, References]:
+) -> _Plan:
     chosen = suite if isinstance(suite, Suite) else load_suite(suite)
     card = model_card(model, settings).with_batch_size(batch_size)
     check_random_weights(card, random_weights)
+    parse_devices(device)
     read = reference_reader(chosen, Path(data) if data is not None else None)
     names, missing = targets_here(read, select_targets(read.names, targets, shard), bool(targets))
     asked = [read.target(name) for name in names]
@@ -179,11 +252,6 @@ def _sampled(
         raise InputError(
             f"samples {count}, seed {start}: at least 2 samples, and a seed from 0", code="run.settings", samples=count
         )
-    folder = Path(out) if out is not None else _folder(card, chosen, count, start, random_weights)
-    resources = [
-        Resources(one, read, batch_size, folder / "logs", random_weights) for one in model_devices(card, device)
-    ]
-    generators = [build(card, one) for one in resources]
     identity = Identity(
         model=card.name,
         suite=chosen.id,
@@ -198,22 +266,8 @@ def _sampled(
         references=small_digests(read, names, strict=True),
         random_weights=random_weights,
     )
-    made = Run.open(folder, identity, partial(digest_here, read))
-    made.remarks += missing
-    session = Session(made, read, chosen, {target.name: target.sequence for target in asked}, progress)
-    outcomes = sample_all(
-        generators,
-        asked,
-        count,
-        start,
-        made.load_ensemble,
-        made.save_ensemble,
-        card.provides,
-        session.claims.hold,
-        [one.device for one in resources],
-    )
-    session.keep("sampling", outcomes)
-    return session, read
+    folder = Path(out) if out is not None else _folder(card, chosen, count, start, random_weights)
+    return _Plan(card, chosen, read, asked, missing, identity, folder, device, batch_size, count, start)
 
 
 def _folder(card: Card, suite: Suite, samples: int, seed: int, random_weights: bool) -> Path:

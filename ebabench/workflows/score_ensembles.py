@@ -21,6 +21,7 @@ from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.selection import select_metrics
 from ebabench.system.names import check_name
+from ebabench.workflows.cluster import Cluster, connected
 from ebabench.workflows.md_time import md_time_if_stored
 from ebabench.workflows.models import model_card
 from ebabench.workflows.progress import Progress, silent
@@ -49,6 +50,7 @@ def score_ensembles(
     protocol: str | None = None,
     jobs: int | None = None,
     executor: Executor | None = None,
+    cluster: Cluster | None = None,
     out: _Path | None = None,
     leaderboards: _Path | None = LEADERBOARDS,
     progress: Progress = silent,
@@ -73,6 +75,7 @@ def score_ensembles(
         protocol: "corrected", "alphaflow" or "symmetric"; the suite's by default.
         jobs: Processes that score; one per core by default.
         executor: Scores in place of processes: anything with the interface of ``concurrent.futures``.
+        cluster: Score on the workers of a Dask cluster; see ``ebabench.run``.
         out: The run folder; ``runs/SUITE/NAME`` by default.
         leaderboards: The folder of the leaderboard that gets the row of a run on a suite; None for no leaderboard.
         progress: Called as ``progress(what, done, total)``.
@@ -143,17 +146,20 @@ def score_ensembles(
         reading={key: value for key, value in {"temperature": temperature, **how}.items() if value},
     )
     place = chosen.id if chosen else Path(identity.folder).resolve().stem
-    made = Run.open(
-        Path(out) if out is not None else Path("runs") / place / identity.model, identity, partial(digest_here, read)
-    )
-    made.remarks += [*remarks, *missing]
-    session = Session(made, read, chosen, {name: sequences[name] for name in names}, progress, elsewhere)
-    if card is not None:
-        from ebabench.generators.converters import convert
+    with connected(cluster, jobs, progress, read, names, identity.references) as (workers, tell):
+        made = Run.open(
+            Path(out) if out is not None else Path("runs") / place / identity.model,
+            identity,
+            partial(digest_here, read),
+        )
+        made.remarks += [*remarks, *missing]
+        session = Session(made, read, chosen, {name: sequences[name] for name in names}, tell, elsewhere)
+        if card is not None:
+            from ebabench.generators.converters import convert
 
-        asked = [read.target(target) for target in names]
-        session.keep("converting", convert(card, folder, asked, made.load_ensemble, made.save_ensemble))
-    session.score(selection, jobs, executor)
+            asked = [read.target(target) for target in names]
+            session.keep("converting", convert(card, folder, asked, made.load_ensemble, made.save_ensemble))
+        session.score(selection, jobs, workers or executor)
     remember_digests(read, session.run.identity.references or {})
     if chosen is not None:
         md_time_if_stored(made, chosen, read)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import as_completed
+from contextlib import nullcontext
 from pathlib import Path
 
 from ebabench.datasets.export import export, take_up
@@ -13,6 +14,7 @@ from ebabench.datasets.suites import Suite, load_suite
 from ebabench.errors import EbabenchError, RunError
 from ebabench.system.cache import cache_dir
 from ebabench.system.process_pool import workers
+from ebabench.workflows.cluster import Cluster, connected
 from ebabench.workflows.progress import Progress, silent
 
 
@@ -21,6 +23,7 @@ def simulate(
     *,
     targets: Sequence[str] = (),
     jobs: int | None = None,
+    cluster: Cluster | None = None,
     out: str | os.PathLike[str] | None = None,
     work: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
@@ -34,6 +37,7 @@ def simulate(
         suite: The suite.
         targets: Names; all targets by default.
         jobs: Processes; one per core by default.
+        cluster: Simulate on the workers of a Dask cluster, a replica a task; see ``ebabench.run``.
         out: The folder for the references; ``data/SUITE`` by default.
         work: The folder that unfinished simulations go on from; in the cache by default.
         progress: Called as ``progress(what, done, total)``.
@@ -55,7 +59,10 @@ def simulate(
         take_up(one, folder, place)
     failed = []
     progress(chosen.id, 0, len(simulations))
-    with workers(jobs) as pool:
+    with (
+        connected(cluster, jobs, progress) as (remote, tell),
+        nullcontext(remote) if remote is not None else workers(jobs) as pool,
+    ):
         futures = {pool.submit(run_one, one, place): one for one in simulations}
         for done, future in enumerate(as_completed(futures), 1):
             one = futures[future]
@@ -67,7 +74,7 @@ def simulate(
                 waiting[one.name] -= 1
                 if not waiting[one.name]:
                     export(replicas[one.name], place, folder)
-            progress(chosen.id, done, len(simulations))
+            tell(chosen.id, done, len(simulations))
     if failed:
         raise RunError(
             f"{len(failed)} of {len(simulations)} simulations failed; {failed[0]}; the others are in {place}",

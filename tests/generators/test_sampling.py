@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ from ebabench.errors import InputError
 from ebabench.generators.build import build
 from ebabench.generators.cards import CARDS
 from ebabench.generators.protocol import Resources
-from ebabench.generators.sampling import Outcome, sample, target_seed
+from ebabench.generators.sampling import Outcome, sample, sample_on, target_seed
 from ebabench.structures import Ensemble, Reference, Target
+from ebabench.system.claims import Claims
+from ebabench.system.process_pool import WorkerDiedError
 
 NAMES = list(SEQUENCES)[:3]
 Make = Callable[[Target, int, int], Ensemble]
@@ -117,6 +121,28 @@ def test_what_is_kept_is_not_made_again() -> None:
     undisturbed = sampled(Shaking())
     for one, other in zip(outcomes, undisturbed, strict=True):
         assert np.array_equal(one.ensemble.positions, other.ensemble.positions)
+
+
+def deadly(name: str) -> Outcome:
+    if name == "two":
+        raise WorkerDiedError("3 workers died of it")
+    return Outcome(name, None)
+
+
+def test_workers_sample_what_is_not_there_and_leave_what_others_claim(tmp_path: Path) -> None:
+    theirs, here = Claims(tmp_path), sampled(Shaking(), ["three"])[0].ensemble
+    theirs.take("four")
+    with ThreadPoolExecutor(1) as executor:
+        names = list(SEQUENCES)[:4]
+        found = sample_on(executor, deadly, names, {"three": here}.get, Claims(tmp_path))
+        outcomes = {outcome.target: outcome for outcome in found}
+    assert list(outcomes) == ["one", "two", "three", "four"]
+    assert outcomes["one"].error is None
+    assert "died" in str(outcomes["two"].error)
+    assert outcomes["three"].resumed
+    assert outcomes["four"].busy
+    theirs.release("four")
+    assert Claims(tmp_path).take("two"), "it was given back"
 
 
 def test_a_seed_does_not_depend_on_the_order_of_targets() -> None:

@@ -20,6 +20,7 @@ from ebabench.scoring.records import MetricValues, Record
 from ebabench.scoring.reference_cache import reference_digest
 from ebabench.scoring.score import Job, score, score_target
 from ebabench.structures import Reference
+from ebabench.system.process_pool import WorkerDiedError
 
 
 @pytest.fixture(autouse=True)
@@ -158,6 +159,26 @@ def test_one_failed_target_is_one_failed_record():
         records = {record.target: record for record in score(jobs, [TOY], executor=executor)}
     assert records["two"].error == "ValueError: two cannot be read"
     assert records["two"].figures == MetricValues()
+    assert records["one"].error is None
+    assert records["three"].error is None
+
+
+class Dying(ThreadPoolExecutor):
+    """An executor whose workers die of the second target."""
+
+    def submit(self, fn, job):
+        return super().submit(died) if job.target == "two" else super().submit(fn, job)
+
+
+def died():
+    raise WorkerDiedError("3 workers died of it")
+
+
+def test_a_target_that_kills_the_workers_of_an_executor_is_one_failed_record():
+    jobs = [job("one"), job("two"), job("three")]
+    with Dying(1) as executor:
+        records = {record.target: record for record in score(jobs, [TOY], executor=executor)}
+    assert "died" in records["two"].error
     assert records["one"].error is None
     assert records["three"].error is None
 
