@@ -18,7 +18,7 @@ from ebabench.metrics.weighting import mean
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
 from ebabench.structures import Atoms
-from ebabench.structures.arrays import FloatArray
+from ebabench.structures.arrays import FloatArray, Positions
 
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
@@ -104,10 +104,16 @@ def compute(pair: Pair) -> Mapping[str, Value]:
     # The published scorer reads the model's positions in the reference's order under names in the model's own.
     order = pair.model_order if pair.protocol == "alphaflow" else slice(None)
     atoms = Atoms(pair.atoms.name[order], pair.atoms.residue_name[order], pair.atoms.residue[order])
+
+    def of_frames(atoms: Atoms, frames: Positions) -> _BoolArray:
+        single = len(frames) == 1  # of a reference of one frame
+        name = "exposed, single" if single else "exposed"
+        return pair.by_frame(name, atoms, frames, partial(exposed, atoms, single=single))
+
     buried = ~exposed(pair.atoms, pair.native[None])[0]
-    model = exposed(atoms, pair.model)
+    model = of_frames(atoms, pair.model)
     once, again = np.unique(pair.md_draw_1000, return_inverse=True)
-    distinct = pair.of_reference("exposed", 2, lambda: {"exposed": exposed(pair.atoms, pair.md(once))})["exposed"]
+    distinct = pair.of_reference("exposed", 2, lambda: {"exposed": of_frames(pair.atoms, pair.md(once))})["exposed"]
     md = distinct[again]
     noisy = [mutual_information(model, pair.weights), mutual_information(md)]
     exact = [np.where(np.abs(side) < _NOISE, 0, side) for side in noisy]
@@ -118,27 +124,28 @@ def compute(pair: Pair) -> Mapping[str, Value]:
         "exposed_residue_j": jaccard(buried & (mean(model, pair.weights) > EXPOSED), buried & (md.mean(0) > EXPOSED)),
         "exposed_mi_rho": published,
         "exposed_mi_rho_exact": spearman(*exact),
-        "exposure_coupling_r": _coupling(model, distinct, pair.weights),
+        "exposure_coupling_r": _coupling(pair, model, distinct),
     }
 
 
-def _coupling(model: _BoolArray, md: _BoolArray, weights: FloatArray | None) -> Value:
+def _coupling(pair: Pair, model: _BoolArray, md: _BoolArray) -> Value:
     """Return Pearson's r of the excess mutual information of model and MD, over pairs of residues that vary in MD.
 
     Most pairs are not coupled. A rank correlation would rank their noise, and miss the few that are.
     """
-    if weights is not None:
+    if pair.weights is not None:
         return NotAvailable("the expectation under shuffling is known for equal weights only")
     share = md.mean(0)
     varies = np.flatnonzero((share >= _VARIES) & (share <= 1 - _VARIES))
     first, second = np.triu_indices(len(varies), 1)
     if len(first) < _FEWEST_PAIRS:
         return NotAvailable(f"{len(first)} pairs of residues vary in the reference; {_FEWEST_PAIRS} are needed")
-    excess = [
-        (mutual_information(side) - expected_mutual_information(side.sum(0), len(side)))[first, second]
-        for side in (model[:, varies], md[:, varies])
-    ]
-    return pearson(*excess)
+    of_md = pair.of_reference("excess information", 1, lambda: {"information": _excess(md[:, varies])})["information"]
+    return pearson(_excess(model[:, varies])[first, second], of_md[first, second])
+
+
+def _excess(indicator: _BoolArray) -> FloatArray:
+    return mutual_information(indicator) - expected_mutual_information(indicator.sum(0), len(indicator))
 
 
 EXPOSURE = Metric(

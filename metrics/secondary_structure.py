@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from ebabench.metrics.weighting import mean
 from ebabench.scoring.metric import Metric
@@ -21,12 +23,22 @@ if TYPE_CHECKING:
 def secondary_structure(atoms: Atoms, positions: Positions, weights: FloatArray | None = None) -> FloatArray:
     """Return the shares [R, 3] of frames in which a residue is helix, strand and coil.
 
+    Args:
+        atoms: N atoms with N, CA, C and O of every residue.
+        positions: [S, N, 3] in angstrom.
+        weights: [S], of sum 1; None for equal weights.
+    """
+    return _shares(codes(atoms, positions), weights)
+
+
+def codes(atoms: Atoms, positions: Positions) -> npt.NDArray[np.str_]:
+    """Return H, E or C for each frame and residue [S, R].
+
     DSSP (Kabsch and Sander, Biopolymers 22, 2577 (1983)) by mdtraj, reduced to three states.
 
     Args:
         atoms: N atoms with N, CA, C and O of every residue.
         positions: [S, N, 3] in angstrom.
-        weights: [S], of sum 1; None for equal weights.
     """
     import mdtraj
 
@@ -38,7 +50,13 @@ def secondary_structure(atoms: Atoms, positions: Positions, weights: FloatArray 
     for k in backbone:
         name = str(atoms.name[k])
         topology.add_atom(name, mdtraj.element.Element.getBySymbol(name[0]), residues[atoms.residue[k]])
-    codes = mdtraj.compute_dssp(mdtraj.Trajectory(positions[:, backbone] / 10, topology), simplified=True)
+    found: npt.NDArray[np.str_] = mdtraj.compute_dssp(
+        mdtraj.Trajectory(positions[:, backbone] / 10, topology), simplified=True
+    )
+    return found
+
+
+def _shares(codes: npt.NDArray[np.str_], weights: FloatArray | None = None) -> FloatArray:
     return np.stack([mean(codes == code, weights) for code in "HEC"], axis=1)
 
 
@@ -46,8 +64,12 @@ def compute(pair: Pair) -> Mapping[str, Value]:
     """Return the number of the family for one pair; MD is draw A."""
     if lack := pair.unavailable_reason("backbone"):
         return {"secondary_structure_mae": lack}
-    model = secondary_structure(pair.atoms, pair.model, pair.weights)
-    md = pair.of_reference("structure", 1, lambda: {"shares": secondary_structure(pair.atoms, pair.md(pair.md_draw))})
+
+    def of_frames(frames: Positions) -> npt.NDArray[np.str_]:
+        return pair.by_frame("secondary structure", pair.atoms, frames, partial(codes, pair.atoms))
+
+    model = _shares(of_frames(pair.model), pair.weights)
+    md = pair.of_reference("structure", 1, lambda: {"shares": _shares(of_frames(pair.md(pair.md_draw)))})
     return {"secondary_structure_mae": float(np.abs(model - md["shares"]).mean())}
 
 

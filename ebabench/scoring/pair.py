@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ebabench.errors import InputError, unknown
 from ebabench.scoring.reference_cache import Arrays, cached_arrays, reference_digest
@@ -164,6 +166,19 @@ class Pair:
             compute: Computes the arrays.
         """
         return compute() if self.identity is None else cached_arrays(f"{self.identity}|{name}|{version}", compute)
+
+    def by_frame(
+        self, name: str, atoms: Atoms, frames: Positions, compute: Callable[[Positions], npt.NDArray[Any]]
+    ) -> npt.NDArray[Any]:
+        """Return what is computed frame by frame, once for all pairs of this reference that have a frame in common.
+
+        Args:
+            name: Name of the values.
+            atoms: The atoms of ``frames``.
+            frames: [F, N, 3], superposed.
+            compute: Returns the values [K, ...] of frames [K, N, 3]. Those of a frame do not depend on the others.
+        """
+        return self.aligned.shared.rows(f"{name}|{atoms.digest()}", frames, compute)
 
     def _components(self) -> Arrays:
         mean, axes = principal_components(self.md_ca, _COMPONENTS)

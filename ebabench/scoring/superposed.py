@@ -7,6 +7,7 @@ from threading import Lock
 
 import numpy as np
 
+from ebabench.scoring.shared_frames import SharedFrames
 from ebabench.structures import Reference, validation
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.geometry import superpose
@@ -33,6 +34,7 @@ class SuperposedReference:
     Attributes:
         atoms: As given.
         native_ca: [C, 3], centered. The C-alphas of every frame are superposed on it once more.
+        shared: What metrics compute frame by frame.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class SuperposedReference:
     ) -> None:
         self.native_ca: Positions = np.asarray(native[ca] - native[ca].mean(0), np.float32)
         self.atoms = atoms
+        self.shared = SharedFrames()
         self._reference, self._native, self._ca, self._quartets = reference, native, ca, quartets
         self._starts = np.cumsum([0, *(len(replica) for replica in reference.replicas)])
         self._lock = Lock()

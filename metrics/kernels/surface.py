@@ -36,20 +36,22 @@ _KNOWN = 48  # spheres kept for each atom that covered something of it
 _Array = npt.NDArray[Any]
 
 
-def exposed(atoms: Atoms, positions: Positions) -> npt.NDArray[np.bool_]:
+def exposed(atoms: Atoms, positions: Positions, *, single: bool | None = None) -> npt.NDArray[np.bool_]:
     """Return whether the side chain of each residue exposes more than 2 square angstrom to a probe of 2.8 angstrom.
 
     Args:
         atoms: N heavy atoms.
-        positions: [S, N, 3] in angstrom: an ensemble, or a single structure, which has plain areas. The points of the
-            spheres are fixed in space, so the orientation of a frame matters a little.
+        positions: [S, N, 3] in angstrom. The points of the spheres are fixed in space, so the orientation of a frame
+            matters a little.
+        single: Whether these are single structures, which have plain areas, and no frames of an ensemble. By default,
+            one frame is.
 
     Returns:
         [S, residues]. Glycine is never exposed.
     """
     reach = np.array([RADII[str(name)[0]] for name in atoms.name]) + PROBE
     share = 4 * np.pi * reach**2 / POINTS
-    if len(positions) > 1:
+    if not (len(positions) == 1 if single is None else single):
         share /= 1 - share / 100
     side = ~np.isin(atoms.name, BACKBONE)
     start = np.searchsorted(atoms.residue, np.arange(atoms.residue[-1] + 2))
