@@ -208,7 +208,9 @@ def board_table(board: Board, specs: Sequence[MetricSpec], title: str) -> TextTa
         (_name(line), *(text(line) or "–" for _, text in worth), *(_cell(line, spec.key) for spec in shown))
         for line in board.lines
     ]
-    return TextTable(title, ("model", *heads), tuple(rows), tuple(reversed(heads[1:])), ("model",))
+    wide = [head for head, _ in WORTH[1:] if head in heads]  # names of models and of machines
+    drop = (*wide, *reversed([head for head in heads if head not in wide][1:]))
+    return TextTable(title, ("model", *heads), tuple(rows), drop, ("model",))
 
 
 def _name(line: Mapping[str, str]) -> str:

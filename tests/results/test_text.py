@@ -116,3 +116,16 @@ def test_a_leaderboard_shows_every_name_and_names_the_metrics_without_room() -> 
     for spec in shown:
         assert sum(spec.key in line for line in lines) == 1
     assert all(len(line) <= 80 for line in lines[:-1])
+
+
+def test_long_verdicts_make_room_for_the_metrics() -> None:
+    better = " ".join(f"another-model-{k}=2" for k in range(8))
+    rows = tuple(
+        {"model": name, "status": "official", "rmsf_r": "0.5", "better_than": better, "seconds_per_sample": "0.1"}
+        for name in ("one", "two")
+    )
+    table = board_table(Board("s", SPECS, rows), SPECS, "s")
+    narrow, wide = ("\n".join(table.lines(width)) for width in (80, 1000))
+    assert "rmsf_r" in narrow.splitlines()[1]
+    assert "not shown for want of room: better than" in narrow
+    assert "another-model-7 (2)" in wide
