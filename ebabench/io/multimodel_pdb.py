@@ -14,6 +14,7 @@ import numpy.typing as npt
 _X = 30  # the first of 24 columns with three numbers of the form -123.456
 _ATOM = re.compile(rb"^(?:ATOM  |HETATM).*$", re.MULTILINE)
 _ANY = re.compile(rb"^(?:ATOM|HETATM|MODEL)", re.MULTILINE)
+_HEAD = re.compile(rb"MODEL[ \d]*\r?\n")  # a longer line is two that lost what parts them: an atom would be lost
 _WORTH = ((0, 10**6), (1, 10**5), (2, 10**4), (3, 1000), (5, 100), (6, 10), (7, 1))  # thousandths
 _Bytes = npt.NDArray[np.uint8]
 
@@ -29,7 +30,7 @@ def same_but_for_coordinates(data: bytes) -> tuple[bytes, npt.NDArray[np.float64
     """
     first = re.search(rb"^MODEL .*\n", data, re.MULTILINE)
     second = re.compile(rb"^MODEL .*\n", re.MULTILINE).search(data, first.end()) if first else None
-    if first is None or second is None or _ANY.search(data, 0, first.start()):
+    if first is None or second is None or not _HEAD.fullmatch(first[0]) or _ANY.search(data, 0, first.start()):
         return None
     start, period = first.start(), second.start() - first.start()
     # After the last model there may be other things than between two of them.

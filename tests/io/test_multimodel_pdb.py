@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from proteins import build, wobble
 
+from ebabench.errors import InputError
 from ebabench.io.multimodel_pdb import same_but_for_coordinates
 from ebabench.io.structure_files import read_ensemble, write_pdb
 from ebabench.structures import Ensemble
@@ -82,6 +83,17 @@ def test_a_single_model_and_atoms_outside_of_models_are_left_too(path):
     assert same_but_for_coordinates(atom + data) is None
     assert same_but_for_coordinates(data + atom) is None
     assert same_but_for_coordinates(data[: len(data) // 2]) is None
+
+
+@pytest.mark.parametrize("model", [1, 2, 5])
+def test_a_line_break_that_was_lost_takes_no_atom_with_it(path, model):
+    """The record behind MODEL would be a part of its line, and the atom be missing in every model."""
+    line = f"MODEL {model:8d}"
+    assert f"{line}\nATOM" in path.read_text()
+    path.write_text(path.read_text().replace(f"{line}\nATOM", f"{line}xATOM"))
+    with pytest.raises(InputError) as error:
+        read_ensemble(path, "x")
+    assert error.value.code == "structure.models-differ"
 
 
 def test_either_way_the_ensemble_is_the_same(path):
