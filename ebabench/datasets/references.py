@@ -196,6 +196,8 @@ def check_pinned(root: Path, name: str) -> None:
     Raises:
         InputError: A file has changed (``reference.changed``), or the pins cannot be read.
     """
+    if not root.is_dir():  # a file that holds references, or lists them
+        return
     pinned = Pins(root / PINS).get(name, sha256=dict) or {"sha256": {}}
     for file, expected in pinned["sha256"].items():
         path = root / name / file

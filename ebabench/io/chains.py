@@ -126,13 +126,18 @@ def chain_rows(frames: Frames, chain: str | None = None) -> IndexArray:
     if not named:
         listed = ", ".join(map(str, found))
         raise InputError(
-            f"{source}: no chain {chain} in it; its chains are {listed}", code="structure.unknown-chain", file=source
+            f"{source}: no chain {chain} in it; its chains are {listed}: name one of these (--chain)",
+            code="structure.unknown-chain",
+            file=source,
         )
     if len(named) > 1:
         what = "one is expected: name it (--chain)" if chain is None else f"one of the name {chain} is expected"
+        alike = len({str(one) for one in named}) == 1
+        models = "; if these are conformations, tell them apart as models (MODEL and ENDMDL, pdbx_PDB_model_num)"
+        listed = ", ".join(map(str, named[:6])) + ", ..." * (len(named) > 6)
         raise InputError(
-            f"{source}: {len(named)} protein chains, {', '.join(map(str, named))}, where {what}, or take the others "
-            "out of the file",
+            f"{source}: {len(named)} protein chains, {listed}, where {what}, or take the others out of the file"
+            + models * alike,
             code="structure.several-chains",
             file=source,
         )

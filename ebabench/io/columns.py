@@ -22,6 +22,7 @@ _SIGMAS = 3.0
 _STATIC = 0.3
 _CUT = 10.0  # angstrom: atoms of another order are nearer to each other than that, some of them
 _WRONG_IN_RESIDUE, _WRONG, _WRONG_SHARE = 2, 3, 0.05
+_SAME = 0.01  # angstrom, the rounding of XTC
 _NEAR = 1.3  # angstrom: farther from its hydrogen no parent lies
 
 
@@ -56,7 +57,15 @@ def check_columns(frames: Frames) -> None:
     lengths = _median_lengths(sample, bonds)
     if _HEAVY[0] / 10 < np.median(lengths) < _HEAVY[1] / 10:
         raise InputError(
-            f"{frames.source}: bonds are {np.median(lengths):.3f} long: these are nanometres, in a format of angstrom",
+            f"{frames.source}: bonds are {np.median(lengths):.3f} long: these are nanometres, in a format of angstrom; "
+            "multiply the coordinates by 10",
+            code="trajectory.nanometres",
+            file=frames.source,
+        )
+    if 10 * _HEAVY[0] < np.median(lengths) < 10 * _HEAVY[1] and lengths.max() < 10 * _SULFUR[1]:
+        raise InputError(
+            f"{frames.source}: bonds are {np.median(lengths):.1f} angstrom long: these are angstrom, in a format of "
+            "nanometres; divide the coordinates by 10",
             code="trajectory.nanometres",
             file=frames.source,
         )
@@ -123,6 +132,14 @@ def _check_lengths(frames: Frames, bonds: IndexArray, lengths: FloatArray, low: 
             f"{frames.source}: {wrong.sum()} bonds are {lengths[wrong].min():.1f} angstrom and longer: a periodic "
             "boundary cuts the molecule, without a box to mend it by; make it whole (gmx trjconv -pbc whole)",
             code="trajectory.cut",
+            file=frames.source,
+        )
+    if (in_one := wrong & (lengths < _SAME)).sum() > wrong.sum() / 2:
+        row = int(bonds[np.flatnonzero(in_one)[0], 0])
+        raise InputError(
+            f"{frames.source}: atoms of {atoms.label(row)} lie in one place: missing atoms were padded; leave them out "
+            "of the trajectory and its topology",
+            code="trajectory.padded",
             file=frames.source,
         )
     first = int(np.flatnonzero(wrong & (count[atoms.residue[bonds[:, 0]]] == count.max()))[0])

@@ -146,8 +146,10 @@ def _coordinates(columns: Mapping[str, _Text], source: str) -> FloatArray:
             found[:, axis] = [gemmi.cif.as_number(text) for text in columns[name]]
     if not np.isfinite(found).all():
         row, axis = (int(where[0]) for where in np.nonzero(~np.isfinite(found)))
+        given = str(columns[_COORDINATES[axis]][row]) or "?"
         raise InputError(
-            f"{source}: {_COORDINATES[axis]} of atom {row + 1} is {str(columns[_COORDINATES[axis]][row])!r}, no number",
+            f"{source}: {_COORDINATES[axis]} of atom {row + 1} is {given!r}, no number: the file is damaged, "
+            "or the atom is missing and should be left out",
             code="structure.not-a-number",
             file=source,
             atom=row + 1,

@@ -51,7 +51,9 @@ def find_topology(trajectory: Path) -> Path:
 
     The first rule that finds a file decides. For ``X.xtc``: ``X.top.pdb`` (or another suffix of a topology); ``X.pdb``;
     ``topology.*`` or ``top.*``; a file whose name ``X`` goes on from (``NAME.pdb`` for ``NAME_prod_R1.xtc``), or that
-    says ``top`` where ``X`` says ``traj``; the only structure file of the folder.
+    says ``top`` where ``X`` says ``traj``; the only structure file of the folder. Where the folder has none at all, as
+    that of one run of several, the folder above is asked: ``X.top.pdb``, ``X.pdb``, ``topology.*`` or ``top.*``, or a
+    file that has that folder's name.
 
     Raises:
         InputError: ``topology.missing``; ``topology.ambiguous``, a rule finds two files.
@@ -66,6 +68,7 @@ def find_topology(trajectory: Path) -> Path:
         [path for path, own in beside.items() if "traj" in stem and own == stem.replace("traj", "top")],
         [path for path, own in beside.items() if _goes_on(stem, own) and len(own) == longest],
         list(beside),
+        *([] if beside else _above(trajectory, stem)),
     )
     for found in rules:
         if len(found) == 1:
@@ -84,6 +87,15 @@ def find_topology(trajectory: Path) -> Path:
         code="topology.missing",
         file=str(trajectory),
     )
+
+
+def _above(trajectory: Path, stem: str) -> list[list[Path]]:
+    """Return what rules find in the folder above that of a trajectory."""
+    beside = trajectory.parent
+    folder, name = beside.parent if beside.name else beside / "..", trajectory.absolute().parent.parent.name.lower()
+    there = {path: _stem(path) for path in sorted(folder.iterdir()) if _is_topology(path)}
+    names = ((f"{stem}.top", stem), _NAMES, (f"{name}.top", name))
+    return [[path for path, own in there.items() if own in wanted] for wanted in names]
 
 
 def _is_topology(path: Path) -> bool:

@@ -53,12 +53,29 @@ def read_trajectory(paths: Path | Sequence[Path], topology: Path | Topology | No
         topology = hdf5_topology(files[0]) if names_atoms(files[0]) else find_topology(files[0])
     if isinstance(topology, Path):
         topology = read_topology(topology)
-    parts = [_open(path, len(topology.atoms)) for path in files]
+    parts = [_opened(path, topology) for path in files]
     positions = parts[0] if len(parts) == 1 else JoinedFrames(parts)
     source = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
     frames = Frames(source, topology.atoms, positions, native=topology.positions, topology=topology.source)
     check_columns(frames)
     return frames
+
+
+_REMEDIES = {
+    "trajectory.atoms": "{topology} is not its topology: give the one that the trajectory was written with",
+    "trajectory.broken": "copy or write it again; what is whole can be cut out with the program that wrote it",
+}
+
+
+def _opened(path: Path, topology: Topology) -> TrajectoryFrames:
+    """Return the frames of a trajectory. An error names the topology, and what helps."""
+    try:
+        return _open(path, len(topology.atoms))
+    except InputError as error:
+        remedy = _REMEDIES.get(error.code, "").format(topology=topology.source)
+        if not remedy:
+            raise
+        raise InputError(f"{error}; {remedy}", code=error.code, **error.named) from error
 
 
 def _open(path: Path, n_atoms: int) -> TrajectoryFrames:

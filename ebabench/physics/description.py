@@ -21,6 +21,7 @@ _WATERS = frozenset(
 )
 _BASES = ("A", "C", "G", "U", "DA", "DC", "DG", "DT", "RA", "RC", "RG", "RU")
 _NUCLEOTIDES = frozenset(base + end for base in _BASES for end in ("", "3", "5"))
+_NONE = "there is no chain of amino acids"
 _COVALENT = 1.9  # angstrom: no atoms but metals are nearer without a bond
 _BONDING = frozenset(("B", "C", "N", "O", "P", "S", "SE", "F"))
 
@@ -67,13 +68,16 @@ def describe(atoms: FileAtoms, sample: Positions) -> Description:
         raise CannotPrepare("coordinates are not finite")
     every = read_residues(atoms, sample[0])
     members = [one for one in every if one.is_chain_member]
+    if not members:
+        raise CannotPrepare(_NONE)
+    _refuse_nanometres(members, sample[0])
     bonded = [_is_bonded(one, other, sample) for one, other in pairwise(members)]
     alone = [not (before or behind) for before, behind in zip([False, *bonded], [*bonded, False], strict=True)]
     ligands = [one for one, on_its_own in zip(members, alone, strict=True) if one.hetero and on_its_own]
     left_out = [one for one in every if not one.is_chain_member] + ligands
     members = [one for one in members if one not in ligands]
     if not members:
-        raise CannotPrepare("there is no chain of amino acids")
+        raise CannotPrepare(_NONE)
     _refuse_unknown(members)
     chains = _chains(members, sample)
     _refuse_bonds_to_others(members, left_out, atoms, sample[0])
@@ -91,6 +95,17 @@ def _lengths(one: Residue, other: Residue, sample: Positions) -> FloatArray:
     if "C" not in one.heavy or "N" not in other.heavy:
         return np.full(len(sample), np.inf)
     return np.asarray(np.linalg.norm(sample[:, one.heavy["C"]] - sample[:, other.heavy["N"]], axis=1), float)
+
+
+def _refuse_nanometres(members: list[Residue], frame: Positions) -> None:
+    """Raise CannotPrepare where the bonds from N to C-alpha have their lengths in nanometres."""
+    pairs = np.array([(one.heavy["N"], one.heavy["CA"]) for one in members if {"N", "CA"} <= one.heavy.keys()])
+    if len(pairs):
+        typical = float(np.median(np.linalg.norm(frame[pairs[:, 0]] - frame[pairs[:, 1]], axis=1)))
+        if _COVALENT / 20 < typical < _COVALENT / 10:
+            raise CannotPrepare(
+                f"N and CA are {typical:.3f} apart: these are nanometres, not angstrom: multiply the coordinates by 10"
+            )
 
 
 def _refuse_unknown(members: list[Residue]) -> None:
@@ -199,7 +214,9 @@ def _description(
     misfit = "" if hydrogens_are_near(members, frame) else "a hydrogen is not beside its heavy atom"
     given = any(one.hydrogens for one in members)
     for k, one in enumerate(members):
-        name, names, own_misfit = with_hydrogens(one, atoms) if given else (str(one.standard), one.names, "")
+        # A hydrogen far from its heavy atom shows no protonation.
+        shown = given and hydrogens_are_near([one], frame)
+        name, names, own_misfit = with_hydrogens(one, atoms) if shown else (str(one.standard), one.names, "")
         misfit = misfit or own_misfit
         table += [(names[row], name, k, row) for row in sorted(names)]
     atom_names, residue_names, residues, columns = (np.array(column) for column in zip(*table, strict=True))

@@ -240,7 +240,17 @@ def make_pair(
     weights = None if ensemble.weights is None else _equal_as_none(ensemble.weights[weighed])
     frames = ensemble.positions[weighed]
     if len(frames) < 2:
-        raise InputError(f"{who}: {len(frames)} frames; an ensemble has two or more")
+        raise InputError(
+            f"{who}: {len(frames)} frame{'s' * (len(frames) != 1)}; an ensemble has two or more (a single "
+            "structure may be given twice)",
+            code="ensemble.frames",
+        )
+    if short := [number for number, one in zip(reference.numbers, reference.replicas, strict=True) if len(one) < 2]:
+        raise InputError(
+            f"the reference of {who}: replica {short[0]} has fewer than two frames; leave it out, or give a longer one",
+            code="reference.too-short",
+            target=who,
+        )
     try:
         counted = reference.without(ensemble.held_out)
         found = match(ensemble.atoms, reference.target.atoms)
@@ -252,7 +262,7 @@ def make_pair(
     atoms = Atoms(complete.name[found.reference], complete.residue_name[found.reference], residue)
     positions = frames[:, found.model].astype(np.float32)
     native = reference.target.native[found.reference].astype(np.float32)
-    validation.validate(f"{who}: native structure", atoms, place, native[None])
+    validation.validate(f"the reference of {who}: native structure", atoms, place, native[None])
     validation.validate(who, atoms, place, positions)
     validation.validate_chirality(who, atoms, positions, native)
     validation.validate_register(who, atoms, place, positions, native)

@@ -126,7 +126,7 @@ class SuperposedReference:
         reference = self._reference
         atoms, place = canonical(reference.target.atoms), np.arange(len(reference.target.sequence))
         for k, (number, replica) in enumerate(zip(reference.numbers, reference.replicas, strict=True)):
-            who = f"{reference.target.name}: replica {number}"
+            who = f"the reference of {reference.target.name}: replica {number}"
             for first in range(0, len(replica), _CHUNK):
                 block = np.asarray(replica[first : first + _CHUNK], np.float32)
                 validation.validate(f"{who} from frame {first + 1}", atoms, place, block)

@@ -30,11 +30,12 @@ def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) ->
     """
     if not np.isfinite(positions).all():
         frame = int(np.flatnonzero(~np.isfinite(positions).all((1, 2)))[0])
-        raise InputError(f"{who}: NaN or infinite positions in frame {frame + 1}")
+        raise InputError(f"{who}: NaN or infinite positions in frame {frame + 1}; leave the frame out")
     if np.count_nonzero(positions) <= positions.size - 6 and ((zero := (positions == 0).all(2).sum(1)) > 1).any():
         frame = int(np.flatnonzero(zero > 1)[0])
         raise InputError(
-            f"{who}: {zero[frame]} atoms lie at the origin in frame {frame + 1}: missing atoms were padded"
+            f"{who}: {zero[frame]} atoms lie at the origin in frame {frame + 1}: missing atoms were padded; "
+            "leave them out of the file"
         )
     ca = atoms.select("CA")
     step = np.linalg.norm(np.diff(positions[:, ca], axis=1), axis=2)[:, np.diff(place[atoms.residue[ca]]) == 1]
@@ -47,7 +48,7 @@ def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) ->
         frame = int(short.argmax())
         raise InputError(
             f"{who}: consecutive C-alphas are {per_frame[frame]:.2f} apart in frame {frame + 1}: these are nanometres, "
-            "not angstrom"
+            "not angstrom: multiply the coordinates by 10"
         )
     if not 1 < typical < _JUMP:
         raise InputError(f"{who}: consecutive C-alphas are {typical:.3g} apart: not a chain in angstrom")
@@ -66,7 +67,8 @@ def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) ->
         frame, atom = divmod(int(reach.argmax()), reach.shape[1])
         raise InputError(
             f"{who}: atom {atoms.name[atom]} of residue {place[atoms.residue[atom]] + 1} lies {reach.max():.1f} "
-            f"angstrom from its C-alpha in frame {frame + 1}: a jump through a periodic boundary, or a broken residue"
+            f"angstrom from its C-alpha in frame {frame + 1}: a jump through a periodic boundary, or a broken residue; "
+            "make molecules whole (gmx trjconv -pbc whole)"
         )
     within = np.diff(atoms.residue) == 0
     apart = np.diff(positions, axis=1)[:, within]
@@ -75,7 +77,7 @@ def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) ->
         atom = int(np.flatnonzero(within)[same][0])
         raise InputError(
             f"{who}: atoms {atoms.name[atom]} and {atoms.name[atom + 1]} of residue {place[atoms.residue[atom]] + 1} "
-            "lie in one place: missing atoms were padded"
+            "lie in one place: missing atoms were padded; leave them out of the file"
         )
 
 
@@ -115,7 +117,7 @@ def validate_chirality(who: str, atoms: Atoms, positions: Positions, native: Pos
     if mirrored.any():
         raise InputError(
             f"{who}: {mirrored.sum()} of {len(positions)} frames are mirrored structures, of D-amino acids; the first "
-            f"is frame {int(mirrored.argmax()) + 1}",
+            f"is frame {int(mirrored.argmax()) + 1}; leave them out, or mirror them back if the generator flips them",
             code="ensemble.mirrored",
             frame=int(mirrored.argmax()) + 1,
         )

@@ -121,7 +121,7 @@ def score_ensembles(
         known = [name for name in known if name in found.sources]
         files = {name: found.sources[name].files for name in known}
         elsewhere = {
-            name: Elsewhere(partial(read_source, source, name, **how), told(source))
+            name: Elsewhere(partial(read_source, source, name, **how), told(source), str(source))
             for name, source in found.sources.items()
         }
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,10 +32,21 @@ class Elsewhere(NamedTuple):
     Attributes:
         read: Reads it. It can be pickled.
         told: What it is read from, for the reader of the run.
+        source: The first file, and how many more there are, for messages.
     """
 
     read: Callable[[], Ensemble]
     told: str
+    source: str
+
+    def blamed(self, error: str) -> str:
+        """Return why the ensemble cannot be scored, with its files.
+
+        What is found only beside the reference (a sequence, a mirror image) does not name the files of the ensemble.
+        A fault of the reference is none of theirs.
+        """
+        named = self.source.split(" and ")[0] in error or error.startswith("the reference of ")
+        return error if named else f"{error} (the conformations are those of {self.source})"
 
 
 @dataclass(frozen=True)
@@ -114,7 +125,7 @@ class Session:
                     uncached=selection.own,
                     begin=begin,
                 )
-                for record in records:
+                for record in map(self._with_files, records):
                     earlier = before.get(record.target)
                     whole = earlier is not None and earlier.error is None and record.error is None
                     joined = whole and earlier is not None and earlier.of_same_inputs(record)
@@ -164,6 +175,12 @@ class Session:
             if record.target in self.sequences and record.error is None:
                 told = "1 file (sampled here)" if self.elsewhere is None else self.elsewhere[record.target].told
                 self.run.remarks.append(f"{record.target}: {record.n_samples} conformations from {told}")
+
+    def _with_files(self, record: Record) -> Record:
+        """Return the record of a failure with the files of the ensemble in its message."""
+        if record.error is None or self.elsewhere is None:
+            return record
+        return replace(record, error=self.elsewhere[record.target].blamed(record.error))
 
     def _is_there(self, name: str) -> bool:
         return name in self.elsewhere if self.elsewhere is not None else self.run.ensemble_path(name).exists()

@@ -12,6 +12,7 @@ from proteins import build, wobble
 from ebabench.datasets.reference_layouts import find_references
 from ebabench.errors import InputError
 from ebabench.io.structure_files import write_pdb
+from ebabench.scoring.pair import make_pair
 from ebabench.structures import Ensemble, Reference
 
 h5py = pytest.importorskip("h5py")
@@ -144,10 +145,48 @@ def test_a_temperature_of_mdcath_is_chosen(root: Path, prefix: str, suffix: str)
         assert error.value.named["temperatures"] == [320, 450]
 
 
-def test_a_temperature_without_mdcath_is_refused(root: Path) -> None:
+@pytest.mark.parametrize("make", [atlas, mdgen, timewarp, listed])
+def test_a_temperature_without_mdcath_is_refused(make, root: Path) -> None:
     with pytest.raises(InputError) as error:
-        find_references(mdgen(root), temperature=320)
+        find_references(make(root), temperature=320)
     assert error.value.code == "reference.temperature"
+
+
+@pytest.mark.parametrize(
+    ("make", "file"),
+    [(mdcath, "mdcath_dataset_x.h5"), (timewarp, "x-traj-arrays.npz"), (listed, "references.toml"), (flat, "x.dcd")],
+)
+def test_the_file_itself_is_as_good_as_its_folder(make, file: str, root: Path) -> None:
+    make(root)
+    found = find_references(root / file, temperature=320 if make is mdcath else None)
+    assert found.names == ("x",)
+    np.testing.assert_allclose(found("x").replicas[0], FRAMES[0], atol=0.02)
+
+
+def test_a_folder_of_dynamicpdb_is_called_after_its_protein(root: Path) -> None:
+    folder = root / "1abc_A_npt100000.0_ts0.001"
+    pdb(folder / "1abc_A.pdb", FRAMES[0][:1])
+    trajectory(folder / "1abc_A_T.dcd", FRAMES[0])
+    assert find_references(root).names == ("1abc_A",)
+
+
+def test_a_replica_of_one_frame_is_a_fault_of_the_reference(root: Path) -> None:
+    atlas(root)
+    trajectory(root / "x" / "x_prod_R2_fit.xtc", FRAMES[0][:1])
+    with pytest.raises(InputError) as error:
+        make_pair(Ensemble("x", TARGET.atoms, FRAMES[1]), find_references(root)("x"))
+    assert error.value.code == "reference.too-short"
+    assert "the reference of x: replica 2" in str(error.value)
+
+
+def test_a_replica_that_a_boundary_cuts_later_on_is_a_fault_of_the_reference(root: Path) -> None:
+    atlas(root)
+    cut = FRAMES[1].copy()
+    cut[-1, TARGET.atoms.residue > 4] += 60
+    trajectory(root / "x" / "x_prod_R2_fit.xtc", cut)
+    with pytest.raises(InputError) as error:
+        _ = make_pair(Ensemble("x", TARGET.atoms, FRAMES[0]), find_references(root)("x")).md_ca
+    assert str(error.value).startswith("the reference of x: replica 2")
 
 
 def swapped(text: str) -> str:

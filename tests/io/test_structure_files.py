@@ -159,7 +159,7 @@ def edits():
         return "".join(f"{line[:30]}********{line[38:]}" if k == 7 else line for k, line in enumerate(lines))
 
     return [
-        ("truncated", cut, "structure.models-differ"),
+        ("truncated", cut, "structure.cut"),
         ("atom missing in a model", drop, "structure.models-differ"),
         ("atom renamed in a model", rename, "structure.models-differ"),
         ("empty", lambda text: "", "structure.no-atoms"),

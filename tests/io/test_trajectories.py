@@ -2,6 +2,7 @@
 
 import struct
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -251,7 +252,21 @@ def test_another_number_of_atoms_is_refused(folder, suffix):
     path = write(folder / f"x.{suffix}", MOLECULE.positions[:, :-1])
     if suffix == "h5":
         pytest.skip("it brings its own topology")
-    refused("trajectory.atoms", path, f"{len(MOLECULE) - 1} atoms", f"{len(MOLECULE)}")
+    refused("trajectory.atoms", path, f"{len(MOLECULE) - 1} atoms", f"{len(MOLECULE)}", "x.top.pdb")
+
+
+@pytest.mark.parametrize("suffix", ["xtc", "trr"])
+def test_angstrom_in_a_format_of_nanometres_are_refused(folder, suffix):
+    write(folder / f"x.{suffix}", MOLECULE.positions * 10)
+    refused("trajectory.nanometres", folder / f"x.{suffix}", "divide")
+
+
+@pytest.mark.parametrize("suffix", ["xtc", "dcd"])
+def test_atoms_padded_with_zeros_are_no_other_order(folder, suffix):
+    positions = MOLECULE.positions.copy()
+    positions[:, MOLECULE.number == 9] = 0
+    write(folder / f"x.{suffix}", positions)
+    refused("trajectory.padded", folder / f"x.{suffix}", "VAL 9")
 
 
 # Topologies
@@ -339,6 +354,26 @@ def test_the_topology_beside_a_trajectory(tmp_path, trajectory, beside, expected
     for name in beside:
         (tmp_path / name).write_text("")
     assert find_topology(tmp_path / trajectory).name == expected
+
+
+@pytest.mark.parametrize("above", ["X.pdb", "topology.cif", "top.gro", "run.top.pdb", "run.psf"])
+def test_the_folder_above_has_the_topology_of_several_runs(tmp_path, above, monkeypatch):
+    for path in (tmp_path / "X" / above, tmp_path / "X" / "other.pdb", tmp_path / "X" / "run_1" / "run.xtc"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    assert find_topology(tmp_path / "X" / "run_1" / "run.xtc") == tmp_path / "X" / above
+    monkeypatch.chdir(tmp_path / "X" / "run_1")
+    assert find_topology(Path("run.xtc")).samefile(tmp_path / "X" / above)
+    (tmp_path / "X" / "run_1" / "beside.gro").write_text("")
+    assert find_topology(tmp_path / "X" / "run_1" / "run.xtc").name == "beside.gro"
+
+
+def test_a_structure_above_that_has_another_name_is_no_topology(tmp_path):
+    (tmp_path / "run_1").mkdir()
+    (tmp_path / "other.pdb").write_text("")
+    with pytest.raises(InputError) as error:
+        find_topology(tmp_path / "run_1" / "run.xtc")
+    assert error.value.code == "topology.missing"
 
 
 @pytest.mark.parametrize(

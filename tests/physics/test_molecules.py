@@ -409,6 +409,40 @@ def test_hydrogens_that_do_not_fit_are_placed_anew_and_that_is_told(what, tmp_pa
     assert any("placed anew" in note for note in energy_notes(table))
 
 
+@pytest.mark.parametrize("residue", ["GLU", "ASP", "HIS"])
+def test_a_hydrogen_far_from_its_heavy_atom_shows_no_protonation(residue, tmp_path):
+    """In its residue it is nearest to a side-chain atom, which is not protonated for that."""
+    letter = {"GLU": "E", "ASP": "D", "HIS": "H"}[residue]
+    whole = write(tmp_path / "whole.pdb", *with_hydrogens(heavy_pdb(residues_of(f"G{letter}A"))))
+    lines = atom_lines(whole)
+    rows = {line[12:16].strip(): line for line in lines if line[17:20] == residue}
+    outer = rows[{"GLU": "OE2", "ASP": "OD2", "HIS": "CE1"}[residue]]
+    inner = rows["CA"]
+    place = [float(outer[k : k + 8]) + 8 * (float(outer[k : k + 8]) - float(inner[k : k + 8])) for k in (30, 38, 46)]
+    far = "".join(f"{x:8.3f}" for x in place)
+    given = "".join(line[:30] + far + line[54:] if line == rows["HA"] else line for line in lines)
+    (tmp_path / "given.pdb").write_text(given)
+    (tmp_path / "heavy.pdb").write_text("".join(line for line in lines if line[76:78] != " H"))
+    table = energy_table([tmp_path / "given.pdb", tmp_path / "heavy.pdb"], OBC)
+    assert table["hydrogens"][0].startswith("placed anew")
+    assert table["energy_kj_per_mol"][0] == table["energy_kj_per_mol"][1]
+
+
+def test_waters_and_ions_alone_have_no_energy(tmp_path):
+    (tmp_path / "x.pdb").write_text(WATERS + het("CA", 2, [("CA", "CA", (9, 0, 0))]) + "END\n")
+    (row,) = energy_table([tmp_path / "x.pdb"], OBC).itertuples()
+    assert np.isnan(row.energy_kj_per_mol)
+    assert "no chain of amino acids" in row.reason
+
+
+def test_nanometres_have_no_energy(tmp_path):
+    chain = [(name, residue, number, x / 10) for name, residue, number, x in residues_of("GASYK")]
+    (tmp_path / "x.pdb").write_text(heavy_pdb(chain))
+    (row,) = energy_table([tmp_path / "x.pdb"], OBC).itertuples()
+    assert np.isnan(row.energy_kj_per_mol)
+    assert "nanometres" in row.reason
+
+
 def test_a_cysteine_without_hydrogen_and_partner_is_no_thiolate(tmp_path):
     whole = write(tmp_path / "whole.pdb", *with_hydrogens(heavy_pdb(residues_of("ACA"))))
     (tmp_path / "torn.pdb").write_text("".join(line for line in atom_lines(whole) if line[12:16] != " HG "))

@@ -137,6 +137,21 @@ def test_scores_against_a_folder_open_each_file_once(
     assert {path: count for path, count in counted.items() if count > 1} == {}
 
 
+def test_a_refusal_names_the_files_of_the_ensemble(
+    tiny: Tiny, tmp_path: Path, started: Callable[..., ebabench.Run]
+) -> None:
+    given = tmp_path / "given"
+    shutil.copytree(started().folder / "ensembles", given)
+    with np.load(given / "KDE.npz") as file:
+        arrays = dict(file)
+    arrays["positions"][1] = np.nan
+    np.savez(given / "KDE.npz", **arrays)
+    options = {"name": "x", "metrics": QUICK, "jobs": 1, "out": tmp_path / "scored"}
+    made = ebabench.score_ensembles(given, reference=tiny.data, **options)
+    assert list(made.failed) == ["KDE"]
+    assert str(given / "KDE.npz") in made.failed["KDE"]
+
+
 def test_large_references_are_not_read_before_sampling(
     tiny: Tiny, tmp_path: Path, started: Callable[..., ebabench.Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,17 +87,20 @@ def find_references(
             path, layout, tier, {name: partial(_Files, name, one, *how) for name, one in replicas.items()}
         )
 
-    if (found := _atlas(path, chain, modified_as_parent)) is not None:
+    found, table = _atlas(path, chain, modified_as_parent), listed.find(path)
+    files = mdcath.find(path) if found is None and table is None else {}
+    if temperature is not None and not files:
+        raise InputError(
+            f"{path}: a temperature is chosen of mdCATH's files only, and none are read here; leave out --temperature",
+            code="reference.temperature",
+        )
+    if found is not None:
         return found
-    if (table := listed.find(path)) is not None:
+    if table is not None:
         return made("listed in a TOML file", *table)
-    if files := mdcath.find(path):
+    if files:
         tier, replicas = mdcath.at(files, temperature)
         return made("mdCATH", tier, replicas)
-    if temperature is not None:
-        raise InputError(
-            f"{path}: a temperature is chosen of mdCATH's files only; there are none", code="reference.temperature"
-        )
     if pairs := timewarp.find(path):
         return made("Timewarp", "timewarp", pairs)
     return made("trajectories", "folder", trajectories.find(path))

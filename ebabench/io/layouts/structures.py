@@ -14,6 +14,10 @@ from ebabench.io.structures import parse_models
 
 MODELS = "one file with all conformations"
 SINGLE = "one file per conformation"
+_BARE = (
+    "a topology without a trajectory beside it; conformations are read from a trajectory, or as PDB or mmCIF with a "
+    "model each"
+)
 
 
 def recognise(listing: Listing) -> list[Source]:
@@ -28,7 +32,7 @@ def recognise(listing: Listing) -> list[Source]:
 def bare_topologies(listing: Listing) -> list[LeftOut]:
     """Return the topologies that no trajectory claims."""
     return [
-        LeftOut(path, "a topology without a trajectory")
+        LeftOut(path, _BARE)
         for path in listing.files
         if kind(path) == "topology" or path.name.lower().endswith((".top.pdb", ".top.cif"))
     ]

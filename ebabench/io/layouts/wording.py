@@ -26,6 +26,7 @@ _SERIES = listed(
     "data file pdb cif xtc job raw min state s f"
 )
 _NUMBERED = re.compile(rf"(.+?)([._-](?:(?:{'|'.join(sorted(_SERIES))})[._-]?)?\d+|[._-]?\(\d+\))", re.I)
+_CONDITIONS = re.compile(r"(.+?)_npt[\d.]+_ts[\d.]+")  # pressure and time step, in the names of DynamicPDB's folders
 
 
 def words(name: str) -> set[str]:
@@ -102,6 +103,9 @@ def candidates(name: str) -> Iterator[str]:
         ['samples_6o2v_A_3', 'samples_6o2v_A', '6o2v_A']
     """
     yield name
+    if conditions := _CONDITIONS.fullmatch(name):
+        yield from candidates(conditions[1])
+        return
     series = numbered(name)
     if series:
         yield from candidates(series[0])
