@@ -214,7 +214,7 @@ def torn(positions, target):
         (lambda positions, target: positions * np.array([1, 1, -1], np.float32), "mirrored"),
         (jump, "apart in frame 5 .pair 10.: a jump through a periodic boundary"),
         (torn, "atom CG1 of residue 8 .* in frame 5"),
-        (lambda positions, target: positions[:1], "1 frames"),
+        (lambda positions, target: positions[:1], "1 frame;"),
     ],
 )
 def test_what_is_no_ensemble_is_refused(edit, message):
