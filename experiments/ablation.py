@@ -86,6 +86,9 @@ ROWS = (
     _eba("no-reference", reference=False),
     _eba("md-frames", own="", alpha_t=40),
     _eba("md-frames-no-reference", own="", reference=False, alpha_t=40, beta=0.4),
+    # The field since, as one round each.
+    Row("epo", "epo", own=BASELINE, settings={**_EBA, "alpha_t": 30}),
+    Row("grpo", "grpo", own=BASELINE, settings=_EBA),
     # Energies alone, without MD at 300 K.
     _eba("from-pretrained", "pretrained", steps=1000, learning_rate=1e-4),
 )
