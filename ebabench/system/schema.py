@@ -30,7 +30,7 @@ def first_fault(error: ValidationError) -> str:
     faults = error.errors()
     where = ".".join(str(part) for part in faults[0]["loc"]) or "the file"
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return f"{where}: {faults[0]['msg']}{more}"
+    return f"{where}: {faults[0]['msg'].removeprefix('Value error, ')}{more}"
 
 
 def read_text(path: Path, most: int = MOST_BYTES) -> str:

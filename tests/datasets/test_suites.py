@@ -47,8 +47,11 @@ def sequences(suite: Suite) -> set[str]:
         (('name = "KDE"', 'name = "K\\nE"'), "targets.1.name"),
         (('name = "KDE"', 'name = ""'), "targets.1.name"),
         (('name = "KDE"', 'name = "=1+1"'), "targets.1.name"),
-        (('name = "KDE"', 'name = "AGS"'), "the file: Value error, targets: ags is listed more than once"),
-        (('name = "KDE"', 'name = "ags"'), "the file: Value error, targets: ags is listed more than once"),
+        (('sequence = "AGS"', 'sequence = "ags"'), "targets.0.sequence: 'ags' has 'a'"),
+        (('sequence = "AGS"', 'sequence = "AG*"'), "targets.0.sequence: 'AG*' has '*'"),
+        (('sequence = "AGS"', 'sequence = ""'), "targets.0.sequence: is empty"),
+        (('name = "KDE"', 'name = "AGS"'), "the file: targets: ags is listed more than once"),
+        (('name = "KDE"', 'name = "ags"'), "the file: targets: ags is listed more than once"),
     ],
 )
 def test_a_suite_that_breaks_the_schema_names_file_and_field(

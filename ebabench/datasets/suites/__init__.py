@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_NANOSECONDS, ATLAS_REPLICAS, replica_files
 from ebabench.datasets.references import References
@@ -24,7 +24,19 @@ from ebabench.system.schema import Text, first_fault, read_toml
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-Sequence = Annotated[str, StringConstraints(pattern="^[ACDEFGHIKLMNPQRSTVWXY]+$")]
+_LETTERS = frozenset("ACDEFGHIKLMNPQRSTVWXY")
+
+
+def _sequence(text: str) -> str:
+    """Return a sequence. Raises ValueError, which says what is wrong with it."""
+    if wrong := sorted(set(text) - _LETTERS):
+        raise ValueError(f"{text!r} has {wrong[0]!r}: give one-letter codes of amino acids, in upper case")
+    if not text:
+        raise ValueError("is empty")
+    return text
+
+
+Sequence = Annotated[str, AfterValidator(_sequence)]
 Torsions = tuple[tuple[int | float, int | float], ...]
 _STARTS = {"helix": (-60.0, -45.0), "extended": (-120.0, 130.0)}
 _STRICT = ConfigDict(extra="forbid")
