@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -24,6 +24,7 @@ _BROKEN = 400.0  # kJ/mol per heavy atom: one covalent bond each
 _FUSED = 0.08  # nm: shorter than any bond
 _WORTH_A_GPU = 1000  # atoms; below, starting the kernels of a GPU costs more than the sums
 _CALCULATORS = 8  # that stay in memory per thread
+_AT_ONCE = 50_000  # atoms of the input whose frames are completed together
 
 
 @lru_cache(maxsize=1)
@@ -115,12 +116,13 @@ class Calculator:
         self.system = constrain_hydrogens(template) if protocol.constrain_hydrogens else template.system
         self._minimise = _Minimiser(template, protocol) if minimise else None
         self._context = _context(copy.deepcopy(self.system), protocol)
+        self._heavy = len(template.heavy)
 
-    def evaluate(self, frame: Positions) -> tuple[float, FloatArray]:
-        """Return the energy of one frame, and the positions of all atoms that it belongs to.
+    def evaluate(self, positions: FloatArray) -> tuple[float, FloatArray]:
+        """Return the energy of one frame, and the positions that it belongs to.
 
         Args:
-            frame: [N, 3] in angstrom, the atoms of the input.
+            positions: [A, 3] in nanometre, all atoms, as `Template.complete` returns them.
 
         Returns:
             The energy in kJ/mol, and [A, 3] in nanometre.
@@ -128,17 +130,16 @@ class Calculator:
         Raises:
             CannotPrepare: there is no energy, or minimisation could not mend the structure.
         """
-        positions = self.template.complete(frame[None])[0]
         try:
             if self._minimise:
                 positions = self._minimise(positions)
             self._context.setPositions(positions)
             if self._minimise and self.system.getNumConstraints():
                 self._context.applyConstraints(1e-6)
-            state = self._context.getState(getEnergy=True, getPositions=True)
+                positions = self._context.getState(getPositions=True).getPositions(asNumpy=True)._value
+            energy = float(self._context.getState(getEnergy=True).getPotentialEnergy()._value)
         except openmm.OpenMMException as error:
             raise CannotPrepare(f"OpenMM: {error}") from error
-        energy, positions = float(state.getPotentialEnergy()._value), state.getPositions(asNumpy=True)._value
         if not np.isfinite(energy):
             raise CannotPrepare("the energy is not finite: atoms lie upon each other")
         if self._minimise:
@@ -146,7 +147,7 @@ class Calculator:
         return energy, positions
 
     def _check(self, energy: float, positions: FloatArray) -> None:
-        if energy > _BROKEN * len(self.template.heavy):
+        if energy > _BROKEN * self._heavy:
             raise CannotPrepare(f"clashes or broken bonds beyond repair: {energy:.3g} kJ/mol after minimisation")
         # A hydrogen without Lennard-Jones term that starts inside another atom falls into its charge: energy -> -inf.
         fused = sorted(cKDTree(positions).query_pairs(_FUSED))
@@ -197,22 +198,45 @@ class Evaluator:
         Yields:
             Calculator, kJ/mol, [A, 3] in nanometre; or the reason.
         """
-        for frame, bonded in zip(positions, disulfides(self._given.atoms, positions), strict=True):
+        size = max(1, _AT_ONCE // len(self._given.atoms))
+        for start in range(0, len(positions), size):
+            yield from self._evaluate(positions[start : start + size])
+
+    def _evaluate(self, frames: Positions) -> Iterator[tuple[Calculator, float, FloatArray] | CannotPrepare]:
+        patterns = disulfides(self._given.atoms, frames)
+        finite = np.asarray(np.isfinite(frames).all((1, 2)))
+        complete: dict[int, tuple[Calculator, FloatArray] | CannotPrepare] = {
+            int(k): CannotPrepare("coordinates are not finite") for k in np.flatnonzero(~finite)
+        }
+        for bonded in dict.fromkeys(patterns):
+            rows = [k for k, pattern in enumerate(patterns) if pattern == bonded and finite[k]]
+            complete |= zip(rows, self._complete(frames[rows], bonded), strict=True)
+        for k in range(len(frames)):
+            found = complete[k]
             try:
-                if not np.isfinite(frame).all():
-                    raise CannotPrepare("coordinates are not finite")
-                yield self._evaluate(frame, bonded)
+                if isinstance(found, CannotPrepare):
+                    raise found
+                yield found[0], *found[0].evaluate(found[1])
             except CannotPrepare as reason:
                 yield reason
 
-    def _evaluate(self, frame: Positions, bonded: Pairs) -> tuple[Calculator, float, FloatArray]:
-        molecule = self._given
+    def _complete(self, frames: Positions, bonded: Pairs) -> Sequence[tuple[Calculator, FloatArray] | CannotPrepare]:
+        """The calculator and the positions of all atoms of each frame, or why there are none."""
         try:
-            calculator = self._prepared(molecule, bonded)
+            calculator = self._prepared(self._given, bonded)
         except Incomplete:
-            molecule, frame = add_missing_atoms(molecule, frame)
+            return [self._repaired(frame) for frame in frames]
+        except CannotPrepare as reason:
+            return [CannotPrepare(str(reason)) for _ in frames]
+        return [(calculator, positions) for positions in calculator.template.complete(frames)]
+
+    def _repaired(self, frame: Positions) -> tuple[Calculator, FloatArray] | CannotPrepare:
+        try:
+            molecule, frame = add_missing_atoms(self._given, frame)
             calculator = self._prepared(molecule, disulfides(molecule.atoms, frame[None])[0])
-        return calculator, *calculator.evaluate(frame)
+        except CannotPrepare as reason:
+            return reason
+        return calculator, calculator.template.complete(frame[None])[0]
 
     def _prepared(self, molecule: Molecule, bonded: Pairs) -> Calculator:
         key = molecule.digest(), bonded
