@@ -38,12 +38,12 @@ _Modified = Annotated[
 ]
 _All = Annotated[bool, typer.Option("--all", help="Print all metrics, not only those of the suite's short table.")]
 _Temperature = Annotated[int | None, typer.Option(help="In kelvin: which of mdCATH's simulations are the reference.")]
-_Boards = Annotated[Path, typer.Option(help="Where leaderboards are kept.")]
+_Boards = Annotated[Path, typer.Option(help="Where the leaderboards of your runs lie.")]
 _Cluster = Annotated[
     str | None,
     typer.Option(help="Dask workers in place of processes: local:N, tcp://host:8786, a scheduler file, or a TOML."),
 ]
-_BOARDS = Path("leaderboards")
+_BOARDS = Path("runs/leaderboards")
 
 
 @app.command()

@@ -61,7 +61,10 @@ def leaderboard(
         str | None, typer.Option(help="The suite; peptides-v1 by default, with --verify that of the run or CSV.")
     ] = None,
     runs: Annotated[Path, typer.Option(help="Where run folders lie.")] = Path("runs"),
-    leaderboards: Annotated[Path, typer.Option(help="Where leaderboards are kept.")] = Path("leaderboards"),
+    leaderboards: Annotated[Path, typer.Option(help="Where the leaderboards of your runs lie.")] = Path(
+        "runs/leaderboards"
+    ),
+    remove: Annotated[list[str] | None, typer.Option(help="Take out the row of this model.")] = None,
     metric: _Metric = None,
     unseen: Annotated[
         float | None,
@@ -86,7 +89,7 @@ def leaderboard(
     from ebabench.workflows.publish import leaderboard as rebuild
 
     shown = select_metrics(metric).specs
-    made = rebuild(suite or "peptides-v1", runs, leaderboards)
+    made = rebuild(suite or "peptides-v1", runs, leaderboards, remove or ())
     for folder, why in made.left_out.items():
         print(f"left out: {folder}: {why}")
     if made.board.lines:

@@ -32,7 +32,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ebabench.errors import InputError
+from ebabench.errors import InputError, unknown
 from ebabench.results.aggregation import columns, reasons, sources, summarise
 from ebabench.results.costs import RunCost, run_cost
 from ebabench.results.flags import marks
@@ -187,6 +187,32 @@ def merged(board: Board, suite: Suite, runs: Sequence[Run], specs: Sequence[Metr
     ordered = sorted(lines.values(), key=lambda line: (line["model"] != FLOOR, line["model"], line["status"]))
     marked = tuple(line | {"stale": _stale(line, specs)} for line in ordered)
     return replace(board, lines=marked, remarks=tuple(remarks))
+
+
+def beside(shipped: Board, board: Board) -> Board:
+    """Return a board with the rows of another under its own: of two rows of one model and standing, its own stands.
+
+    Args:
+        shipped: The board whose rows fill in.
+        board: The board whose rows, quoted rows and remarks stand.
+    """
+    lines = {_key(line): line for line in (*shipped.lines, *board.lines)}
+    ordered = sorted(lines.values(), key=lambda line: (line["model"] != FLOOR, line["model"], line["status"]))
+    others = tuple(dict.fromkeys((*shipped.others, *board.others)))
+    return replace(board, lines=tuple(ordered), others=others)
+
+
+def without(board: Board, models: Sequence[str]) -> Board:
+    """Return a board without the rows of some models.
+
+    Raises:
+        InputError: A model has no row there.
+    """
+    names = {line["model"] for line in board.lines} - {FLOOR}
+    for model in models:
+        if model not in names:
+            raise unknown("model on the leaderboard", model, names)
+    return replace(board, lines=tuple(line for line in board.lines if line["model"] not in models))
 
 
 def check_references(path: Path, lines: Iterable[Line]) -> None:

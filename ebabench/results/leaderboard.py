@@ -7,13 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ebabench.errors import InputError, RunError
-from ebabench.results.board import FLOOR, Board, check_references, empty_board, merged, read_board
+from ebabench.results.board import (
+    FLOOR,
+    Board,
+    beside,
+    check_references,
+    empty_board,
+    merged,
+    read_board,
+    without,
+)
 from ebabench.results.report import best, pages
 from ebabench.results.runs import Run
 from ebabench.results.standing import OFFICIAL, QUOTED, refusal
 from ebabench.results.worth import short
 from ebabench.scoring.spec import MetricSpec
 from ebabench.system.files import exclusive, replace_file
+from ebabench.system.registry import folder as package_folder
 
 if TYPE_CHECKING:
     from ebabench.datasets.suites import Suite
@@ -31,18 +41,24 @@ __all__ = [
 ]
 
 
-def rebuild(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec], folder: Path) -> Board:
+def rebuild(
+    suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec], folder: Path, remove: Sequence[str] = ()
+) -> Board:
     """Bring a leaderboard up to date with runs, in all its files, and return it. See ``board.merged``.
+
+    The CSV holds the rows of that folder alone. The pages and the board that is returned also show the rows that are
+    shipped with ebabench, of models that have no row of the same standing there.
 
     Args:
         suite: Whose leaderboard.
         runs: Finished runs (``Run.finish``) of that suite.
         specs: The metrics of today; those with an aggregate become columns.
         folder: Where leaderboards lie.
+        remove: Models whose rows are taken out; their runs get none.
 
     Raises:
-        InputError: A run may not stand there (``refusal``), two rows were scored against different references, or the
-            CSV is not a leaderboard of this suite. All files are as they were.
+        InputError: A run may not stand there (``refusal``), a model to remove has no row there, two rows were scored
+            against different references, or the CSV is not a leaderboard of this suite. All files are as they were.
         RunError: A file cannot be written. The CSV is as it was, or is whole.
     """
     _check_runs(suite, runs)
@@ -50,10 +66,12 @@ def rebuild(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec], fold
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive(folder):
-            board = merged(read_board(path, suite, specs), suite, runs, specs)
-            check_references(path, board.lines)
+            kept = without(read_board(path, suite, specs), remove)
+            board = merged(kept, suite, [run for run in runs if run.identity.model not in remove], specs)
+            shown = beside(_shipped(suite, specs, folder), board)
+            check_references(path, shown.lines)
             replace_file(path, board.to_csv())
-            for page, text in pages(board, suite, folder).items():
+            for page, text in pages(shown, suite, folder).items():
                 path = page
                 replace_file(page, text)
     except OSError as error:
@@ -62,7 +80,15 @@ def rebuild(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec], fold
             code="board.write",
             file=path,
         ) from error
-    return board
+    return shown
+
+
+def _shipped(suite: Suite, specs: Sequence[MetricSpec], folder: Path) -> Board:
+    """The board that comes with ebabench; an empty one beside the shipped files themselves."""
+    place = package_folder("ebabench.leaderboards")
+    if folder.resolve() == place.resolve():
+        return empty_board(suite, specs)
+    return read_board(place / f"{suite.id}.csv", suite, specs)
 
 
 def board_of(suite: Suite, runs: Sequence[Run], specs: Sequence[MetricSpec], table: Path | None = None) -> Board:

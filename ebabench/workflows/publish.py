@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from ebabench.results.leaderboard import Board, rebuild, refusal
 from ebabench.results.runs import Run
 from ebabench.scoring.selection import registered
 
-LEADERBOARDS = Path("leaderboards")
-"""Where leaderboards lie by default, under the current folder."""
+LEADERBOARDS = Path("runs") / "leaderboards"
+"""Where the leaderboards of one's own runs lie by default, under the current folder."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Published:
     """A leaderboard that was brought up to date.
 
     Attributes:
-        board: Its rows.
+        board: Its rows, and those that are shipped with ebabench.
         runs: The runs that it was made from.
         left_out: Why a run has no row, by run folder.
         table: The CSV.
@@ -54,23 +54,28 @@ def leaderboard(
     suite: str | Suite = "peptides-v1",
     runs: str | os.PathLike[str] | Iterable[Run] = "runs",
     leaderboards: str | os.PathLike[str] = LEADERBOARDS,
+    remove: Sequence[str] = (),
 ) -> Published:
     """Bring the leaderboard of a suite up to date with runs, and return it.
+
+    The CSV has the rows of one's own runs. The pages show them beside the rows that are shipped with ebabench.
 
     Args:
         suite: The suite.
         runs: Runs, or a folder: all run folders under it count.
         leaderboards: The folder of leaderboards.
+        remove: Models whose rows are taken out. While their runs lie there, the next call brings them back.
 
     Raises:
-        InputError: Rows were scored against different references, or the CSV is not a leaderboard of the suite.
+        InputError: A model to remove has no row of one's own, rows were scored against different references, or the CSV
+            is not a leaderboard of the suite.
         RunError: The leaderboard cannot be written.
 
     Example:
         >>> import ebabench, tempfile
         >>> made = ebabench.leaderboard("peptides-v1", runs=[], leaderboards=tempfile.mkdtemp())
-        >>> made.table.name, len(made.board.lines)
-        ('peptides-v1.csv', 0)
+        >>> made.table.name, any(line["model"] == "eba" for line in made.board.lines)
+        ('peptides-v1.csv', True)
     """
     chosen = suite if isinstance(suite, Suite) else load_suite(suite)
     left_out: dict[Path, str] = {}
@@ -86,7 +91,7 @@ def leaderboard(
             left_out[run.folder] = why
         else:
             kept.append(run)
-    return _board(chosen, kept, Path(leaderboards), left_out)
+    return _board(chosen, kept, Path(leaderboards), left_out, remove)
 
 
 def _found(folder: Path, left_out: dict[Path, str]) -> Iterator[Run]:
@@ -98,9 +103,11 @@ def _found(folder: Path, left_out: dict[Path, str]) -> Iterator[Run]:
             left_out[path.parent] = str(error)
 
 
-def _board(suite: Suite, runs: list[Run], folder: Path, left_out: dict[Path, str]) -> Published:
+def _board(
+    suite: Suite, runs: list[Run], folder: Path, left_out: dict[Path, str], remove: Sequence[str] = ()
+) -> Published:
     specs = [spec for metric in registered() for spec in metric.specs]
-    board = rebuild(suite, runs, specs, folder)
+    board = rebuild(suite, runs, specs, folder, remove)
     table, *pages = (folder / f"{suite.id}.{kind}" for kind in ("csv", "md", "html"))
     left_out |= {run.folder: text for run in runs for text in board.remarks if text.startswith(f"{run.folder}: ")}
     return Published(board, tuple(runs), left_out, table, tuple(pages))

@@ -103,18 +103,18 @@ def test_a_run_leaves_a_folder_that_describes_itself(finished: Path) -> None:
 
 
 def test_a_run_updates_the_leaderboard(finished: Path) -> None:
-    by_model = {row["model"]: row for row in rows(finished / "leaderboards" / "tiny-v1.csv")}
+    by_model = {row["model"]: row for row in rows(finished / "runs" / "leaderboards" / "tiny-v1.csv")}
     assert by_model["static"]["status"] == "official"
     assert float(by_model["static"]["pairwise_rmsd"]) > 0
     assert "(floor)" in by_model
 
 
 def test_the_same_command_again_changes_no_byte(finished: Path, tiny: Tiny) -> None:
-    before, board = tables(finished / RUN), (finished / "leaderboards" / "tiny-v1.csv").read_bytes()
+    before, board = tables(finished / RUN), (finished / "runs" / "leaderboards" / "tiny-v1.csv").read_bytes()
     done = ebabench("run", "--model", "static", *tiny.options, cwd=finished)
     assert done.returncode == 0, done.stderr
     assert tables(finished / RUN) == before
-    assert (finished / "leaderboards" / "tiny-v1.csv").read_bytes() == board
+    assert (finished / "runs" / "leaderboards" / "tiny-v1.csv").read_bytes() == board
 
 
 def test_the_two_halves_make_the_same_run(finished: Path, tiny: Tiny, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_run_with_a_failed_target_is_scored_and_marked(tiny: Tiny, shaking: Pa
     shaking.with_name("fault").write_text("nan")
     done = ebabench("run", "--model", str(shaking), *tiny.options, "--jobs", "1", cwd=tmp_path)
     refused(done, 1, "1 of 3 targets failed", "not finite", "the same command tries again")
-    (row,) = [row for row in rows(tmp_path / "leaderboards" / "tiny-v1.csv") if row["model"] == "shaking"]
+    (row,) = [row for row in rows(tmp_path / "runs" / "leaderboards" / "tiny-v1.csv") if row["model"] == "shaking"]
     assert (row["status"], row["targets"]) == ("incomplete", "2/3")
 
 
@@ -324,10 +324,10 @@ def test_comparing_and_rebuilding(finished: Path, tiny: Tiny, tmp_path: Path) ->
     shutil.copytree(finished / "runs", tmp_path / "runs")
     done = ebabench("run", "--model", "md-replica", *tiny.options, "--jobs", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (tmp_path / "leaderboards" / "tiny-v1.csv").unlink()
+    (tmp_path / "runs" / "leaderboards" / "tiny-v1.csv").unlink()
     done = ebabench("leaderboard", "--suite", str(tiny.suite), "--metric", "rmsf_r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    models = [row["model"] for row in rows(tmp_path / "leaderboards" / "tiny-v1.csv")]
+    models = [row["model"] for row in rows(tmp_path / "runs" / "leaderboards" / "tiny-v1.csv")]
     assert models == ["(floor)", "md-replica", "static"]
     assert "md-replica" in done.stdout
     assert "energy_w1" not in done.stdout

@@ -98,7 +98,7 @@ def test_a_chain_is_scored_on_the_suite_and_the_rest_is_called_missing(
     assert code == 0, told
     found = record(Path("x"))
     assert (found["tier"], found["n_reference_frames"], found["n_samples"]) == ("atlas-protein", 30_003, 250)
-    with Path("leaderboards", "atlas-test-v1.csv").open(newline="") as file:
+    with Path("runs", "leaderboards", "atlas-test-v1.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     (measured,) = (line for line in lines if line["model"] == "x")
     assert (measured["status"], measured["targets"]) == ("incomplete", "1/82")
@@ -160,5 +160,5 @@ def test_a_model_runs_on_chains_of_atlas(protein: Path, called: Called, tmp_path
     # One replica is the model, the two others are what it is judged against.
     assert (record(run)["tier"], record(run)["n_reference_frames"]) == ("atlas-protein", 20_002)
     assert json.loads((run / "manifest.json").read_text())["identity"]["energy"] is None
-    with Path("leaderboards", "one-v1.csv").open(newline="") as file:
+    with Path("runs", "leaderboards", "one-v1.csv").open(newline="") as file:
         assert [line["model"] for line in csv.DictReader(file)] == ["(floor)", "md-replica"]

@@ -66,9 +66,9 @@ def test_one_leaderboard(known: Commands, zygote: Zygote, tmp_path: Path, tally:
             names = [f"model{number}" for number in range(4)]
             started = [command.start(zygote, folder, more=("--name", name)) for name in names]
             fault = next(filter(None, (one.end().fault(0) for one in started)), "")
-            table = (folder / "leaderboards" / "tiny-v1.csv").read_text()
+            table = (folder / "runs" / "leaderboards" / "tiny-v1.csv").read_text()
             lost = [name for name in names if f"\n{name}," not in table]
-            for page in (folder / "leaderboards").glob("tiny-v1.*"):
+            for page in (folder / "runs" / "leaderboards").glob("tiny-v1.*"):
                 lost += [f"{name} in {page.name}" for name in names if name not in page.read_text()]
             case.note(f"attempt {attempt}", fault or (f"lost: {', '.join(lost)}" if lost else ""))
 

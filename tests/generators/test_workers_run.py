@@ -40,7 +40,7 @@ def test_a_backbone_is_run_and_what_needs_more_is_not_available(backbone: Path, 
     assert set(costs) == {"AGS", "KDE", "FAV"}
     assert all((one["parameters"], one["peak_memory_mib"]) == (1234, 12.5) for one in costs.values())
     assert all(one["seconds"] > 0 for one in costs.values())
-    board = rows(tmp_path / "leaderboards" / "tiny-v1.csv", "model")["faulty"]
+    board = rows(tmp_path / "runs" / "leaderboards" / "tiny-v1.csv", "model")["faulty"]
     assert (board["status"], board["energy_w1"]) == ("official", "")
     assert "energy_w1: 3 of 3" in board["undefined"]
 
@@ -50,7 +50,7 @@ def test_random_weights_are_scored_and_never_ranked(backbone: Path, tiny: Tiny, 
     done = ebabench(*command, "--random-weights", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "not on the leaderboard: made with random weights, to test the plumbing: never ranked" in done.stdout
-    assert not (tmp_path / "leaderboards").exists()
+    assert not (tmp_path / "runs" / "leaderboards").exists()
     folder = tmp_path / "runs" / "tiny-v1" / "faulty-s1-n12-random-weights"
     assert read_ensemble(folder / "ensembles" / "AGS.npz", "AGS").random_weights
     assert json.loads((folder / "records" / "AGS.json").read_text())["random_weights"] is True

@@ -36,7 +36,7 @@ def test_a_model_in_less_than_thirty_lines(tiny: Tiny, tmp_path: Path) -> None:
     assert program == "ebabench"
     done = ebabench(*arguments, *tiny.options, "--jobs", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    with (tmp_path / "leaderboards" / "tiny-v1.csv").open(newline="") as file:
+    with (tmp_path / "runs" / "leaderboards" / "tiny-v1.csv").open(newline="") as file:
         by_model = {row["model"]: row for row in csv.DictReader(file)}
     assert by_model["wobble"]["status"] == "official"
     assert float(by_model["wobble"]["pairwise_rmsd"]) > 0

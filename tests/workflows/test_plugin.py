@@ -39,7 +39,7 @@ def test_a_plug_in_is_listed_and_conforms(installed: str, tmp_path: Path) -> Non
 def test_a_plug_in_runs_and_its_metric_is_scored(installed: str, tiny: Tiny, tmp_path: Path) -> None:
     done = ebabench("run", "--model", "breathing", *tiny.options, "--jobs", "1", cwd=tmp_path, PYTHONPATH=installed)
     assert done.returncode == 0, done.stderr
-    with (tmp_path / "leaderboards" / "tiny-v1.csv").open(newline="") as file:
+    with (tmp_path / "runs" / "leaderboards" / "tiny-v1.csv").open(newline="") as file:
         by_model = {row["model"]: row for row in csv.DictReader(file)}
     assert by_model["breathing"]["status"] == "official"
     assert float(by_model["breathing"]["breathing_size"]) > 0
