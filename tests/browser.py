@@ -9,6 +9,7 @@ from command import Tiny, ebabench
 
 from ebabench.datasets.suites import load_suite, reference_reader
 from ebabench.results.leaderboard import board_of
+from ebabench.results.md_errors import MdError, write_errors
 from ebabench.results.runs import Run
 from ebabench.results.site import SuiteSite, build_site
 from ebabench.scoring.metric import METRICS
@@ -20,13 +21,14 @@ COMMAND = "ebabench site runs --out site"
 
 
 def tiny_suite(tiny: Tiny, folder: Path) -> SuiteSite:
-    """Two models on the tiny suite."""
+    """Two models on the tiny suite. Of one target it is known what the finite MD leaves open."""
     folder.mkdir(parents=True)
     runs = {}
     for model in MODELS:
         done = ebabench("run", "--model", model, *tiny.options, "--out", str(folder / model), cwd=folder)
         assert done.returncode == 0, done.stderr
         runs[model] = Run.read(folder / model)
+    write_errors(runs["gaussian"], {"AGS": MdError({"basin_populations_tv": 1000.0}, "psi of GLY 2", 0.2, 30.0)})
     suite = load_suite(str(tiny.suite))
     specs = [spec for name in METRICS for spec in METRICS.load(name).specs]
     board = board_of(suite, list(runs.values()), specs)

@@ -21,7 +21,7 @@ _SQUARE = 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 30, 42
 _BINS = 36
 _SHADES = 6
-_MOST_MARKS = 500
+_MOST_MARKS = 400
 _KEY_LINE = {
     "md": '<path class="line md" d="M0 0H22"/><circle class="mark md" cx="11" cy="0" r="3"/>',
     "model": '<path class="line model" d="M0 0H22"/><path class="mark model" d="M8.5 -2.5h5v5h-5z"/>',
@@ -224,7 +224,7 @@ def points(title: str, description: str, x: Axis, y: Axis, md: Series, model: Se
         x: The horizontal axis.
         y: The vertical axis.
         md: Many points: drawn as shaded squares, darker where there are more.
-        model: Drawn as small squares; of more than 500, 500 evenly spaced ones.
+        model: Drawn as small squares; of more than 400, 400 evenly spaced ones.
         square: Whether both axes have the same length.
     """
     canvas = _Canvas(title, description, x, y, square)

@@ -77,6 +77,14 @@ def test_nothing_is_loaded_from_elsewhere(built_site: Path) -> None:  # noqa: F8
         assert not re.search(r'<(?:script|link|img)[^>]+(?:src|href)="(?:https?:)?//', text)
 
 
+def test_a_target_page_says_what_the_finite_md_leaves_open(built_site: Path) -> None:  # noqa: F811
+    page = (built_site / "tiny-v1" / "gaussian" / "AGS.html").read_text()
+    assert "The slowest torsion of the MD is psi of GLY 2, with 30.0 independent samples." in page
+    low, high = re.search(r"<td>(-[\d.]+) to ([\d.]+) =</td>", page).groups()  # type: ignore[union-attr]
+    assert float(high) - float(low) == pytest.approx(2 * 1.96 * 1000, rel=0.01)
+    assert "interval for the finite MD" not in (built_site / "tiny-v1" / "static" / "AGS.html").read_text()
+
+
 def test_every_page_says_which_command_made_it(built_site: Path) -> None:  # noqa: F811
     for page in built_site.rglob("*.html"):
         assert "ebabench site runs --out site" in page.read_text()

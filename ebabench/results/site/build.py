@@ -18,6 +18,7 @@ from ebabench.errors import InputError, RunError
 from ebabench.results.flags import marks
 from ebabench.results.leaderboard import Board
 from ebabench.results.md_equivalent import error
+from ebabench.results.md_errors import MdError, read_errors
 from ebabench.results.runs import Run
 from ebabench.results.site.board import BoardView, board_view, shown_specs
 from ebabench.results.site.costs import COST, COSTS
@@ -26,6 +27,7 @@ from ebabench.results.site.pairs import Pairs, all_pairs, singly, too_few, wins
 from ebabench.results.site.structure import conformations, shows_all_atoms
 from ebabench.results.site.target import target_view
 from ebabench.results.tables import targets_csv
+from ebabench.scoring.md_bootstrap import interval, mean_floor, within_error
 from ebabench.scoring.metric import METRICS
 from ebabench.scoring.pair import make_pair
 from ebabench.scoring.records import Record
@@ -250,9 +252,13 @@ def _targets(
             name: {record.target: record for record in run.records() if not record.error}
             for name, run in suite.runs.items()
         }
+        errors = {name: read_errors(run) for name, run in suite.runs.items()}
         for target in sorted({target for own in scored.values() for target in own}):
             models = {name: own[target] for name, own in scored.items() if target in own}
-            jobs.append(partial(_target_pages, pages.out, pages.suites, pages.command, suite, view, target, models))
+            of_md = {name: own[target] for name, own in errors.items() if target in own}
+            jobs.append(
+                partial(_target_pages, pages.out, pages.suites, pages.command, suite, view, target, models, of_md)
+            )
     left_out: dict[str, str] = {}
     for done, future in enumerate(as_completed([pool.submit(job) for job in jobs]), 1):
         count, reasons = future.result()
@@ -271,6 +277,7 @@ def _target_pages(
     view: BoardView,
     target: str,
     models: Mapping[str, Record],
+    errors: Mapping[str, MdError],
 ) -> tuple[int, dict[str, str]]:
     """The pages of all models on one target: its MD is read and superposed once."""
     pages = Pages(out, suites, command)
@@ -315,14 +322,20 @@ def _target_pages(
             md_count=md.count,
             all_atoms=shows_all_atoms(pair),
             columns=view.columns,
-            floor=partial(_floor, record),
+            floor=partial(mean_floor, [one.values for one in record.floor]),
+            md_error=errors.get(model),
+            open_by_md=_open_by_md(record, errors[model].errors) if model in errors else {},
             side=asdict(shown.model) | {"numbers": numbers, "fluctuation": shown.fluctuation},
             here=view.suite,
         )
     return pages.count, reasons
 
 
-def _floor(record: Record, key: str) -> float:
-    """The mean over replicas of MD against itself; NaN where there is none."""
-    found = [figures.values[key] for figures in record.floor if key in figures.values]
-    return float(np.mean(found)) if found else math.nan
+def _open_by_md(record: Record, errors: Mapping[str, float]) -> dict[str, tuple[float, float, bool]]:
+    """The interval of each figure for the finite MD, and whether it reaches the floor."""
+    floor = [one.values for one in record.floor]
+    return {
+        key: (*interval(value, errors[key]), within_error(value, mean_floor(floor, key), errors[key]))
+        for key, value in record.figures.values.items()
+        if key in errors
+    }

@@ -13,7 +13,7 @@ from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 
 _ALL_ATOMS = 400
 _FEWEST, _MOST = 3, 20  # conformations
-_POSITIONS = 2400  # atoms times conformations of a side: a page of a large protein stays small
+_POSITIONS = 2000  # atoms times conformations of a side: a page of a large protein stays small
 _CARTOON = ("N", "CA", "O")  # what a viewer draws a backbone and its secondary structure from
 _UNIT = 0.01  # angstrom: a step of the packed integers
 
