@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,10 +19,26 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="ebabench",
-    help="Which generative model samples a protein's conformations as molecular dynamics does?",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from ebabench import __version__
+
+        print(f"ebabench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_tell_version)
+    ] = False,
+) -> None:
+    """Which generative model samples a protein's conformations as molecular dynamics does?"""
 
 
 def show_text(table: TextTable) -> None:
