@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebabench.io.structure_files import load_ensemble
+from ebabench.results.flags import marks
 from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.records import Record
@@ -170,11 +171,12 @@ class Session:
         self.run.finish(specs, self.suite, lacking)
 
     def _tell_conformations(self) -> None:
-        """Say of each target how many conformations were scored, and from which files."""
+        """Say of each target how many conformations were scored, from which files, and its flags."""
         for record in self.run.records():
             if record.target in self.sequences and record.error is None:
                 told = "1 file (sampled here)" if self.elsewhere is None else self.elsewhere[record.target].told
-                self.run.remarks.append(f"{record.target}: {record.n_samples} conformations from {told}")
+                text = f"{record.target}: {record.n_samples} conformations from {told}"
+                self.run.remarks.append("; ".join((text, *marks(record))))
 
     def _with_files(self, record: Record) -> Record:
         """Return the record of a failure with the files of the ensemble in its message."""

@@ -152,6 +152,20 @@ def test_a_refusal_names_the_files_of_the_ensemble(
     assert str(given / "KDE.npz") in made.failed["KDE"]
 
 
+def test_copies_are_counted_and_told(tiny: Tiny, tmp_path: Path, started: Callable[..., ebabench.Run]) -> None:
+    given = tmp_path / "given"
+    shutil.copytree(started().folder / "ensembles", given)
+    with np.load(given / "KDE.npz") as file:
+        arrays = dict(file)
+    arrays["positions"][1] = arrays["positions"][0]
+    np.savez(given / "KDE.npz", **arrays)
+    options = {"name": "x", "metrics": QUICK, "jobs": 1, "out": tmp_path / "scored"}
+    made = ebabench.score_ensembles(given, reference=tiny.data, **options)
+    told = [remark for remark in made.remarks if "are copies" in remark]
+    assert [remark.partition(":")[0] for remark in told] == ["KDE"]
+    assert f"1 of {len(arrays['positions'])} conformations are copies" in told[0]
+
+
 def test_large_references_are_not_read_before_sampling(
     tiny: Tiny, tmp_path: Path, started: Callable[..., ebabench.Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
