@@ -68,7 +68,7 @@ def finished(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = ebabench("run", "--model", "static", *tiny.options, "--jobs", "1", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "basin_populations_tv" in done.stdout
-    assert "the leaderboard is leaderboards/tiny-v1.csv" in done.stdout
+    assert "the leaderboard is runs/leaderboards/tiny-v1.csv" in done.stdout
     return folder
 
 

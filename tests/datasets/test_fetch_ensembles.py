@@ -150,8 +150,8 @@ def test_they_are_scored_into_a_measured_row(server: Server, called: Called, tin
     scoring = said.splitlines()[-1].replace("DIR", str(tiny.data)).split()
     code, said, told = called(*scoring[1:], "--jobs", "1")
     assert code == 0, told
-    assert "the leaderboard is leaderboards/tiny-v1.csv" in said
-    with Path("leaderboards/tiny-v1.csv").open(newline="") as file:
+    assert "the leaderboard is runs/leaderboards/tiny-v1.csv" in said
+    with Path("runs/leaderboards/tiny-v1.csv").open(newline="") as file:
         line = list(csv.DictReader(file))[-1]
     assert (line["model"], line["status"], line["targets"]) == ("other", "official", "3/3")
     assert line["overlap"] == "not_trained"

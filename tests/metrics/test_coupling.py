@@ -1,6 +1,7 @@
 """Concerted exposure beyond chance, and energies without their tails: closed forms."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -47,13 +48,19 @@ def pairs_of_residues(samples, coupled, seed):
     return np.concatenate([first, second], axis=1)
 
 
+def coupling(model, md):
+    """The metric of equal weights, without a cache."""
+    pair = SimpleNamespace(weights=None, of_reference=lambda name, version, compute: compute())
+    return _coupling(pair, model, md)
+
+
 def test_shuffling_a_models_frames_residue_by_residue_takes_its_coupling():
     md = pairs_of_residues(2000, 0.8, 0)
     model = pairs_of_residues(500, 0.8, 1)
     rng = np.random.default_rng(2)
     shuffled = np.stack([rng.permutation(column) for column in model.T], axis=1)
-    assert _coupling(model, md, None) > 0.4
-    assert abs(_coupling(shuffled, md, None)) < 0.25
+    assert coupling(model, md) > 0.4
+    assert abs(coupling(shuffled, md)) < 0.25
 
 
 def test_residues_that_do_not_vary_in_md_do_not_count():
@@ -63,8 +70,8 @@ def test_residues_that_do_not_vary_in_md_do_not_count():
     rare[0] = True
     more = np.concatenate([md, rare], axis=1)
     with_rare = np.concatenate([model, np.random.default_rng(0).random((500, 3)) < 0.5], axis=1)
-    assert _coupling(with_rare, more, None) == _coupling(model, md, None)
-    assert isinstance(_coupling(model[:, :4], md[:, :4], None), NotAvailable)
+    assert coupling(with_rare, more) == coupling(model, md)
+    assert isinstance(coupling(model[:, :4], md[:, :4]), NotAvailable)
 
 
 def test_trimmed_distance_of_shifted_samples_is_the_shift():
