@@ -5,12 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import TypeVar
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
+from typing import Any, TypeVar
 
 from ebabench.errors import RunError
 
@@ -61,11 +64,29 @@ def limit_threads() -> None:
     os.environ.update(dict.fromkeys(_THREADS, "1"))
 
 
+class _Process(SpawnProcess):
+    """A process that does not run the script of its parent: only ebabench's own objects are sent to it."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802  # the name that multiprocessing calls
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            return SpawnProcess._Popen(process_obj)
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _Context(SpawnContext):
+    Process = _Process
+
+
 @contextmanager
 def workers(jobs: int | None = None) -> Iterator[ProcessPoolExecutor]:
     """A pool of ``jobs`` processes, by default one a core that this process may use.
 
-    Started afresh and not forked, since a fork of a process with running threads may hang. An exception in the body,
+    Started afresh and not forked, since a fork of a process with running threads may hang. A script that calls the
+    library needs no ``if __name__ == "__main__"``: workers do not run it. An exception in the body,
     an interruption as well, ends the workers at once: what they were at is lost, what they had given is not. They end
     also when this process is killed outright.
 
@@ -73,9 +94,7 @@ def workers(jobs: int | None = None) -> Iterator[ProcessPoolExecutor]:
         RunError: A worker was killed (code ``process.died``), and the body did not take care of it.
     """
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        jobs or cores(), mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
-    )
+    pool = ProcessPoolExecutor(jobs or cores(), mp_context=_Context(), initializer=_begin_worker)
     try:
         with _single_threaded():
             yield pool

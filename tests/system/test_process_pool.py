@@ -76,6 +76,23 @@ def test_workers_end_when_their_process_is_killed(tmp_path):
     assert not any(alive(pid) for pid in pids)
 
 
+def test_a_script_without_a_guard_is_run_once(tmp_path):
+    script = tmp_path / "plain.py"
+    script.write_text(
+        "print('once')\n" + SLOW.replace('if __name__ == "__main__":', "if True:").replace("wait, 60", "wait, 0")
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("once") == 1
+
+
 def die(_):
     os.kill(os.getpid(), signal.SIGKILL)
 
