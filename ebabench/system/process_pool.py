@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -65,16 +66,28 @@ def limit_threads() -> None:
 
 
 class _Process(SpawnProcess):
-    """A process that does not run the script of its parent: only ebabench's own objects are sent to it."""
+    """A process that runs the script of its parent only if that script expects it: if it asks for ``__name__``."""
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:  # noqa: N802  # the name that multiprocessing calls
         main = sys.modules["__main__"]
+        if _is_guarded(main):
+            return SpawnProcess._Popen(process_obj)
         sys.modules["__main__"] = ModuleType("__main__")
         try:
             return SpawnProcess._Popen(process_obj)
         finally:
             sys.modules["__main__"] = main
+
+
+def _is_guarded(main: ModuleType) -> bool:
+    """Whether a program can be run again by its workers: a module's main program, or a script with a guard."""
+    if main.__spec__ is not None:
+        return True
+    try:
+        return "__name__" in Path(str(main.__file__)).read_text(encoding="utf-8", errors="replace")
+    except (AttributeError, OSError):
+        return False
 
 
 class _Context(SpawnContext):
@@ -86,7 +99,7 @@ def workers(jobs: int | None = None) -> Iterator[ProcessPoolExecutor]:
     """A pool of ``jobs`` processes, by default one a core that this process may use.
 
     Started afresh and not forked, since a fork of a process with running threads may hang. A script that calls the
-    library needs no ``if __name__ == "__main__"``: workers do not run it. An exception in the body,
+    library needs no ``if __name__ == "__main__"``: workers run a script only if it has one. An exception in the body,
     an interruption as well, ends the workers at once: what they were at is lost, what they had given is not. They end
     also when this process is killed outright.
 
