@@ -103,7 +103,8 @@ def test_costs_have_columns_only_where_a_row_knows_them() -> None:
     assert by_name["b"][SECONDS.key].span == "a GPU"
     assert by_name["b"][MD_TIME.key].span == "at least, 3.00 to ∞"
     assert view.axes == (SECONDS.key, "error")
-    assert not view.columns[-1].shown
+    assert [column.spec.key for column in view.columns if column.visible] == [MD_TIME.key, "error"]
+    assert view.shown == [ERROR]
 
 
 @pytest.mark.parametrize(("targets", "metrics", "found"), [(8, 8, 8), (8, 1, 0), (20, 8, 0), (5, 1, 5)])

@@ -10,7 +10,7 @@ from typing import Literal
 from ebabench.generators.cards import CARDS
 from ebabench.results.leaderboard import FLOOR, OFFICIAL, QUOTED, Board, best, short
 from ebabench.results.runs import Run
-from ebabench.results.site.costs import COST, COSTS, SECONDS, Cost, costs_of
+from ebabench.results.site.costs import COST, COSTS, MD_TIME, SECONDS, Cost, costs_of
 from ebabench.results.site.pairs import Pairs
 from ebabench.scoring.metric import METRICS
 from ebabench.scoring.spec import MetricSpec, default_view
@@ -77,6 +77,16 @@ class Column:
     def direction(self) -> str:
         """Where better lies, in words."""
         return best(self.spec)
+
+    @property
+    def heading(self) -> str:
+        """What stands over the column: the metric's key, or what it is in words."""
+        return "worth of MD" if self.spec == MD_TIME else self.spec.key
+
+    @property
+    def visible(self) -> bool:
+        """Whether a reader sees it first: the metrics of the default view, and how much MD a model is worth."""
+        return self.shown or self.spec == MD_TIME
 
 
 @dataclass(frozen=True)
@@ -189,9 +199,9 @@ class BoardView:
     @property
     def axes(self) -> tuple[str, str]:
         """The two columns of the scatter at first: the first error against cost, where that is known."""
-        known = [column.spec.key for column in self.columns if self._has(column, "model", "baseline", "quoted")]
-        first, second = (*known, *["", ""])[:2]
-        return (SECONDS.key, first) if SECONDS.key in known else (first, second)
+        known = [column for column in self.columns if self._has(column, "model", "baseline", "quoted")]
+        first, second = (*(column.spec.key for column in known if column.family != COST), "", "")[:2]
+        return (SECONDS.key, first) if SECONDS in [column.spec for column in known] else (first, second)
 
     def _has(self, column: Column, *kinds: Kind) -> bool:
         return any(not math.isnan(row.cells[column.spec.key].value) for row in self.of(*kinds))
@@ -243,7 +253,9 @@ def _columns(board: Board, shown: Sequence[MetricSpec], costs: set[str]) -> tupl
     families = {spec.key: name for name in METRICS for spec in METRICS.load(name).specs}
     floor = next((line for line in board.lines if line["model"] == FLOOR), {})
     others = [spec for spec in board.specs if spec not in shown and best(spec) != "–"]
+    of_cost = [Column(spec, COST) for spec in COSTS if spec.key in costs]
     return (
+        *(column for column in of_cost if column.visible),
         *(
             Column(
                 spec,
@@ -254,7 +266,7 @@ def _columns(board: Board, shown: Sequence[MetricSpec], costs: set[str]) -> tupl
             )
             for spec in (*shown, *others)
         ),
-        *(Column(spec, COST) for spec in COSTS if spec.key in costs),
+        *(column for column in of_cost if not column.visible),
     )
 
 

@@ -150,8 +150,8 @@ def _suite(pages: Pages, suite: SuiteSite, pool: Executor) -> BoardView:
         measured=not view.unmeasured,
         axes=view.axes,
         quoted_columns=view.quoted_columns,
-        floors=[(column.spec.key, column.family, column.shown, column.floor) for column in view.columns],
-        mds=[(column.spec.key, column.family, column.shown, column.md) for column in view.columns],
+        floors=[(column.spec.key, column.family, column.visible, column.floor) for column in view.columns],
+        mds=[(column.spec.key, column.family, column.visible, column.md) for column in view.columns],
         targets=targets if suite.reference else [],
         here=view.suite,
     )

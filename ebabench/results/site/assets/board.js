@@ -85,7 +85,8 @@
     const parts = (cell) => ["value", "low", "high"].map((part) => numeric(cell.dataset[part]));
     const floor = numeric(facts.get(name).floor);
     const [least, most] = range([...cells.flatMap(parts), floor], 0.02);
-    const at = (value) => ((value - least) / (most - least) * 100).toFixed(1);
+    const inside = (value) => (Number.isFinite(value) ? value : most); // an interval without a bound ends at the edge
+    const at = (value) => ((inside(value) - least) / (most - least) * 100).toFixed(1);
     cells.forEach((cell) => {
       const [value, low, high] = parts(cell);
       if (!Number.isFinite(value)) return;
