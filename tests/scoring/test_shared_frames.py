@@ -1,4 +1,4 @@
-"""What is computed frame by frame is computed once for each distinct frame, whoever asks."""
+"""Observables of single frames are computed once for each distinct frame."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
