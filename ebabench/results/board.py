@@ -3,10 +3,8 @@
 Columns: ``model``; what the row is worth (``status``, ``because``); training overlap with the suite (``overlap``);
 ``samples``, ``seed``, ``targets`` (scored / asked). Tables of earlier versions lack the next three: the models that it
 is better than (``better_than``: ``MODEL=METRICS``, primary metrics with adjusted p, of the runs that were together when
-the table was rebuilt); how much MD the model is worth (``md_ns`` with ``_low``, ``_high`` and ``_censored``: the median
-over the suite's primary metrics; for single metrics ``KEY_md_ns`` with the same); and what sampling cost on the machine
-of the run (``seconds_per_sample``, ``processor_seconds_per_sample``, ``device``, ``peak_memory_mib``,
-``peak_device_memory_mib``, ``parameters``). For every metric its value and 95 % interval (``KEY``, ``KEY_low``,
+the table was rebuilt); and what the model is worth in MD and what sampling cost
+(``ebabench.results.worth_columns``). For every metric its value and 95 % interval (``KEY``, ``KEY_low``,
 ``KEY_high``); in words, what is undefined and which targets are marked (``undefined``, ``marks``); the metrics whose
 definition has changed since (``stale``); and where the numbers come from: ``card``, ``ebabench``, ``versions`` of the
 metrics, and digests of the ``references``, of the ``suite``, of all ``records`` and of the ``row`` itself. The row
@@ -34,16 +32,16 @@ from typing import TYPE_CHECKING
 
 from ebabench.errors import InputError, unknown
 from ebabench.results.aggregation import columns, reasons, sources, summarise
-from ebabench.results.costs import RunCost, run_cost
+from ebabench.results.costs import run_cost
 from ebabench.results.flags import marks
 from ebabench.results.identity import changed_references
-from ebabench.results.md_equivalent import Censored, EquivalentTime
 from ebabench.results.md_times import headline_of, medians, read_times, records_digest
 from ebabench.results.published import quotes
 from ebabench.results.runs import Run
 from ebabench.results.standing import CLAIMED, OFFICIAL, QUOTED, standing
-from ebabench.results.tables import table
+from ebabench.results.tables import six_digits, table
 from ebabench.results.verdicts import better_than
+from ebabench.results.worth_columns import cost_cells, md_time_cells, worth_columns
 from ebabench.scoring.records import Record
 from ebabench.scoring.spec import MetricSpec
 from ebabench.system.names import cell
@@ -54,13 +52,6 @@ if TYPE_CHECKING:
 
 FLOOR = "(floor)"
 _HEAD = ("model", "status", "because", "overlap", "samples", "seed", "targets")
-MD_NS = "md_ns"
-_MD_PARTS = ("", "_low", "_high", "_censored")
-COST = (
-    "seconds_per_sample", "processor_seconds_per_sample", "device", "peak_memory_mib", "peak_device_memory_mib",
-    "parameters",
-)  # fmt: skip
-"""Columns of the cost; a quoted row has at most the first."""
 _OF_QUOTES = ("atoms", "source")
 _NEW = ("references", "suite", "records", "row")  # tables of earlier versions lack these columns
 _TAIL = ("undefined", "marks", "stale", "card", "ebabench", "versions", *_NEW)
@@ -102,12 +93,7 @@ class Board:
 
     def _optional(self) -> list[str]:
         """The columns of MD-equivalent times and of costs that any row has."""
-        names = [
-            BETTER_THAN,
-            *_md_columns(MD_NS),
-            *COST,
-            *(name for spec in self.specs for name in _md_columns(_md_key(spec.key))),
-        ]
+        names = [BETTER_THAN, *worth_columns(self.specs)]
         return [name for name in names if any(line.get(name) for line in (*self.lines, *self.quoted))]
 
 
@@ -137,8 +123,7 @@ def read_board(path: Path, suite: Suite, specs: Sequence[MetricSpec]) -> Board:
         raise InputError(f"{path} is not a leaderboard: {error}", code="board.read", file=path) from error
     if missing := [name for name in (*_HEAD, *_TAIL) if name not in (*names, *_NEW)]:
         raise InputError(f"{path} is not a leaderboard: it has no column {missing[0]!r}", code="board.read", file=path)
-    of_md = [name for spec in empty.specs for name in _md_columns(_md_key(spec.key))]
-    known = {*_HEAD, *_OF_QUOTES, *_TAIL, *_figures(empty.specs), *_md_columns(MD_NS), *of_md, *COST, BETTER_THAN}
+    known = {*_HEAD, *_OF_QUOTES, *_TAIL, *_figures(empty.specs), *worth_columns(empty.specs), BETTER_THAN}
     others = tuple(name for name in names if name not in known)
     for line in lines:
         if None in line or None in line.values():
@@ -232,48 +217,6 @@ def _figures(specs: Iterable[MetricSpec]) -> list[str]:
     return [name for spec in specs for name in (spec.key, f"{spec.key}_low", f"{spec.key}_high")]
 
 
-def _md_key(key: str) -> str:
-    return f"{key}_{MD_NS}"
-
-
-def _md_columns(name: str) -> list[str]:
-    return [f"{name}{part}" for part in _MD_PARTS]
-
-
-def md_time_of(line: Mapping[str, str], key: str = "") -> EquivalentTime | None:
-    """Return the MD-equivalent time of a row; None if the row has none.
-
-    Args:
-        line: The row.
-        key: A metric; empty for the headline.
-    """
-    name = _md_key(key) if key else MD_NS
-    if not line.get(name):
-        return None
-    value, low, high = (float(line.get(f"{name}{part}") or "nan") for part in _MD_PARTS[:3])
-    told = line.get(f"{name}_censored")
-    censored: Censored = "at least" if told == "at least" else "at most" if told == "at most" else ""
-    return EquivalentTime(value, low, high, censored)
-
-
-def _md_cells(name: str, time: EquivalentTime) -> Line:
-    if math.isnan(time.nanoseconds):
-        return {}
-    texts = (*(_figure(x) for x in (time.nanoseconds, time.low, time.high)), time.censored)
-    return dict(zip(_md_columns(name), texts, strict=True))
-
-
-def _cost_cells(cost: RunCost | None) -> Line:
-    if cost is None:
-        return {}
-    values = {name: getattr(cost, name) for name in COST}
-    return {
-        name: value if isinstance(value, str) else str(value) if isinstance(value, int) else _figure(value)
-        for name, value in values.items()
-        if value is not None
-    }
-
-
 def _suite(suite: Suite) -> str:
     return f"{suite.id}={suite.digest()[:_LONGER]}"
 
@@ -351,16 +294,20 @@ def _lines(run: Run, suite: Suite, specs: Sequence[MetricSpec]) -> tuple[Line, L
         "marks": "; ".join(f"{record.target}: {mark}" for record in records for mark in marks(record)),
         "card": run.identity.card_digest()[:_LONGER],
     }
-    line |= _cost_cells(run_cost(run.costs))
+    line |= cost_cells(run_cost(run.costs))
     of_metrics = medians(read_times(run))
-    line |= _md_cells(MD_NS, headline_of(of_metrics, suite.primary))
+    line |= md_time_cells(headline_of(of_metrics, suite.primary))
     for key, time in of_metrics.items():
-        line |= _md_cells(_md_key(key), time)
+        line |= md_time_cells(time, key)
     floor = common | {"model": FLOOR}
     for row in summarise(records, specs):
         key, found = row.spec.key, row.estimate
-        line |= {key: _figure(found.value), f"{key}_low": _figure(found.low), f"{key}_high": _figure(found.high)}
-        floor[key] = _figure(row.floor)
+        line |= {
+            key: six_digits(found.value),
+            f"{key}_low": six_digits(found.low),
+            f"{key}_high": six_digits(found.high),
+        }
+        floor[key] = six_digits(row.floor)
     return _sealed(line), _sealed(floor)
 
 
@@ -374,11 +321,6 @@ def _samples(records: Sequence[Record]) -> str:
     asked = "/".join(map(str, sorted({record.n_samples for record in records})))
     effective = [record.effective_samples for record in records if record.effective_samples < record.n_samples]
     return f"{asked} (effective {min(effective):.3g} to {max(effective):.3g})" if effective else asked
-
-
-def _figure(value: float) -> str:
-    """Six significant digits: fewer than scoring repeats on another machine, more than any interval needs."""
-    return "" if math.isnan(value) else f"{value:.6g}"
 
 
 def _undefined(records: Sequence[Record], spec: MetricSpec) -> str:

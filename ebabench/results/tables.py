@@ -82,6 +82,16 @@ def number(value: float) -> str:
     return "" if math.isnan(value) else repr(float(value))
 
 
+def six_digits(value: float) -> str:
+    """Return six significant digits: fewer than scoring repeats on another machine, more than any interval needs.
+
+    Example:
+        >>> six_digits(0.123456789), six_digits(float("nan"))
+        ('0.123457', '')
+    """
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
 def _middle(numbers: tuple[float, ...] | None) -> float:
     if not numbers or any(math.isnan(x) for x in numbers):
         return math.nan

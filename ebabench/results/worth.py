@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ebabench.results.board import BETTER_THAN, md_time_of
+from ebabench.results.board import BETTER_THAN
 from ebabench.results.standing import QUOTED
+from ebabench.results.worth_columns import md_time_of
 
 
 def short(value: float | str) -> str:

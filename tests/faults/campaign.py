@@ -16,7 +16,7 @@ from command import Tiny
 from harness import Case, End, Started, Zygote, content, difference, gone
 from server import Server
 
-from ebabench.results.board import COST
+from ebabench.results.worth_columns import COST
 from ebabench.system.registry import folder as installed
 
 Commands = dict[str, "Command"]

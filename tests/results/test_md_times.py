@@ -7,11 +7,12 @@ import math
 import pytest
 from synthetic_runs import TOY, make_run, suite
 
-from ebabench.results.board import md_time_of, read_board
+from ebabench.results.board import read_board
 from ebabench.results.leaderboard import rebuild
 from ebabench.results.md_equivalent import EquivalentTime
 from ebabench.results.md_times import FILE, headline_of, medians, read_times, write_times
 from ebabench.results.report import html, markdown
+from ebabench.results.worth_columns import md_time_of
 
 NAMES = ("one", "two", "three", "four", "five")
 
