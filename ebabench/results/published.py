@@ -3,14 +3,18 @@
 ``leaderboards/published/SUITE.csv`` (the suite's id without its version) has one value per row: model, variant, metric
 (ebabench's key, or ``seconds_per_sample``, the cost on the machine of the source), value, n_samples, atoms, aggregate,
 provenance, source, note. ``provenance`` is "paper" (by the authors), "authors-repository", "third-party-rescore" or
-"second-hand". ``atoms`` is the atom set of fluctuations, "heavy" or "ca". Lengths are in angstrom.
+"second-hand". ``atoms`` is the atom set of fluctuations, "heavy" or "ca". Lengths are in angstrom. Values that agree in
+all but metric, value and note are one row of the board, and no two rows have one name: what several sources print of a
+model is told apart by the source, then by the atoms.
 """
 
 from __future__ import annotations
 
 import csv
+import re
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ebabench.errors import InputError
 from ebabench.system.registry import folder
@@ -26,6 +30,7 @@ NOT_COMPARED = {
 
 _COLUMNS = ("model", "variant", "metric", "value", "n_samples", "atoms", "aggregate", "provenance", "source", "note")
 _SHARED = ("atoms", "n_samples", "aggregate", "provenance", "source")
+_ADDRESSED = re.compile(r"(?:arXiv:|github\.com/|huggingface\.co/)[^(]*\((.*?)\)(.*)")
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class PublishedResult:
     """The values of one model in one source.
 
     Attributes:
-        model: Name of the model.
+        model: Name of the model and its variant; also where the values are from, if that alone tells two rows apart.
         atoms: Atom set of fluctuations.
         samples: Number of conformations, as text.
         aggregate: "median" or "mean" over targets.
@@ -60,8 +65,8 @@ def quotes(suite_id: str) -> list[PublishedResult]:
         suite_id: Id of the suite.
 
     Raises:
-        InputError: The file has other columns (``published.columns``), or two values for one quantity
-            (``published.twice``).
+        InputError: The file has other columns (``published.columns``), two values for one quantity, or two rows that
+            nothing tells apart (``published.twice``).
     """
     path = folder("ebabench.leaderboards") / "published" / f"{suite_id.rpartition('-v')[0] or suite_id}.csv"
     if not path.is_file():
@@ -78,7 +83,35 @@ def quotes(suite_id: str) -> list[PublishedResult]:
     found: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for row in rows:
         found.setdefault((_name(row), *(row[name] for name in _SHARED)), []).append(row)
-    return [_quote(rows) for rows in found.values()]
+    return _told_apart([_quote(rows) for rows in found.values()])
+
+
+def _told_apart(results: list[PublishedResult]) -> list[PublishedResult]:
+    """The results under names of their own."""
+    for said in (_origin, _atoms):
+        results = [replace(r, model=f"{r.model} ({said(r)})") if r.model in _repeated(results) else r for r in results]
+    if names := _repeated(results):
+        raise InputError(
+            f"{min(names)} has two rows of published values from one source: give them two variants, or the same "
+            f"{', '.join(_SHARED[1:4])}",
+            code="published.twice",
+            model=min(names),
+        )
+    return results
+
+
+def _repeated(results: list[PublishedResult]) -> set[str]:
+    return {name for name, count in Counter(result.model for result in results).items() if count > 1}
+
+
+def _origin(result: PublishedResult) -> str:
+    """The name that the source has beside its address; the whole source where it has none."""
+    found = _ADDRESSED.fullmatch(result.source)
+    return found[1] + found[2] if found else result.source
+
+
+def _atoms(result: PublishedResult) -> str:
+    return "C-alphas" if result.atoms == "ca" else f"{result.atoms} atoms"
 
 
 def _quote(rows: list[dict[str, str]]) -> PublishedResult:

@@ -43,7 +43,7 @@ def test_every_figure_is_carried_with_its_source_and_atoms() -> None:
 def test_every_figure_is_shown_or_left_out_for_a_reason() -> None:
     shown = Counter(key for quote in quotes("atlas-test-v1") for key in quote.figures)
     left = Counter(row["metric"] for row in rows() if row["metric"] in NOT_COMPARED)
-    repeated = 7  # DynaProt's figures, which its rebuttal prints twice
+    repeated = 7 + 8  # DynaProt's figures, which its rebuttal prints twice, and SimpleFold's, which two notes quote
     assert sum(shown.values()) + sum(left.values()) == 1181 - repeated
     assert set(NOT_COMPARED) == set(left)
     assert all(NOT_COMPARED.values())
@@ -66,7 +66,7 @@ def test_quoted_figures_are_in_our_units() -> None:
 
 def test_what_the_papers_print() -> None:
     """AlphaFlow, Table 1; the table of its repository on 12 layers; BBFlow, Table A.9 (C-alphas)."""
-    figures = found("AlphaFlow-MD, full", "2402.04845").figures
+    figures = found("AlphaFlow-MD, full (AlphaFlow)", "2402.04845").figures
     assert (figures["pairwise_rmsd"], figures["pairwise_rmsd_r"], figures["rmsf_r"]) == ("2.89", "0.48", "0.85")
     assert found("BBFlow, base", "2503.05738", "ca").figures["dccm_r"] == "0.87"
     assert found("MD reference, ATLAS 3x100ns", "2402.04845").figures == {"pairwise_rmsd": "2.9", "rmsf": "1.7"}
@@ -75,6 +75,47 @@ def test_what_the_papers_print() -> None:
 def test_suites_without_published_figures_have_none() -> None:
     assert quotes("peptides-v1") == []
     assert quotes("atlas-val-v1") == []
+
+
+def test_no_two_rows_have_one_name() -> None:
+    names = [quote.model for quote in quotes("atlas-test-v1")]
+    assert len(set(names)) == len(names)
+    assert {"AlphaFlow-MD, full (AlphaFlow)", "AlphaFlow-MD, full (ProteinBench, first table)"} < set(names)
+
+
+HEAD = "model,variant,metric,value,n_samples,atoms,aggregate,provenance,source,note\n"
+
+
+def _written(folder: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    (folder / "published").mkdir()
+    (folder / "published" / "some.csv").write_text(HEAD + "".join(f"{line}\n" for line in lines))
+    monkeypatch.setattr("ebabench.results.published.folder", lambda package: folder)
+
+
+def test_rows_of_one_name_are_told_apart_by_source_then_by_atoms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = "arXiv:2402.04845 (Flow)"
+    lines = [
+        f"A,,rmsf,1,250,heavy,median,paper,{where},",
+        f"A,,rmsf,2,250,ca,median,paper,{where},",
+        "A,,rmsf,3,250,heavy,median,paper,Another paper,",
+        f"B,,rmsf,4,250,heavy,median,paper,{where},",
+    ]
+    _written(tmp_path, monkeypatch, *lines)
+    assert [quote.model for quote in quotes("some-v1")] == [
+        "A (Flow) (heavy atoms)",
+        "A (Flow) (C-alphas)",
+        "A (Another paper)",
+        "B",
+    ]
+
+
+def test_two_rows_that_nothing_tells_apart_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _written(tmp_path, monkeypatch, "A,,rmsf,1,250,ca,median,paper,x,", "A,,rmsf_r,1,,ca,median,paper,x,")
+    with pytest.raises(InputError) as error:
+        quotes("some-v1")
+    assert error.value.code == "published.twice"
 
 
 QUOTE = PublishedResult(
@@ -142,10 +183,9 @@ def test_the_leaderboard_that_is_published_has_the_figures_of_today() -> None:
     [("model,value\n", "its columns are"), (None, "rmsf is quoted twice, with two values")],
 )
 def test_a_broken_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, said: str) -> None:
-    head = "model,variant,metric,value,n_samples,atoms,aggregate,provenance,source,note\n"
     row = "A,,rmsf,{},250,ca,median,paper,x,\n"
     (tmp_path / "published").mkdir()
-    (tmp_path / "published" / "some.csv").write_text(text or head + row.format(1) + row.format(2))
+    (tmp_path / "published" / "some.csv").write_text(text or HEAD + row.format(1) + row.format(2))
     monkeypatch.setattr("ebabench.results.published.folder", lambda package: tmp_path)
     with pytest.raises(InputError, match=said):
         quotes("some-v1")
