@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import CodeType, FunctionType
 
 import pytest
 
@@ -10,26 +12,61 @@ sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 
 from command import SUITE, Called, Tiny, ebabench
 
-_PROCESSES = {"tiny", "installed"}
-"""Fixtures that start the command line, or pip, as a process."""
+_LONG = {
+    "command.ebabench",
+    "ebabench.datasets.simulation.simulate",
+    "ebabench.training.remote.finetune",
+    "ebabench.training.stage.align",
+    "multiprocessing",
+    "subprocess",
+}
+"""What takes seconds whatever it is given: a process that imports everything anew, dynamics, training."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests that start processes as ``slow``, those of the command line as ``cli``; leave out external ones."""
+    """Mark tests that reach long work as ``slow``, those of the command line as ``cli``; leave out external ones."""
     for item in items:
-        called = item.obj.__code__.co_names if isinstance(item, pytest.Function) else ()
-        if starts := "ebabench" in called and item.obj.__globals__.get("ebabench") is ebabench:
-            item.add_marker("cli")
-        if starts or _PROCESSES & set(getattr(item, "fixturenames", ())):
-            item.add_marker("slow")
-        if "called" in getattr(item, "fixturenames", ()):
-            item.add_marker("cli")
+        if isinstance(item, pytest.Function):
+            if any(_place(one) in _LONG for one in _used(item)):
+                item.add_marker("slow")
+            if "called" in item.fixturenames or any(one is ebabench for one in _named(item.obj)):
+                item.add_marker("cli")
         if item.get_closest_marker("external"):
             item.add_marker("slow")
     if "external" not in config.option.markexpr:
         external = [item for item in items if item.get_closest_marker("external")]
         items[:] = [item for item in items if not item.get_closest_marker("external")]
         config.hook.pytest_deselected(items=external)
+
+
+def _used(item: pytest.Function) -> Iterator[object]:
+    """What a test, its fixtures and the helpers that they call name of their modules."""
+    fixtures = [one.func for found in item._fixtureinfo.name2fixturedefs.values() for one in found]
+    reached: list[Callable[..., object]] = [item.obj, *fixtures]
+    for function in reached:
+        for one in _named(function):
+            yield one
+            if isinstance(one, FunctionType) and _is_of_tests(one) and one not in reached:
+                reached.append(one)
+
+
+def _named(function: Callable[..., object]) -> Iterator[object]:
+    """The globals that a function names, also in the functions within it."""
+    plain = getattr(function, "__func__", function)
+    codes: list[CodeType] = [plain.__code__] if isinstance(plain, FunctionType) else []
+    for code in codes:
+        codes += [const for const in code.co_consts if isinstance(const, CodeType)]
+        yield from (plain.__globals__[name] for name in code.co_names if name in plain.__globals__)
+
+
+def _place(thing: object) -> str:
+    """Where a function or module is from."""
+    name = getattr(thing, "__qualname__", "")
+    return f"{getattr(thing, '__module__', '')}.{name}" if name else str(getattr(thing, "__name__", ""))
+
+
+def _is_of_tests(function: FunctionType) -> bool:
+    return Path(__file__).parent in Path(function.__code__.co_filename).parents
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -90,6 +90,7 @@ def record(run: Path) -> dict[str, object]:
 SCORING = ["score", "--name", "x", "--jobs", "1", "--ensembles"]
 
 
+@pytest.mark.slow
 def test_a_chain_is_scored_on_the_suite_and_the_rest_is_called_missing(
     protein: Path, model: Path, called: Called
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_chain_is_scored_on_the_suite_and_the_rest_is_called_missing(
     assert "and 76 more" in said  # 81 chains are not on disk, five of them are named
 
 
+@pytest.mark.slow
 def test_tiers_do_not_meet_in_a_table(analysis: Path, model: Path, called: Called) -> None:
     code, _, told = called(*SCORING, str(model), "--reference", str(analysis), "--out", "x")
     assert code == 0, told
@@ -144,6 +146,7 @@ def test_a_reference_of_the_wrong_length_is_refused(protein: Path, tmp_path: Pat
         reference_reader(TEST, tmp_path / "data")(SHORTEST.name)
 
 
+@pytest.mark.slow
 def test_a_model_runs_on_chains_of_atlas(protein: Path, called: Called, tmp_path: Path) -> None:
     """A suite of one's own, of one chain: sampling and scoring read what fetching leaves."""
     text = (

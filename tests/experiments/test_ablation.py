@@ -7,6 +7,7 @@ from ablation import Ablation, Row, draw_figure, write_table
 
 from ebabench import InputError
 
+pytestmark = pytest.mark.slow
 SUITE = "peptides-val-v1"
 FEW = {"steps": 2, "checkpoint_every": 1, "learning_rate": 1e-3, "warmup": 0, "draws": 2}
 TRAINING = """

@@ -28,6 +28,7 @@ def test_few_samples_are_exact():
     assert over_samples(300, None, distance_of(first, second)) == wasserstein2(first, second)
 
 
+@pytest.mark.slow
 def test_many_samples_are_estimated_within_the_error_that_is_given():
     """Two Gaussians 5 apart: their distance is 5, and the noise of 1,000 points adds little."""
     first, second = clouds(6000, 5.0)

@@ -63,6 +63,7 @@ def copies(which: np.ndarray, weights: np.ndarray | None = None) -> Ensemble:
     return Ensemble(TARGET.name, TARGET.atoms, kinds[which], weights=weights)
 
 
+@pytest.mark.slow
 def test_only_the_weight_of_a_conformation_counts_not_how_copies_share_it():
     """Sixty frames, ten conformations, two ways to share the same weights: one of them equal for all frames."""
     shares = np.array([15, 12, 9, 7, 5, 4, 3, 2, 2, 1])

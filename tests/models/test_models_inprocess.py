@@ -260,6 +260,7 @@ def test_settings_that_are_not_the_cards_are_refused() -> None:
         CARDS.load("md").with_settings({"nanoseconds": "two"})
 
 
+@pytest.mark.slow
 def test_a_run_of_files_from_a_folder_is_whole_and_unofficial(tmp_path: Path, called: Called) -> None:
     suite = load_suite("peptides-v1")
     reader = reference_reader(suite)

@@ -19,6 +19,8 @@ WITH_EXAMPLES = sorted(
     for path in (ROOT / folder).rglob("*.py")
     if ">>> " in path.read_text() and "workers" not in path.parts
 )  # fmt: skip
+# The verbs of the library score real ensembles.
+SLOW = [name for name in WITH_EXAMPLES if re.fullmatch(r"ebabench\.workflows\.(compare|run|score\w*)", name)]
 
 
 def functions() -> Iterator[tuple[str, object]]:
@@ -37,7 +39,9 @@ def functions() -> Iterator[tuple[str, object]]:
 PUBLIC = dict(functions())
 
 
-@pytest.mark.parametrize("module", WITH_EXAMPLES)
+@pytest.mark.parametrize(
+    "module", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in WITH_EXAMPLES]
+)
 def test_examples_run(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     failed, tried = doctest.testmod(import_module(module), optionflags=doctest.ELLIPSIS)

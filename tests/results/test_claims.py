@@ -106,6 +106,7 @@ def test_a_verdict_needs_the_adjusted_p():
     assert compare(*runs(better, base, 0.01), many, correction="none")[0].winner == "one"
 
 
+@pytest.mark.slow
 def test_equal_models_at_the_margin_are_called_equivalent_in_at_most_five_percent(monkeypatch):
     monkeypatch.setattr(comparison, "RESAMPLES", 500)
     draws, margin = np.random.default_rng(3), 1.0

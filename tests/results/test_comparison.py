@@ -90,6 +90,7 @@ def test_a_run_cannot_be_told_from_itself():
     assert (row.verdict, row.difference, row.low, row.high, row.p) == (SAME, 0, 0, 0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", [LOWER, HIGHER])
 def test_equal_models_are_told_apart_in_at_most_five_percent(one, monkeypatch):
     monkeypatch.setattr(comparison, "RESAMPLES", 1000)

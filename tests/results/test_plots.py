@@ -16,6 +16,7 @@ from ebabench.structures import Ensemble
 from ebabench.structures.geometry import torsions
 
 
+@pytest.mark.slow
 def test_every_target_has_a_picture_and_conformations(tmp_path):
     run = make_run(tmp_path / "run", identity(energy=None, targets=("one", "three")), samples=50)
     paths = list(plot_run(run, run.records(), reference, run.load_ensemble))

@@ -50,6 +50,7 @@ def test_the_error_of_md_falls_with_its_length(curve: ErrorCurve) -> None:
         assert np.corrcoef(np.log(np.unique(lengths)), np.log(medians))[0, 1] < -0.8
 
 
+@pytest.mark.slow
 def test_a_window_of_md_is_worth_its_length(reference: Reference, curve: ErrorCurve) -> None:
     for frames in (20, 125):
         times = []

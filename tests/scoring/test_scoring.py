@@ -183,6 +183,7 @@ def test_a_target_that_kills_the_workers_of_an_executor_is_one_failed_record():
     assert records["three"].error is None
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_records_as_this_one_and_survive_a_death():
     jobs = [job("one"), job("two", deadly), job("three")]
     records = {record.target: record for record in score(jobs, [TOY], processes=2)}

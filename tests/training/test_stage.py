@@ -65,6 +65,7 @@ def test_a_model_is_trained_then_aligned(suite: Path) -> None:
     assert np.isfinite(samples).all()
 
 
+@pytest.mark.slow
 def test_a_run_is_made_again_from_its_own_settings(suite: Path, called: Called) -> None:
     more = ("--model", "width=32", "--model", "placement=frames", "--set", "crop=8", "--set", "seed=4")
     common = ("--suite", str(suite), "--data", str(suite.parent / "data"), "--stride", "120", *STEPS)

@@ -119,6 +119,7 @@ def test_frames_are_read_every_so_often() -> None:
     np.testing.assert_array_equal(strided.positions, every.read().positions[::100])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_cache")
 def test_energies_of_a_suite(called: Called) -> None:
     command = ("energy", "--suite", "peptides-val-v1", "--target", "LGYS", "--stride", "900", "--jobs", "1")

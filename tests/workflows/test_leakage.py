@@ -109,6 +109,7 @@ def test_a_row_is_shown_at_targets_that_its_model_has_not_seen(tmp_path: Path) -
     assert "mine" in unknown.why
 
 
+@pytest.mark.slow
 def test_figures_at_unseen_targets_leave_the_others_out(tmp_path: Path) -> None:
     options = {"samples": 5, "metrics": ["pairwise_rmsd"], "out": tmp_path, "leaderboards": None, "jobs": 1}
     run = ebabench.run("static", targets=["KLED", "GAPF"], **options)

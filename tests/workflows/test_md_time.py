@@ -87,6 +87,7 @@ def run_of(
     return SimpleNamespace(folder=folder, identity=identity, records=lambda: records)
 
 
+@pytest.mark.slow
 def test_windows_of_md_are_worth_their_length(curves: dict[str, tuple[str, ErrorCurve]], tmp_path: Path) -> None:
     """A model as wrong as the median window of its length, in every metric and target."""
 
@@ -107,6 +108,7 @@ def test_windows_of_md_are_worth_their_length(curves: dict[str, tuple[str, Error
         assert (tmp_path / FILE).exists()
 
 
+@pytest.mark.slow
 def test_a_perfect_model_is_worth_a_replica_or_more(curves: dict[str, tuple[str, ErrorCurve]], tmp_path: Path) -> None:
     figures = dict.fromkeys(curves, MetricValues(dict.fromkeys(SUITE.primary, 0.0)))
     made = md_time_if_stored(run_of(figures, curves, tmp_path), SUITE, READ)
