@@ -13,7 +13,7 @@ import numpy as np
 from ebabench.errors import InputError
 from ebabench.structures.arrays import IndexArray
 from ebabench.structures.ensembles import ONE_TO_THREE, THREE_TO_ONE, Atoms
-from ebabench.structures.nomenclature import canonical, parent_residue
+from ebabench.structures.nomenclature import UNKNOWN, canonical, parent_residue
 
 _LEAST_RESIDUES = 0.5
 _PRIVATE = 0xE000  # characters without a meaning: one per residue name
@@ -101,11 +101,9 @@ def align(model: Sequence[str], reference: Sequence[str]) -> IndexArray:
     if wrong:
         k = wrong[0]
         one, other = model[k], reference[places[k]]
-        related = (parent_residue(one) or one) == (parent_residue(other) or other)
-        remedy = "; --modified-as-parent takes a modified residue for its parent" if related else ""
         raise InputError(
             f"the model's sequence is another one: residue {places[k] + 1} is {one}, in the reference {other} "
-            f"({len(wrong)} of {len(placed)} residues differ){remedy}",
+            f"({len(wrong)} of {len(placed)} residues differ){_remedy(one, other)}",
             code="match.other-sequence",
             residue=int(places[k]) + 1,
             model=one,
@@ -130,6 +128,16 @@ def align(model: Sequence[str], reference: Sequence[str]) -> IndexArray:
             code="match.ambiguous",
         )
     return places
+
+
+def _remedy(one: str, other: str) -> str:
+    """What to do about a residue of the model that has another name in the reference; nothing for two amino acids."""
+    if UNKNOWN in (one, other):
+        where, name = ("model", other) if one == UNKNOWN else ("reference", one)
+        return f"; {UNKNOWN} is an unknown amino acid: rename the residue in the {where}'s file if it is {name}"
+    if (parent_residue(one) or one) == (parent_residue(other) or other):
+        return "; --modified-as-parent takes a modified residue for its parent"
+    return ""
 
 
 def _residues(atoms: Atoms) -> list[str]:

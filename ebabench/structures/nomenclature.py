@@ -32,6 +32,8 @@ _ATOMS = {
     "O''": "OXT",
 }
 _IN_RESIDUE = {("ILE", "CD"): "CD1", ("MET", "SE"): "SD"}
+UNKNOWN = "UNK"
+"""The PDB's residue name of an amino acid that is not identified."""
 _TERMINAL_NAME = 4  # letters of NMET and CSER, which Amber's residues at the ends of a chain are called
 
 
@@ -75,7 +77,7 @@ def parent_residue(name: str) -> str | None:
     known = gemmi.find_tabulated_residue(name)
     if not known.is_amino_acid():
         return None
-    return ONE_TO_THREE.get(known.one_letter_code.upper(), "UNK")
+    return ONE_TO_THREE.get(known.one_letter_code.upper(), UNKNOWN)
 
 
 def canonical(atoms: Atoms) -> Atoms:

@@ -85,6 +85,16 @@ def test_another_sequence_is_refused(model, message):
         align(model, CHAIN)
 
 
+@pytest.mark.parametrize("whose", ["model", "reference"])
+def test_an_unknown_amino_acid_is_named_and_what_to_do(whose):
+    plain, unknown = ["ALA", "SER", "GLY", "LYS"], ["ALA", "UNK", "GLY", "LYS"]
+    with pytest.raises(InputError) as error:
+        align(*((unknown, plain) if whose == "model" else (plain, unknown)))
+    assert error.value.code == "match.other-sequence"
+    assert {error.value.named["model"], error.value.named["reference"]} == {"UNK", "SER"}
+    assert all(said in str(error.value) for said in ("rename", "SER", whose))
+
+
 def test_an_ambiguous_place_is_refused():
     with pytest.raises(InputError, match="more than one way"):
         align("AAA", "AAAA")
