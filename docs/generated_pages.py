@@ -30,6 +30,7 @@ def write_pages(folder: Path) -> None:
         "metrics": _metrics(),
         "models": _models(),
         "suites": _suites(),
+        **{f"metrics-{family}": _definitions(family) for family in METRICS},
     }.items():
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
 
@@ -70,6 +71,15 @@ def _metrics() -> str:
         head = ("key", "title", "unit", "best", "over targets", "needs", "version", "source")
         text += f"### {family}\n\n{_table(head, rows)}\n"
     return text
+
+
+def _definitions(family: str) -> str:
+    """What each metric of a family means, and what it cannot see."""
+    return "".join(
+        f"`{spec.key}`\n: {spec.means}\n\n  *What it cannot see.* {spec.cannot_see}\n\n"
+        for spec in METRICS.load(family).specs
+        if spec.means
+    )
 
 
 def _models() -> str:

@@ -164,8 +164,23 @@ CLASSIFIER = Metric(
     "classifier",
     (
         _spec("classifier_skill", title="Skill of a classifier of samples against frames of MD, 2 AUC - 1",
-              default_view=("peptides",)),
-        _spec("classifier_residue_skill", title="The same by the torsions of one residue", aggregate=None),
+              default_view=("peptides",),
+              means="Whether a classifier can tell the model's conformations from frames of MD by the sines and "
+                    "cosines of all torsions (classifier two-sample test, Lopez-Paz and Oquab 2017): 2 AUC - 1, "
+                    "where AUC is the area under the ROC curve. It is 0 if the classifier cannot tell, 1 if it "
+                    "always can. MD is n frames, evenly spaced (at most 1,000). A support vector machine of scikit- "
+                    "learn (C = 1, kernel exp(2 Σ (cos Δ - 1) / T) over the T torsions) predicts each fifth of the "
+                    "conformations from the rest. Copies become one conformation of their common weight. "
+                    "Conformations are sorted by their first feature (the sine of the first torsion), and the k-th "
+                    "is in fold k modulo 5.",
+              cannot_see="Bond lengths and angles are no features. It does not say where the difference is: "
+                         "`classifier_residue_skill` does. MD replicas that are not converged are told apart, too: "
+                         "compare it with MD against itself."),
+        _spec("classifier_residue_skill", title="The same by the torsions of one residue", aggregate=None,
+              means="`classifier_skill` for the torsions of one residue, one value per residue: a kernel density "
+                    "classifier with the kernel exp(8 Σ (cos Δ - 1)), leaving out one conformation at a time. It "
+                    "says by which residues the ensemble is told.",
+              cannot_see="It does not see differences in how residues move together."),
     ),
     compute,
     honours_weights=True,

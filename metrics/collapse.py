@@ -60,7 +60,15 @@ COLLAPSE = Metric(
     "collapse",
     (
         _spec("effective_conformations", title="Effective number of distinct conformations",
-              reference_key="md_effective_conformations"),
+              reference_key="md_effective_conformations",
+              means="Inverse of the probability that two conformations, drawn with replacement, are nearer than "
+                    "half of the mean distance (C-alpha RMSD) between two MD frames (inverse Simpson index). It is "
+                    "1 for a single structure. The MD side is n frames, evenly spaced over the reference "
+                    "(`numpy.linspace(0, F - 1, min(n, F))`, rounded), and its mean distance leaves out pairs of a "
+                    "frame with itself.",
+              cannot_see="It counts conformations that differ, whether they are right or wrong. It depends on the "
+                         "structure onto which frames are superposed. A short peptide has no fold, and the choice "
+                         "is arbitrary there."),
         _spec("md_effective_conformations", title="Effective number of distinct conformations, MD"),
     ),
     compute,

@@ -67,10 +67,23 @@ def compute(pair: Pair) -> Mapping[str, Value]:
 CONTACTS = Metric(
     "contacts",
     (
-        _spec("weak_contacts_j", title="Native contacts that open, Jaccard"),
-        _spec("transient_contacts_j", title="Contacts that form, Jaccard", default_view=("atlas",)),
+        _spec("weak_contacts_j", title="Native contacts that open, Jaccard",
+              means="Jaccard index, between model and MD (draw A), of the sets of C-alpha pairs that are in contact "
+                    "(nearer than 8 Å) in the native structure and in less than 90 % of frames.",
+              cannot_see="How often a contact is open does not count beyond the threshold. It is undefined where "
+                         "neither has such a pair, as in most tetrapeptides."),
+        _spec("transient_contacts_j", title="Contacts that form, Jaccard", default_view=("atlas",),
+              means="Jaccard index, between model and MD (draw A), of the sets of C-alpha pairs that are not in "
+                    "contact (nearer than 8 Å) in the native structure and are in contact in more than 10 % of "
+                    "frames.",
+              cannot_see="How often a contact forms does not count beyond the threshold. It is undefined where "
+                         "neither has such a pair, as in most tetrapeptides."),
         _spec("contact_rmse", version=2, title="Error of contact frequencies", better="lower",
-              paper="doi:10.1038/s41467-023-36443-x"),
+              paper="doi:10.1038/s41467-023-36443-x",
+              means="Root mean square error of the contact frequencies (nearer than 8 Å) of C-alphas three or more "
+                    "residues apart. MD is all reference frames.",
+              cannot_see="It does not see contacts of side chains, nor which contacts form together. Pairs that "
+                         "never touch lower it, so that values of long and short proteins do not compare."),
     ),
     compute,
     honours_weights=True,

@@ -85,13 +85,26 @@ DISTANCES = Metric(
     "distances",
     (
         _spec("distance_rmsf", title="Fluctuation of a C-alpha's distances from the others", aggregate="pooled_median",
-              reference_key="md_distance_rmsf"),
+              reference_key="md_distance_rmsf",
+              means="Fluctuation of a C-alpha relative to the others: the square root of the mean, over all other "
+                    "C-alphas, of the variance of their distance. One value per residue; aggregate: median over all "
+                    "residues of all targets. It needs no superposition and no native structure.",
+              cannot_see="It sees no side chains. The median does not see which residues move."),
         _spec("md_distance_rmsf", title="Fluctuation of a C-alpha's distances from the others, MD",
               aggregate="pooled_median"),
         _spec("distance_rmsf_mae", title="Error of the fluctuations of distances, mean over C-alphas", better="lower",
-              aggregate="median", default_view=("peptides",)),
+              aggregate="median", default_view=("peptides",),
+              means="Mean over residues of the absolute difference of `distance_rmsf` between model and MD, per "
+                    "target. It needs no superposition and no native structure.",
+              cannot_see="It sees no side chains, and not whether two distances change together."),
         _spec("js_pairwise_distance", version=2, title="Jensen-Shannon distance of C-alpha distances", unit="",
-              better="lower", aggregate="median", paper="arXiv:2306.03117"),
+              better="lower", aggregate="median", paper="arXiv:2306.03117",
+              means="Jensen-Shannon distance of each C-alpha distance between model and MD, mean over pairs three "
+                    "or more residues apart. The logarithm has base 2: 0 is equal, 1 is disjoint. The histogram "
+                    "bins belong to MD.",
+              cannot_see="Each distance is compared alone: whether two distances change together does not count. A "
+                         "mirror image has the same distances. Two finite samples of one distribution have a "
+                         "positive value: compare it with MD against itself."),
     ),
     compute,
     honours_weights=True,

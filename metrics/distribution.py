@@ -125,17 +125,53 @@ DISTRIBUTION = Metric(
     "distribution",
     (
         _spec("rmwd", title="Root mean square 2-Wasserstein distance of an atom's distribution", needs="heavy",
-              default_view=("atlas",)),
-        _spec("rmwd_translation", title="The same, part of the mean positions", needs="heavy"),
-        _spec("rmwd_variance", title="The same, part of the fluctuations", needs="heavy"),
+              default_view=("atlas",),
+              means="Root mean square over atoms of the 2-Wasserstein distance between Gaussians fitted to the "
+                    "positions of the atom in model and MD. MD is draw C. Covariances are population covariances "
+                    "(division by the number of frames).",
+              cannot_see="Each atom is compared alone and as a Gaussian: several states of an atom, and atoms that "
+                         "move together, do not count. It depends on the structure onto which frames are "
+                         "superposed. A short peptide has no fold, and the choice is arbitrary there."),
+        _spec("rmwd_translation", title="The same, part of the mean positions", needs="heavy",
+              means="The part of `rmwd` that comes from mean positions. Its square and that of `rmwd_variance` add "
+                    "up to the square of `rmwd`.",
+              cannot_see="It does not see motion: a single structure at MD's mean positions has 0. It depends on "
+                         "the structure onto which frames are superposed. A short peptide has no fold, and the "
+                         "choice is arbitrary there."),
+        _spec("rmwd_variance", title="The same, part of the fluctuations", needs="heavy",
+              means="The part of `rmwd` that comes from covariances. Its square and that of `rmwd_translation` add "
+                    "up to the square of `rmwd`.",
+              cannot_see="It does not see where the mean positions are. Several states of an atom count as one wide "
+                         "Gaussian. It depends on the structure onto which frames are superposed. A short peptide "
+                         "has no fold, and the choice is arbitrary there."),
         _spec("md_pca_w2", title="2-Wasserstein distance in the plane of MD's principal components",
-              reference_key="md_vs_md_pca_w2", exact_up_to=EXACT, default_view=("atlas",)),
-        _spec("md_vs_md_pca_w2", title="The same, MD against MD", better="reference", exact_up_to=EXACT),
+              reference_key="md_vs_md_pca_w2", exact_up_to=EXACT, default_view=("atlas",),
+              means="2-Wasserstein distance between the MD frames of draw A and the model's conformations, in the "
+                    "plane of the first two principal components of the C-alphas of all reference frames, divided "
+                    "by the square root of the number of C-alphas.",
+              cannot_see="Motions that MD does not have lie outside of the plane: `joint_pca_w2` sees them. Two "
+                         "components may be a small part of all motion. It contains the noise of a finite number of "
+                         "frames, which `md_vs_md_pca_w2` shows."),
+        _spec("md_vs_md_pca_w2", title="The same, MD against MD", better="reference", exact_up_to=EXACT,
+              means="`md_pca_w2` between draws A and B of MD. It is the part of `md_pca_w2` that comes from the "
+                    "finite number of frames.",
+              cannot_see="It says nothing about the model."),
         _spec("joint_pca_w2", title="2-Wasserstein distance in the plane of the principal components of both",
-              exact_up_to=EXACT),
-        _spec("pc_sim", title="Cosine of the first principal components of model and MD", unit="", better="higher"),
+              exact_up_to=EXACT,
+              means="2-Wasserstein distance as in `md_pca_w2`, in the plane of the first two principal components "
+                    "of draw A together with the model's conformations. It sees motions that MD does not have.",
+              cannot_see="The plane depends on the model: the values of two models are distances in two planes. Two "
+                         "components may be a small part of all motion."),
+        _spec("pc_sim", title="Cosine of the first principal components of model and MD", unit="", better="higher",
+              means="Absolute cosine between the first principal component of the model's C-alphas and that of all "
+                    "reference frames.",
+              cannot_see="It is arbitrary if the two largest motions have equal variance. It does not see how large "
+                         "the motion is."),
         _spec("pc_sim_percent", title="Targets with a cosine of first principal components above 0.5", unit="%",
-              better="higher", aggregate="percent_above_half", of=("pc_sim",)),
+              better="higher", aggregate="percent_above_half", of=("pc_sim",),
+              means="Percentage of the targets of a suite with a `pc_sim` above 0.5.",
+              cannot_see="It does not see how far above or below the threshold a target is, nor how large the "
+                         "motion is."),
     ),
     compute,
     honours_weights=True,

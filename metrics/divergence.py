@@ -60,8 +60,21 @@ def _slow_motion(pair: Pair, bins: int) -> Value:
 DIVERGENCE = Metric(
     "divergence",
     (
-        _spec("js_radius_of_gyration", title="Jensen-Shannon distance of radii of gyration"),
-        _spec("js_tic", title="Jensen-Shannon distance along the two slowest motions of MD's C-alphas"),
+        _spec("js_radius_of_gyration", title="Jensen-Shannon distance of radii of gyration",
+              means="Jensen-Shannon distance of the radius of gyration of the C-alphas between model and MD. The "
+                    "logarithm has base 2: 0 is equal, 1 is disjoint. The histogram bins belong to MD.",
+              cannot_see="It sees how compact a conformation is, and not its shape. Two finite samples of one "
+                         "distribution have a positive value: compare it with MD against itself."),
+        _spec("js_tic", title="Jensen-Shannon distance along the two slowest motions of MD's C-alphas",
+              means="Jensen-Shannon distance between model and MD along the two slowest time-lagged independent "
+                    "components (TICA) of MD, mean of both. The components are computed from all reference frames "
+                    "in the leading principal components of the C-alphas. Their number is the least of 20, 3C - 6 "
+                    "and a tenth of the number of frames, where C is the number of C-alphas. The logarithm has base "
+                    "2: 0 is equal, 1 is disjoint. The histogram bins belong to MD.",
+              cannot_see="It sees the slowest motions of the C-alphas only. In short peptides the slowest motions "
+                         "are torsions of side chains or salt bridges, which C-alphas often do not show; "
+                         "`js_torsion_tic_0` sees these. Two finite samples of one distribution have a positive "
+                         "value: compare it with MD against itself."),
     ),
     compute,
     honours_weights=True,

@@ -103,11 +103,30 @@ def compute(pair: Pair) -> Mapping[str, Value]:
 ENERGY = Metric(
     "energy",
     (
-        _spec("energy_w1", title="1-Wasserstein distance of potential energies", unit="kJ/mol"),
+        _spec("energy_w1", title="1-Wasserstein distance of potential energies", unit="kJ/mol",
+              means="1-Wasserstein distance of the potential energies of model and MD (draw A), after missing "
+                    "hydrogens are added and a short minimisation with restrained heavy atoms. Conformations that "
+                    "cannot be prepared are left out; if more than half fail, it is not available.",
+              cannot_see="It is not robust: a few conformations with a clash or a torn bond decide its value. "
+                         "Different conformations may have equal energies. The minimisation repairs broken bonds in "
+                         "part: read the validity metrics, too."),
         _spec("energy_w1_trimmed", title="1-Wasserstein distance of potential energies, tails of 10 % left out",
-              unit="kJ/mol", paper="doi:10.1111/1467-9868.00121"),
-        _spec("energy_js", title="Jensen-Shannon distance of potential energies", unit="", default_view=("peptides",)),
-        _spec("energy_failed_percent", title="Conformations beyond repair: no energy", unit="%", aggregate="mean"),
+              unit="kJ/mol", paper="doi:10.1111/1467-9868.00121",
+              means="`energy_w1` without the tails: mean absolute difference of the quantiles of potential energies "
+                    "at all levels from 10 to 90 % (Munk and Czado 1998). Conformations that cannot be prepared "
+                    "count above all energies of MD; if more than a tenth fail, it is not available.",
+              cannot_see="Up to 10 % of torn conformations do not decide it. Different conformations may have equal "
+                         "energies."),
+        _spec("energy_js", title="Jensen-Shannon distance of potential energies", unit="", default_view=("peptides",),
+              means="Jensen-Shannon distance of the potential energies of model and MD (draw A). Conformations that "
+                    "cannot be prepared count above all energies of MD. The logarithm has base 2: 0 is equal, 1 is "
+                    "disjoint. The histogram bins belong to MD.",
+              cannot_see="Energies beyond MD's range count alike, however large they are. Different conformations "
+                         "may have equal energies. Two finite samples of one distribution have a positive value: "
+                         "compare it with MD against itself."),
+        _spec("energy_failed_percent", title="Conformations beyond repair: no energy", unit="%", aggregate="mean",
+              means="Percentage of conformations that cannot be prepared, so that they have no energy.",
+              cannot_see="It says nothing about the conformations that have an energy."),
     ),
     compute,
     honours_weights=True,

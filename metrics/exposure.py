@@ -151,12 +151,36 @@ def _excess(indicator: _BoolArray) -> FloatArray:
 EXPOSURE = Metric(
     "exposure",
     (
-        _spec("exposed_residue_j", title="Buried side chains that come to the surface, Jaccard"),
-        _spec("exposed_mi_rho", title="Concerted exposure of side chains, rank correlation"),
+        _spec("exposed_residue_j", title="Buried side chains that come to the surface, Jaccard",
+              means="Jaccard index, between model and MD (draw C), of the sets of residues whose side chain is "
+                    "buried in the native structure (solvent-accessible surface of at most 2 Å², probe radius 2.8 "
+                    "Å) and exposed in more than 10 % of frames.",
+              cannot_see="How often a residue is exposed does not count beyond the threshold. It is undefined where "
+                         "no residue is buried, as in a short peptide."),
+        _spec("exposed_mi_rho", title="Concerted exposure of side chains, rank correlation",
+              means="Spearman correlation between the full matrices of the mutual information of exposure of two "
+                    "residues, for model and MD (draw C). The diagonals are set to 0. It is computed for comparison "
+                    "with published tables only.",
+              cannot_see="It does not measure whether residues are exposed together. If the frames of each residue "
+                         "are shuffled independently, which removes every coupling, it hardly changes: it shows "
+                         "which residues vary at all. One changed bit in a residue that is otherwise constant moves "
+                         "it by several hundredths. `exposure_coupling_r` takes its place."),
         _spec("exposed_mi_rho_exact", title="Concerted exposure of side chains, rank correlation, noise-free",
-              paper="arXiv:2402.04845, corrected"),
+              paper="arXiv:2402.04845, corrected",
+              means="The same as `exposed_mi_rho`, after values below 1e-12 nats, which are rounding noise, are set "
+                    "to 0. It is computed for comparison with published tables only.",
+              cannot_see="It does not measure whether residues are exposed together: it shows which residues vary "
+                         "at all. `exposure_coupling_r` takes its place."),
         _spec("exposure_coupling_r", title="Mutual information of exposure beyond chance, correlation",
-              paper="doi:10.5555/1756006.1953024", default_view=("atlas",)),
+              paper="doi:10.5555/1756006.1953024", default_view=("atlas",),
+              means="Whether the residues that are exposed together in MD are so in the model. Mutual information "
+                    "of exposure less its expectation if the frames of every residue were shuffled (exact: the "
+                    "joint counts are then hypergeometric), for every pair of residues that vary in MD (exposed in "
+                    "5 to 95 % of the distinct frames of draw C); Pearson correlation over these pairs between "
+                    "model and MD. It is near 0 for a model whose residues are independent. At least 10 pairs must "
+                    "vary.",
+              cannot_see="Two residues that are slow and independent look coupled in a short trajectory: it does "
+                         "not correct for the autocorrelation of MD."),
     ),
     compute,
     honours_weights=True,

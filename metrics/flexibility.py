@@ -128,29 +128,66 @@ FLEXIBILITY = Metric(
     "flexibility",
     (
         _spec("pairwise_rmsd", title="RMSD between conformations, C-alpha", better="reference", aggregate="median",
-              needs="ca", depends_on_samples=True, reference_key="md_pairwise_rmsd", default_view=("atlas",)),
+              needs="ca", depends_on_samples=True, reference_key="md_pairwise_rmsd", default_view=("atlas",),
+              means="Mean C-alpha RMSD over all pairs of conformations of the model, each conformation with itself "
+                    "included. MD's value is the mean over all pairs of a frame of draw A and a frame of draw B.",
+              cannot_see="It is the width of the ensemble in one number. It does not see which residues move, nor "
+                         "in which direction. It depends on the structure onto which frames are superposed. A short "
+                         "peptide has no fold, and the choice is arbitrary there."),
         _spec("md_pairwise_rmsd", title="RMSD between conformations, C-alpha, MD", better="reference",
               aggregate="median", needs="ca", depends_on_samples=True),
         _spec("pairwise_rmsd_r", title="Correlation over targets of RMSD between conformations with MD's", unit="",
               better="higher", aggregate="pearson", needs="ca", of=("pairwise_rmsd", "md_pairwise_rmsd"),
-              depends_on_samples=True),
+              depends_on_samples=True,
+              means="Pearson correlation over the targets of a suite between `pairwise_rmsd` and MD's value: "
+                    "whether the model moves those proteins more that MD moves more.",
+              cannot_see="It does not see scale. With eight targets its interval spans most of the range."),
         _spec("pairwise_rmsd_mae", title="Error of the RMSD between conformations", better="lower", aggregate="mean",
-              needs="ca", depends_on_samples=True),
+              needs="ca", depends_on_samples=True,
+              means="Absolute difference between `pairwise_rmsd` and MD's value. Aggregate: mean over targets.",
+              cannot_see="It sees the width of an ensemble only. Two different ensembles of one width have an error "
+                         "of 0."),
         _spec("rmsf", title="Fluctuation of an atom", better="reference", aggregate="pooled_median", needs="heavy",
-              depends_on_samples=True, reference_key="md_rmsf"),
+              depends_on_samples=True, reference_key="md_rmsf",
+              means="Root mean square fluctuation (RMSF) of a heavy atom about its own mean, over all frames. "
+                    "Aggregate: median over all atoms of all targets. MD's value comes from all reference frames.",
+              cannot_see="The median does not see which atoms move. It depends on the structure onto which frames "
+                         "are superposed. A short peptide has no fold, and the choice is arbitrary there. "
+                         "`distance_rmsf` needs no superposition."),
         _spec("md_rmsf", title="Fluctuation of an atom, MD", better="reference", aggregate="pooled_median",
               needs="heavy"),
         _spec("rmsf_r", title="Correlation of fluctuations with MD's, in a target", unit="", better="higher",
-              aggregate="median", needs="heavy", depends_on_samples=True, default_view=("atlas",)),
+              aggregate="median", needs="heavy", depends_on_samples=True, default_view=("atlas",),
+              means="Pearson correlation over heavy atoms between the RMSF of model and MD, per target.",
+              cannot_see="It does not see scale: a model that moves ten times too much in the right places has 1. "
+                         "It depends on the structure onto which frames are superposed. A short peptide has no "
+                         "fold, and the choice is arbitrary there."),
         _spec("rmsf_r_global", title="Correlation of fluctuations with MD's, all atoms of all targets", unit="",
               better="higher", aggregate="pooled_pearson", needs="heavy", of=("rmsf", "md_rmsf"),
-              depends_on_samples=True),
+              depends_on_samples=True,
+              means="Pearson correlation between the RMSF of model and MD over all heavy atoms of all targets of a "
+                    "suite.",
+              cannot_see="It does not see scale, and targets with large fluctuations decide it. It depends on the "
+                         "structure onto which frames are superposed. A short peptide has no fold, and the choice "
+                         "is arbitrary there."),
         _spec("rmsf_mae", title="Error of fluctuations, mean over atoms", better="lower", aggregate="median",
-              needs="heavy", depends_on_samples=True),
+              needs="heavy", depends_on_samples=True,
+              means="Mean over heavy atoms of the absolute difference of RMSF between model and MD, per target. "
+                    "Unlike `rmsf_r` it sees scale.",
+              cannot_see="It does not see which atoms move together. It depends on the structure onto which frames "
+                         "are superposed. A short peptide has no fold, and the choice is arbitrary there."),
         _spec("dccm_r", title="Correlation of cross-correlations of C-alphas with MD's", unit="", better="higher",
-              aggregate="median", needs="ca", paper="doi:10.1002/prot.340110305", depends_on_samples=True),
+              aggregate="median", needs="ca", paper="doi:10.1002/prot.340110305", depends_on_samples=True,
+              means="Pearson correlation between the C-alpha cross-correlation matrices of model and MD (Ichiye and "
+                    "Karplus 1991), over all pairs of C-alphas. MD is all reference frames.",
+              cannot_see="Cross-correlations are normalised: the size of a motion does not count. Two C-alphas that "
+                         "move together at right angles have a cross-correlation of 0."),
         _spec("dccm_mae", title="Error of cross-correlations of C-alphas", unit="", better="lower",
-              aggregate="median", needs="ca", paper="doi:10.1002/prot.340110305", depends_on_samples=True),
+              aggregate="median", needs="ca", paper="doi:10.1002/prot.340110305", depends_on_samples=True,
+              means="Mean absolute difference between the C-alpha cross-correlation matrices of model and MD "
+                    "(Ichiye and Karplus 1991), over all pairs of C-alphas. MD is all reference frames.",
+              cannot_see="Cross-correlations are normalised: the size of a motion does not count. Two C-alphas that "
+                         "move together at right angles have a cross-correlation of 0."),
     ),
     compute,
     honours_weights=True,

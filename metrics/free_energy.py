@@ -125,10 +125,26 @@ def compute(pair: Pair) -> Mapping[str, Value]:
 FREE_ENERGY = Metric(
     "free_energy",
     (
-        _spec("free_energy_mae", title="Mean absolute error of the free energy in the plane of MD's PCA"),
-        _spec("free_energy_rmse", title="Root mean square error of the free energy in the plane of MD's PCA"),
+        _spec("free_energy_mae", title="Mean absolute error of the free energy in the plane of MD's PCA",
+              means="Mean absolute error of the free-energy surface in the plane of the first two principal "
+                    "components of the C-alphas of all reference frames, by the definition of bioemu-benchmarks. "
+                    "Both are compared where MD's free energy is at most 4 kcal/mol above its minimum and where the "
+                    "model has samples.",
+              cannot_see="A state that the model lacks is left out of the error: read `free_energy_coverage`, too. "
+                         "Only two components of the C-alphas count."),
+        _spec("free_energy_rmse", title="Root mean square error of the free energy in the plane of MD's PCA",
+              means="Root mean square error of the free-energy surface in the plane of the first two principal "
+                    "components of the C-alphas of all reference frames, by the definition of bioemu-benchmarks. "
+                    "Both are compared where MD's free energy is at most 4 kcal/mol above its minimum and where the "
+                    "model has samples.",
+              cannot_see="A state that the model lacks is left out of the error: read `free_energy_coverage`, too. "
+                         "Only two components of the C-alphas count."),
         _spec("free_energy_coverage", title="Share of MD's low free-energy bins that the model reaches in the plane",
-              unit="", better="higher"),
+              unit="", better="higher",
+              means="Share of the bins of the plane of `free_energy_mae` with a low free energy in MD (at most 4 "
+                    "kcal/mol above its minimum) in which at least one of 1,000,000 points of the model is "
+                    "expected.",
+              cannot_see="It does not see how often the model visits a bin, nor states that MD does not have."),
     ),
     compute,
     honours_weights=True,

@@ -82,11 +82,29 @@ RAMACHANDRAN = Metric(
     "ramachandran",
     (
         _spec("ramachandran_w2", version=1, title="2-Wasserstein distance of phi and psi, mean over residues", unit="°",
-              paper="doi:10.1016/S0022-2836(63)80023-6", exact_up_to=EXACT),
+              paper="doi:10.1016/S0022-2836(63)80023-6", exact_up_to=EXACT,
+              means="2-Wasserstein distance between (phi, psi) of model and MD (draw A) on the torus, in degrees. "
+                    "Mean over residues with both torsions.",
+              cannot_see="Each residue is compared alone: correlations between residues do not count. Side chains "
+                         "do not count. Two finite samples of one distribution have a positive value: compare it "
+                         "with MD against itself."),
         _spec("basin_populations_tv", title="Total variation distance of backbone basins, mean over residues",
-              default_view=("peptides",)),
+              default_view=("peptides",),
+              means="Total variation distance (half the sum of absolute differences) between the populations of "
+                    "four backbone basins, in percent. Mean over residues with both torsions. It is the percentage "
+                    "of conformations that would have to move to another basin. The basins cover the torus: left- "
+                    "handed for phi > 0; of the rest, alpha for -100° <= psi <= 50°; of the rest, beta for phi <= "
+                    "-100°, and polyproline II for phi > -100°.",
+              cannot_see="Populations do not see the shape of a basin, nor correlations between residues; "
+                         "`js_pairwise_distance` sees such correlations. All of phi > 0 is one basin, which is "
+                         "coarse for glycine. A mode that straddles a border counts in two basins; "
+                         "`ramachandran_w2` has no borders. Two finite samples of one distribution have a positive "
+                         "value: compare it with MD against itself."),
         _spec("alpha_percent", title="Residues in the alpha basin", better="reference",
-              reference_key="md_alpha_percent"),
+              reference_key="md_alpha_percent",
+              means="Percentage of residues and conformations in the alpha basin: phi <= 0 and -100° <= psi <= 50°.",
+              cannot_see="It does not see which residues are in the basin, nor whether neighbours are in it "
+                         "together. A residue in the basin is not yet part of a helix."),
         _spec("md_alpha_percent", title="Residues in the alpha basin, MD", better="reference"),
     ),
     compute,

@@ -77,7 +77,11 @@ SECONDARY_STRUCTURE = Metric(
     "secondary_structure",
     (
         MetricSpec("secondary_structure_mae", 1, "Error of shares of helix, strand and coil", "", "lower", "median",
-                   "backbone", "doi:10.1002/bip.360221211", depends_on_samples=True),
+                   "backbone", "doi:10.1002/bip.360221211", depends_on_samples=True,
+                   means="Mean absolute error, over residues and the three classes helix, strand and coil (DSSP), "
+                         "of the share of frames. MD is draw A.",
+                   cannot_see="It does not see which residues are helical at the same time. It is 0 for all models "
+                              "of a tetrapeptide, which has coil only."),
     ),
     compute,
     honours_weights=True,

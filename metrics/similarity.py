@@ -76,9 +76,31 @@ def _diversity(frames: Positions, weights: FloatArray | None) -> float:
 SIMILARITY = Metric(
     "similarity",
     (
-        _spec("precision", title="lDDT of a sample with the frame of MD most like it"),
-        _spec("recall", title="lDDT of a frame of MD with the sample most like it"),
-        _spec("diversity", title="1 - lDDT between samples", better="reference", reference_key="md_diversity"),
+        _spec(
+            "precision",
+            title="lDDT of a sample with the frame of MD most like it",
+            means="lDDT of a conformation of the model with the MD frame most similar to it, mean over "
+            "conformations: whether what the model makes is found in MD.",
+            cannot_see="A model that repeats one frame of MD has 1. On tetrapeptides it is near 1 for almost any "
+            "ensemble, because four C-alphas have few ways to differ.",
+        ),
+        _spec(
+            "recall",
+            title="lDDT of a frame of MD with the sample most like it",
+            means="lDDT of an MD frame with the conformation of the model most similar to it, mean over frames: "
+            "whether what is in MD is found by the model.",
+            cannot_see="Conformations that MD does not have cost nothing, and weights do not count. On "
+            "tetrapeptides it is near 1 for almost any ensemble, because four C-alphas have few ways "
+            "to differ.",
+        ),
+        _spec(
+            "diversity",
+            title="1 - lDDT between samples",
+            better="reference",
+            reference_key="md_diversity",
+            means="1 - lDDT, mean over pairs of conformations of the model. MD's value uses each drawn frame once.",
+            cannot_see="It counts conformations that differ, whether they are right or wrong.",
+        ),
         _spec("md_diversity", title="1 - lDDT between frames of MD", better="reference"),
     ),
     compute,

@@ -109,12 +109,42 @@ SLOW_TORSIONS = Metric(
     "slow_torsions",
     (
         _spec("js_torsion_tic_0", title="Jensen-Shannon distance (nats) along the slowest motion of MD's torsions",
-              default_view=("peptides",)),
-        _spec("js_torsion_tic_01", title="Jensen-Shannon distance (nats) in the plane of MD's two slowest torsions"),
-        _energy_spec("torsion_free_energy_mae", title="Mean absolute error of the free energy in that plane"),
-        _energy_spec("torsion_free_energy_rmse", title="Root mean square error of the free energy in that plane"),
+              default_view=("peptides",),
+              means="Jensen-Shannon distance between model and MD along the slowest component of the sines and "
+                    "cosines of all phi, psi and chi, in 100 equal bins from the least to the greatest value of "
+                    "both. The component comes from all reference frames by time-lagged independent component "
+                    "analysis (TICA). Logarithms are natural, as in MDGen: 0 is equal, 0.8326 is disjoint.",
+              cannot_see="One direction counts. A slow motion that MD makes once or twice is itself uncertain. It "
+                         "is not available for more than 250 torsions, nor with fewer than 20 reference frames per "
+                         "torsion. Two finite samples of one distribution have a positive value: compare it with MD "
+                         "against itself."),
+        _spec("js_torsion_tic_01", title="Jensen-Shannon distance (nats) in the plane of MD's two slowest torsions",
+              means="Jensen-Shannon distance between model and MD in the plane of the two slowest components of "
+                    "`js_torsion_tic_0`, in 50 by 50 bins. Logarithms are natural, as in MDGen: 0 is equal, 0.8326 "
+                    "is disjoint.",
+              cannot_see="With a few hundred conformations most bins are empty, and MD against itself is near the "
+                         "value of any model."),
+        _energy_spec("torsion_free_energy_mae", title="Mean absolute error of the free energy in that plane",
+                     means="Mean absolute error of the free-energy surface in the plane of the two slowest "
+                           "components of `js_torsion_tic_0`, as in `free_energy_mae`. Both are compared where MD's "
+                           "free energy is at most 4 kcal/mol above its minimum and where the model has samples.",
+                     cannot_see="A state that the model lacks is left out of the error: read "
+                                "`torsion_free_energy_coverage`, too. A slow motion that MD makes once or twice is "
+                                "itself uncertain."),
+        _energy_spec("torsion_free_energy_rmse", title="Root mean square error of the free energy in that plane",
+                     means="Root mean square error of the free-energy surface in the plane of the two slowest "
+                           "components of `js_torsion_tic_0`, as in `free_energy_rmse`. Both are compared where "
+                           "MD's free energy is at most 4 kcal/mol above its minimum and where the model has "
+                           "samples.",
+                     cannot_see="A state that the model lacks is left out of the error: read "
+                                "`torsion_free_energy_coverage`, too. A slow motion that MD makes once or twice is "
+                                "itself uncertain."),
         _energy_spec("torsion_free_energy_coverage", title="Share of MD's low free-energy bins that the model reaches",
-                     unit="", better="higher"),
+                     unit="", better="higher",
+                     means="Share of the bins of the plane of `torsion_free_energy_mae` with a low free energy in "
+                           "MD that the model reaches, as in `free_energy_coverage`.",
+                     cannot_see="It does not see how often the model visits a bin, nor states that MD does not "
+                                "have."),
     ),
     compute,
     honours_weights=True,

@@ -74,11 +74,26 @@ TORSIONS = Metric(
     "torsions",
     (
         _spec("js_backbone_torsions", title="Jensen-Shannon distance (nats) of phi and psi, mean over torsions",
-              needs="backbone", default_view=("peptides", "atlas")),
+              needs="backbone", default_view=("peptides", "atlas"),
+              means="Jensen-Shannon distance of phi and psi between model and MD, in 100 equal bins from -180° to "
+                    "180°, mean over torsions. Logarithms are natural, as in MDGen: 0 is equal, 0.8326 is disjoint.",
+              cannot_see="Each torsion is compared alone: which torsions change together does not count. Two finite "
+                         "samples of one distribution have a positive value: compare it with MD against itself."),
         _spec("js_side_chain_torsions", title="Jensen-Shannon distance (nats) of chi angles, mean over torsions",
-              needs="heavy", default_view=("peptides",)),
+              needs="heavy", default_view=("peptides",),
+              means="Jensen-Shannon distance of chi1 to chi5 between model and MD, in 100 equal bins from -180° to "
+                    "180°, mean over torsions. Logarithms are natural, as in MDGen: 0 is equal, 0.8326 is disjoint.",
+              cannot_see="Each torsion is compared alone: which torsions change together does not count. Equivalent "
+                         "atoms are taken as they are named: a ring that is numbered the other way round counts as "
+                         "another conformation. Two finite samples of one distribution have a positive value: "
+                         "compare it with MD against itself."),
         _spec("js_omega_torsions", title="Jensen-Shannon distance (nats) of omega, mean over peptide bonds",
-              needs="backbone"),
+              needs="backbone",
+              means="Jensen-Shannon distance of omega between model and MD, in 100 equal bins from -180° to 180°, "
+                    "mean over peptide bonds. Logarithms are natural, as in MDGen: 0 is equal, 0.8326 is disjoint. "
+                    "MDGen does not have it.",
+              cannot_see="It sees cis bonds and bends of the peptide bond, and no other motion. Two finite samples "
+                         "of one distribution have a positive value: compare it with MD against itself."),
     ),
     compute,
     honours_weights=True,

@@ -150,20 +150,37 @@ VALIDITY = Metric(
     "validity",
     (
         _spec("ca_clash_percent", title="Conformations with a clash of C-alphas", needs="ca", paper="arXiv:2306.03117",
-              reference_key="md_ca_clash_percent"),
+              reference_key="md_ca_clash_percent",
+              means="Percentage of conformations with two C-alphas that are not chain neighbours and are nearer "
+                    "than 3 Å. MD's value is that of draw A.",
+              cannot_see="It does not see clashes of side chains, nor how many clashes a conformation has."),
         _md_spec("md_ca_clash_percent", title="Conformations with a clash of C-alphas, MD", needs="ca",
                  paper="arXiv:2306.03117"),
         _spec("peptide_bond_break_percent", title="Peptide bonds longer than 1.4 Å", needs="backbone",
-              paper="arXiv:2403.14088", better="reference", reference_key="md_peptide_bond_break_percent"),
+              paper="arXiv:2403.14088", better="reference", reference_key="md_peptide_bond_break_percent",
+              means="Percentage of peptide bonds longer than 1.4 Å. MD's value is that of draw A: MD itself exceeds "
+                    "1.4 Å in about 1 % of peptide bonds, so the best value is the one nearest to MD's.",
+              cannot_see="It does not see how long a broken bond is. Ideal bond lengths by construction give 0 %, "
+                         "which is not MD's distribution."),
         _md_spec("md_peptide_bond_break_percent", title="Peptide bonds longer than 1.4 Å, MD", needs="backbone",
                  paper="arXiv:2403.14088"),
         _spec("chirality_error_percent", title="Stereocenters of the wrong hand", needs="backbone",
-              paper="doi:10.1351/pac198456050595", reference_key="md_chirality_error_percent"),
+              paper="doi:10.1351/pac198456050595", reference_key="md_chirality_error_percent",
+              means="Percentage of stereocentres (C-alphas, and C-beta of isoleucine and threonine) of the wrong "
+                    "chirality. MD's value is that of draw A.",
+              cannot_see="It sees the hand of a centre, and no other fault of geometry."),
         _md_spec("md_chirality_error_percent", title="Stereocenters of the wrong hand, MD", needs="backbone",
                  paper="doi:10.1351/pac198456050595"),
         _spec("bond_length_z", title="Root mean square Z score of bond lengths, by MD's means and widths", unit="",
               needs="backbone", paper="doi:10.1107/S0108767391001071", aggregate="median", better="reference",
-              reference_key="md_bond_length_z", default_view=("peptides", "atlas")),
+              reference_key="md_bond_length_z", default_view=("peptides", "atlas"),
+              means="Root mean square over bonds and conformations of (length - mean of MD) / standard deviation of "
+                    "MD, with mean and deviation from draw C. The bonds are pairs of atoms of one residue nearer "
+                    "than 2 Å in the native structure, and the peptide bonds; disulfide bonds are not among them. "
+                    "MD has 1.",
+              cannot_see="A model with ideal bond lengths by construction has about 0.2: the geometry is ideal, and "
+                         "not distributed as in MD. Bond angles and planarity do not count. A few torn bonds decide "
+                         "a large value."),
         _md_spec("md_bond_length_z", title="Root mean square Z score of bond lengths, MD", unit="", needs="backbone",
                  paper="doi:10.1107/S0108767391001071", aggregate="median"),
     ),

@@ -57,6 +57,9 @@ class MetricSpec:
         default_view: The families of suites (``Suite.family``) in whose short table this metric stands.
         exact_up_to: The largest number of samples with an exact value. Above it, the value is an ``Approximation`` from
             sub-samples (``ebabench.metrics.transport``). None if the value is always exact.
+        means: What the number is, in full, for the documentation and the page of the metric: plain text, in which only
+            code and keys of metrics stand in backticks. Empty where the metric is MD's own value of another one.
+        cannot_see: What the number does not tell, in the same form.
     """
 
     key: str
@@ -72,6 +75,8 @@ class MetricSpec:
     reference_key: str | None = None
     default_view: tuple[str, ...] = ()
     exact_up_to: int | None = None
+    means: str = ""
+    cannot_see: str = ""
 
 
 def default_view(specs: Iterable[MetricSpec], family: str) -> tuple[MetricSpec, ...]:

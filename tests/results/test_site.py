@@ -1,6 +1,7 @@
 """The site of a small suite: its pages, what they say, and that nothing on a card or in a table becomes markup."""
 
 import gzip
+import html
 import json
 import re
 from collections.abc import Callable
@@ -101,6 +102,17 @@ def test_the_best_row_stands_first_by_each_metrics_own_direction(tmp_path: Path)
     build_site([suite_of(bad, good)], tmp_path, "x", processes=1)
     text = (tmp_path / "toy-v1" / "index.html").read_text()
     assert text.index('data-name="good"') < text.index('data-name="bad"')
+
+
+def test_the_page_of_a_metric_says_what_it_means_and_what_it_cannot_see(tmp_path: Path) -> None:
+    build_site([suite_of(line("a", rmsf="1"))], tmp_path, "x", processes=1)
+    for spec in SPECS:
+        page = (tmp_path / "metrics" / f"{slug(spec.key)}.html").read_text()
+        plain = html.unescape(re.sub(r"<[^>]+>", "", page))
+        if spec.means:
+            assert all(text.replace("`", "") in plain for text in (spec.means, spec.cannot_see)), spec.key
+        else:
+            assert "MD's own value of" in plain, spec.key
 
 
 def test_quoted_rows_are_apart_and_baselines_are_not_ranked(tmp_path: Path) -> None:

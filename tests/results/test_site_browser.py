@@ -26,6 +26,7 @@ FLAGS = [
     "--ignore-gpu-blocklist",
 ]
 BOARD = "tiny-v1/index.html"
+MODEL = "tiny-v1/static/index.html"
 TARGET = "tiny-v1/static/KDE.html"
 
 
@@ -152,14 +153,43 @@ def test_the_viewer_shows_atoms_that_turn(chromium: Any, built_site: Path) -> No
     assert reader.faults == []
 
 
-@pytest.mark.parametrize("path", ["index.html", BOARD, "tiny-v1/static/index.html", TARGET, "metrics/index.html"])
+def test_a_command_is_copied_by_keyboard(chromium: Any, built_site: Path) -> None:  # noqa: F811
+    reader = Reader(chromium, built_site, permissions=["clipboard-read", "clipboard-write"])
+    page = reader.open(MODEL)
+    page.get_by_role("button", name="Copy: In a terminal").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == "ebabench run --model static --suite tiny-v1"
+    assert reader.faults == []
+
+
+@pytest.mark.parametrize("allowed", ["true", "false"])
+def test_where_the_clipboard_is_refused_the_command_is_selected(
+    chromium: Any,
+    built_site: Path,  # noqa: F811
+    allowed: str,
+) -> None:
+    reader = Reader(chromium, built_site)
+    reader.page.add_init_script(
+        "navigator.clipboard.writeText = () => Promise.reject(new DOMException('refused', 'NotAllowedError'));"
+        f"document.execCommand = () => {allowed};"
+    )
+    page = reader.open(MODEL)
+    page.get_by_role("button", name="Copy: In Python").click()
+    page.get_by_text("Copied" if allowed == "true" else "Selected: press Ctrl+C").wait_for()
+    selected = page.evaluate("getSelection().toString()")
+    assert selected.splitlines() == ["import ebabench", "run = ebabench.run('static', suite='tiny-v1')"]
+    assert reader.faults == []
+
+
+@pytest.mark.parametrize("path", ["index.html", BOARD, MODEL, TARGET, "metrics/index.html"])
 def test_a_phone_needs_no_sideways_scroll(chromium: Any, built_site: Path, path: str) -> None:  # noqa: F811
     page = Reader(chromium, built_site, viewport={"width": 400, "height": 800}).open(path)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["index.html", BOARD, "tiny-v1/static/index.html", TARGET, "metrics/index.html"])
+@pytest.mark.parametrize("path", ["index.html", BOARD, MODEL, TARGET, "metrics/index.html"])
 def test_nothing_serious_for_readers_with_other_senses(
     chromium: Any,
     built_site: Path,  # noqa: F811

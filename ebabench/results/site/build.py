@@ -36,7 +36,7 @@ from ebabench.structures import Ensemble, Reference
 from ebabench.system.process_pool import workers
 
 _ASSETS = Path(__file__).parent / "assets"
-_COPIED = ("site.css", "board.js", "viewer.js", "3Dmol-min.js", "3Dmol-LICENSE.txt")
+_COPIED = ("site.css", "board.js", "copy.js", "viewer.js", "3Dmol-min.js", "3Dmol-LICENSE.txt")
 
 Progress = Callable[[str, int, int], None]
 
@@ -129,9 +129,17 @@ def _metrics(pages: Pages, specs: Iterable[MetricSpec]) -> None:
     ]
     families = [(name, found) for name, found in families if found] + [(COST, list(COSTS))]
     pages.render("metrics.html.j2", "metrics/index.html", metrics=families, here="metrics")
+    own = {spec.reference_key: spec.key for spec in wanted.values() if spec.reference_key}
     for family, found in families:
         for spec in found:
-            pages.render("metric.html.j2", f"metrics/{slug(spec.key)}.html", spec=spec, family=family, here="metrics")
+            pages.render(
+                "metric.html.j2",
+                f"metrics/{slug(spec.key)}.html",
+                spec=spec,
+                family=family,
+                own_of=own.get(spec.key),
+                here="metrics",
+            )
 
 
 def _suite(pages: Pages, suite: SuiteSite, pool: Executor) -> BoardView:
@@ -201,6 +209,8 @@ def _model(
         board=view,
         row=row,
         quoted_name=shlex.quote(name),
+        python_name=repr(name),
+        python_suite=repr(view.suite),
         card=suite.runs[name].identity.card or None,
         order=order,
         shown=view.shown,

@@ -60,6 +60,17 @@ def soft(name: str) -> Markup:
     return Markup("_<wbr>").join(name.split("_"))
 
 
+def prose(text: str) -> Markup:
+    """Return the text of a metric, in which code and keys stand in backticks.
+
+    Example:
+        >>> prose("`rmsf` <of an atom>")
+        Markup('<code>rmsf</code> &lt;of an atom&gt;')
+    """
+    plain, code = Markup("{}"), Markup("<code>{}</code>")
+    return Markup("").join((code if k % 2 else plain).format(part) for k, part in enumerate(text.split("`")))
+
+
 class Pages:
     """Renders templates to files and counts them.
 
@@ -85,6 +96,7 @@ class Pages:
             slug=slug,
             link=link,
             soft=soft,
+            prose=prose,
             best=best,
             number=_number,
             nan=math.nan,
