@@ -27,7 +27,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark tests that reach long work as ``slow``, those of the command line as ``cli``; leave out external ones."""
     for item in items:
         if isinstance(item, pytest.Function):
-            if any(_place(one) in _LONG for one in _used(item)):
+            # OpenMM takes seconds to read the whole of CHARMM36.
+            if "charmm36" in item.name or any(_place(one) in _LONG for one in _used(item)):
                 item.add_marker("slow")
             if "called" in item.fixturenames or any(one is ebabench for one in _named(item.obj)):
                 item.add_marker("cli")
@@ -73,6 +74,14 @@ def _is_of_tests(function: FunctionType) -> bool:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test reads or writes the user's cache."""
     os.environ["EBABENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Files of tests need not survive a power cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,9 @@ import platform
 import secrets
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -141,19 +143,23 @@ def now() -> str:
 
 def machine() -> dict[str, Any]:
     """Return where a run is made: platform, processor, versions of Python and of the libraries behind the numbers."""
-    found = {}
-    for library in _LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
     return {
         "platform": platform.platform(),
         **processor(),
         "processors": os.cpu_count(),
         "python": platform.python_version(),
-        "libraries": found,
+        "libraries": dict(_versions()),
     }
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    """The versions of the libraries behind the numbers, as far as they are installed."""
+    found = {}
+    for library in _LIBRARIES:
+        with suppress(metadata.PackageNotFoundError):
+            found[library] = metadata.version(library)
+    return found
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

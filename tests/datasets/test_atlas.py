@@ -124,6 +124,7 @@ def test_without_data_the_way_to_it_is_told() -> None:
         reference_reader(VAL)
 
 
+@pytest.mark.slow
 def test_the_layouts_of_both_tiers_are_read(analysis: Path, protein: Path, tmp_path: Path) -> None:
     name = SHORTEST.name
     assert [path.name for path in replica_files(analysis, name, "atlas-analysis").values()] == [

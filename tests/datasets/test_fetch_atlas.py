@@ -20,6 +20,8 @@ from ebabench.datasets.references import References
 from ebabench.datasets.suites import load_suite
 from ebabench.errors import InputError, RunError
 
+pytestmark = pytest.mark.slow
+
 CHAIN, SEQUENCE = "1abc_A", "AGSKL"
 PROTEIN, ANALYSIS = "{}_prod_R{}_fit.xtc", "{}_R{}.xtc"
 REST, STATIC = f"/ATLAS/api/ATLAS/protein/{CHAIN}", f"/ATLAS/database/ATLAS/{CHAIN}/{CHAIN}_protein.zip"

@@ -23,6 +23,8 @@ from ebabench.io.layouts import find_sources, read_source
 from ebabench.io.structure_files import write_pdb
 from ebabench.structures import Ensemble
 
+pytestmark = pytest.mark.slow
+
 SEQUENCES = {"AGS": "AGS", "KDE": "KDE", "FAV": "FAV"}
 SAMPLES = 12
 CARD = """

@@ -186,7 +186,9 @@ def test_embedded_references_are_the_suites(suite_id: str) -> None:
         assert [one["digest"] for one in told] == [one.digest() for one in suite.simulations(target.name)]
 
 
-@pytest.mark.parametrize("suite", SIMULATED)
+@pytest.mark.parametrize(
+    "suite", [pytest.param(name, marks=pytest.mark.slow) if "train" in name else name for name in SIMULATED]
+)
 def test_every_embedded_replica_is_of_l_amino_acids(suite: str) -> None:
     """In the first frame and the last: a start that runs through itself can turn a centre over."""
     read = reference_reader(load_suite(suite))

@@ -47,6 +47,7 @@ def test_wells_are_drawn_with_their_population_and_width() -> None:
         assert width == pytest.approx(1, rel=0.02)
 
 
+@pytest.mark.slow
 def test_replicas_are_networks_of_their_own() -> None:
     replicas = Replicas((3, 7), width=5)
     x = torch.randn(2, 6, 2, generator=torch.Generator().manual_seed(0))
@@ -121,6 +122,7 @@ def test_each_half_of_eight_crossed_draws_sees_the_margin_between_the_wells() ->
         assert float(half.mean()) == pytest.approx(math.log(4), abs=0.05)  # four standard errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", PROCESSES)
 def test_alignment_moves_population_to_the_well_of_low_energy(process: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"_FRAMES": 256, "_DENOISED": 256, "_DRAWS": 64, "_RATE": 2e-3}.items():
@@ -141,6 +143,7 @@ def _rows() -> list[Row]:
     return [Row(p, n, s, k, measured, density) for p in PROCESSES for n in names for s in (0, 9) for k in (0, 1)]
 
 
+@pytest.mark.slow
 def test_table_and_figure_are_written(tmp_path: Path) -> None:
     write_table(_rows(), tmp_path / "table.csv")
     lines = (tmp_path / "table.csv").read_text().splitlines()

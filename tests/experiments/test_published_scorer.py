@@ -41,6 +41,7 @@ def test_pairing_by_place_compares_wrong_atoms(case):
     assert found["place in the file"][0] > 5 * found["name"][0]
 
 
+@pytest.mark.slow
 def test_only_the_published_areas_depend_on_the_order(case):
     found = rows(page.by_protocol(*case))
     for key, (same, turned, published, _) in found.items():

@@ -24,6 +24,8 @@ from ebabench.results.runs import Run
 from ebabench.structures import Ensemble, Target
 from ebabench.system.batching import retry_with_smaller_batch
 
+pytestmark = pytest.mark.slow
+
 CARD = """
 name = "faulty"
 title = "Faulty"
@@ -180,7 +182,6 @@ def test_half_the_batch_when_memory_runs_out(tmp_path: Path, peptide: Target) ->
     assert json.loads((tmp_path / "logs" / "synthetic.json").read_text())["batch_size"] == 3
 
 
-@pytest.mark.slow
 def test_the_compact_model_takes_as_many_at_once_as_memory_allows(peptide: Target) -> None:
     import torch
 
@@ -271,7 +272,6 @@ def test_a_worker_that_lacks_something_says_what(tmp_path: Path) -> None:
     build(model, Resources("cpu", lambda name: None, random_weights=True))
 
 
-@pytest.mark.slow
 def test_several_devices_share_the_targets(tmp_path: Path, peptide: Target) -> None:
     model = card(tmp_path / "model")
     targets = [replace(peptide, name=f"t{k}") for k in range(4)]
