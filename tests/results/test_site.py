@@ -54,6 +54,24 @@ def hostile_suite() -> SuiteSite:
     return replace(suite_of(measured, quoted=(quoted,)), title=NASTY, runs=runs)
 
 
+def plain_suite() -> SuiteSite:
+    """A model with a card, whose name has a space."""
+    card = {
+        "name": "my model",
+        "title": "A model",
+        "family": "test",
+        "paper": "arXiv:2402.04845",
+        "licence": "MIT",
+        "training": {"data": "nothing", "overlap": "not_trained", "evidence": "it has no parameters"},
+        "environment": {"kind": "in-process"},
+        "sampling": {},
+    }
+    runs = {
+        "my model": Stub("my model", [MetricValues({"basin_populations_tv": 0.1 * k}) for k in range(4)], card=card)
+    }
+    return replace(suite_of(line("my model", basin_populations_tv="5")), runs=runs)
+
+
 def without_ags(read: Callable[[str, str], Ensemble | None], model: str, target: str) -> Ensemble | None:
     return None if target == "AGS" else read(model, target)
 

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from browser import CHROMIUM, built_site, tiny_site  # noqa: F401
 
+from ebabench.results.site import build_site
+from ebabench.results.site.pages import slug
+
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [
     pytest.mark.slow,
@@ -153,33 +156,50 @@ def test_the_viewer_shows_atoms_that_turn(chromium: Any, built_site: Path) -> No
     assert reader.faults == []
 
 
-def test_a_command_is_copied_by_keyboard(chromium: Any, built_site: Path) -> None:  # noqa: F811
-    reader = Reader(chromium, built_site, permissions=["clipboard-read", "clipboard-write"])
-    page = reader.open(MODEL)
+@pytest.fixture(scope="module")
+def plain_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One model without MD to draw."""
+    from test_site import plain_suite
+
+    return build_site([plain_suite()], tmp_path_factory.mktemp("plain"), "x", processes=1).folder
+
+
+def test_a_command_is_copied_by_keyboard(chromium: Any, plain_site: Path) -> None:
+    reader = Reader(chromium, plain_site, permissions=["clipboard-read", "clipboard-write"])
+    page = reader.open("toy-v1/my_20model/index.html")
     page.get_by_role("button", name="Copy: In a terminal").focus()
     page.keyboard.press("Enter")
     page.get_by_text("Copied").wait_for()
-    assert page.evaluate("navigator.clipboard.readText()") == "ebabench run --model static --suite tiny-v1"
+    assert page.evaluate("navigator.clipboard.readText()") == "ebabench run --model 'my model' --suite toy-v1"
     assert reader.faults == []
 
 
 @pytest.mark.parametrize("allowed", ["true", "false"])
-def test_where_the_clipboard_is_refused_the_command_is_selected(
-    chromium: Any,
-    built_site: Path,  # noqa: F811
-    allowed: str,
-) -> None:
-    reader = Reader(chromium, built_site)
+def test_where_the_clipboard_is_refused_the_command_is_selected(chromium: Any, plain_site: Path, allowed: str) -> None:
+    reader = Reader(chromium, plain_site)
     reader.page.add_init_script(
         "navigator.clipboard.writeText = () => Promise.reject(new DOMException('refused', 'NotAllowedError'));"
         f"document.execCommand = () => {allowed};"
     )
-    page = reader.open(MODEL)
+    page = reader.open("toy-v1/my_20model/index.html")
     page.get_by_role("button", name="Copy: In Python").click()
     page.get_by_text("Copied" if allowed == "true" else "Selected: press Ctrl+C").wait_for()
     selected = page.evaluate("getSelection().toString()")
-    assert selected.splitlines() == ["import ebabench", "run = ebabench.run('static', suite='tiny-v1')"]
+    assert selected.splitlines() == ["import ebabench", "run = ebabench.run('my model', suite='toy-v1')"]
     assert reader.faults == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["toy-v1/my_20model/index.html", f"metrics/{slug('basin_populations_tv')}.html"])
+def test_commands_and_metrics_fit_a_phone_and_other_senses(
+    chromium: Any, plain_site: Path, path: str, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    page = Reader(chromium, plain_site, viewport={"width": 400, "height": 800}, color_scheme=scheme).open(path)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    found = axe.Axe().run(page).response["violations"]
+    serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
+    assert serious == []
 
 
 @pytest.mark.parametrize("path", ["index.html", BOARD, MODEL, TARGET, "metrics/index.html"])
@@ -206,8 +226,6 @@ def test_nothing_serious_for_readers_with_other_senses(
 
 def test_a_hostile_card_runs_nothing(chromium: Any, tmp_path: Path) -> None:
     from test_site import hostile_suite
-
-    from ebabench.results.site import build_site
 
     build_site([hostile_suite()], tmp_path, "x", processes=1)
     reader = Reader(chromium, tmp_path)
