@@ -142,7 +142,7 @@ def compute(pair: Pair) -> Mapping[str, Value]:
     if weights is not None and len(pair) > _MOST:
         samples, weights = systematic(weights, _MOST), None
     chosen = _spaced(frames, min(count, frames))
-    angles = pair.of_reference("classifier", 1, lambda: {"angles": pair.md_torsions[chosen]})["angles"]
+    angles = pair.of_reference("classifier", 1, lambda: {"angles": pair.md_torsions(chosen)})["angles"]
     model, md = features(pair.model_torsions[samples]), features(angles)
     data, size = labelled(model, md, weights), len(pair.torsions.kind)
     if min(data.of_model.sum(), (~data.of_model).sum()) < FOLDS:

@@ -22,14 +22,18 @@ _spec = partial(
     MetricSpec, version=2, unit="", better="lower", aggregate="median", needs="ca", depends_on_samples=True,
     paper="arXiv:2306.03117",
 )  # fmt: skip
+_BLOCK = 1024  # frames
 _SLOW = 2
 _FRAMES_PER_COMPONENT = 10
 
 
 def radius_of_gyration(ca: Positions) -> FloatArray:
     """Return the radius of gyration [S] of the C-alphas of ca [S, C, 3], each of the same mass."""
-    away = ca - ca.mean(1, keepdims=True, dtype=np.float64)
-    radius: FloatArray = np.sqrt(np.einsum("scx,scx->s", away, away) / ca.shape[1])
+    radius = np.empty(len(ca))
+    for start in range(0, len(ca), _BLOCK):
+        block = ca[start : start + _BLOCK]
+        away = block - block.mean(1, keepdims=True, dtype=np.float64)
+        radius[start : start + _BLOCK] = np.sqrt(np.einsum("scx,scx->s", away, away) / ca.shape[1])
     return radius
 
 

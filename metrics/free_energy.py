@@ -27,6 +27,7 @@ NOISE = 0.25  # standard deviations of MD
 BINS = 50
 CUTOFF = 4.0  # kcal/mol above the minimum
 RESAMPLED = 1_000_000
+_AT_ONCE = 4_000_000  # coordinates
 _REACH = 3.0  # widths of the noise: how far the grid reaches beyond MD
 
 _spec = partial(
@@ -114,7 +115,9 @@ def compute(pair: Pair) -> Mapping[str, Value]:
         return dict.fromkeys(keys, NotAvailable("fewer than two principal components"))
 
     def projected(ca: Positions) -> FloatArray:
-        return (ca.reshape(len(ca), -1) - center) @ components[:2].T
+        rows = ca.reshape(len(ca), -1)
+        blocks = np.array_split(rows, max(rows.size // _AT_ONCE, 1))
+        return np.concatenate([(block - center) @ components[:2].T for block in blocks])
 
     md = pair.of_reference("free_energy", 1, lambda: surface(projected(pair.md_ca)))
     if not (md["width"] > 0).all():

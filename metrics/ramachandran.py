@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ebabench.metrics.torsion_counts import ALPHA, BETA, LEFT, PPII, basins, md_counts, phi_psi
 from ebabench.metrics.transport import EXACT, Frames, over_samples, torus_w2
 from ebabench.metrics.weighting import mean
 from ebabench.scoring.metric import Metric
@@ -18,13 +19,11 @@ from ebabench.structures.geometry import torsions
 
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
-    from ebabench.structures.arrays import Positions
 
 _spec = partial(
     MetricSpec, version=2, unit="%", better="lower", aggregate="median", needs="backbone", depends_on_samples=True,
     paper="doi:10.1101/002048",
 )  # fmt: skip
-_ALPHA, _BETA, _PPII, _LEFT = range(4)
 
 
 def basin_populations(angles: npt.NDArray[np.floating], weights: FloatArray | None = None) -> FloatArray:
@@ -38,9 +37,8 @@ def basin_populations(angles: npt.NDArray[np.floating], weights: FloatArray | No
         angles: [S, K, 2], phi and psi in radians.
         weights: [S], of sum 1; None for equal weights.
     """
-    phi, psi = np.moveaxis((np.degrees(angles) + 180) % 360 - 180, -1, 0)
-    basin = np.select([phi > 0, (psi >= -100) & (psi <= 50), phi <= -100], [_LEFT, _ALPHA, _BETA], _PPII)
-    return np.stack([mean(basin == k, weights) for k in (_ALPHA, _BETA, _PPII, _LEFT)], axis=-1)
+    basin = basins(angles)
+    return np.stack([mean(basin == k, weights) for k in (ALPHA, BETA, PPII, LEFT)], axis=-1)
 
 
 def compute(pair: Pair) -> Mapping[str, Value]:
@@ -58,24 +56,18 @@ def compute(pair: Pair) -> Mapping[str, Value]:
     def distance(chosen: Frames, frames: Frames, own: FloatArray | None) -> float:
         return float(np.mean([torus_w2(model[chosen, k], md[frames, k], own) for k in range(len(residues))]))
 
-    shares = basin_populations(_phi_psi(pair, pair.model_torsions), pair.weights)
-    md_shares = pair.of_reference("basins", 1, lambda: {"shares": basin_populations(_phi_psi(pair, pair.md_torsions))})
+    shares, frames = (
+        basin_populations(pair.model_torsions[:, phi_psi(pair.torsions)], pair.weights),
+        sum(pair.replica_lengths),
+    )
+    md_shares = pair.of_reference("basins", 1, lambda: {"shares": md_counts(pair)["basins"] / frames})
     away = np.abs(shares - md_shares["shares"])
     return {
         "ramachandran_w2": over_samples(len(pair), pair.weights, distance),
         "basin_populations_tv": 100 * float(away.sum(1).mean()) / 2,
-        "alpha_percent": 100 * float(shares[:, _ALPHA].mean()),
-        "md_alpha_percent": 100 * float(md_shares["shares"][:, _ALPHA].mean()),
+        "alpha_percent": 100 * float(shares[:, ALPHA].mean()),
+        "md_alpha_percent": 100 * float(md_shares["shares"][:, ALPHA].mean()),
     }
-
-
-def _phi_psi(pair: Pair, angles: Positions) -> Positions:
-    """Return phi and psi [S, K, 2] of the residues that have both."""
-    columns = [
-        {int(pair.torsions.residue[column]): column for column in pair.torsions.of(kind)} for kind in ("phi", "psi")
-    ]
-    both = sorted(columns[0].keys() & columns[1].keys())
-    return np.stack([angles[:, [column[k] for k in both]] for column in columns], axis=-1)
 
 
 RAMACHANDRAN = Metric(

@@ -96,7 +96,7 @@ def compute(pair: Pair) -> Mapping[str, Value]:
 
 
 def _of_md(pair: Pair, columns: IndexArray, lag: int) -> Arrays:
-    found = features(pair.md_torsions[:, columns])
+    found = features(pair.md_torsions(np.arange(sum(pair.replica_lengths)))[:, columns])
     center = found.mean(0)
     axes = slow_axes(found, pair.replica_lengths, lag, 2, _LEAST_VARIANCE)
     tics = (found - center) @ axes

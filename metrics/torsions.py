@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ebabench.metrics.histograms import jensen_shannon
+from ebabench.metrics.torsion_counts import BINS, bins, histogram, md_counts
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
 from ebabench.structures.arrays import FloatArray
@@ -21,7 +22,6 @@ from ebabench.structures.torsions import BACKBONE, SIDE_CHAIN
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
 
-_BINS = 100
 NATURAL = float(np.sqrt(np.log(2)))
 """A Jensen-Shannon distance of base 2, times this, is one of natural logarithms."""
 
@@ -43,12 +43,11 @@ def torsion_histograms(angles: npt.NDArray[np.floating], weights: FloatArray | N
         angles: [S, T].
         weights: [S], of sum 1; None for equal weights.
     """
-    index = np.clip((angles + np.pi) * (_BINS / (2 * np.pi)), 0, _BINS - 1).astype(np.int64)
-    size = angles.shape[1]
-    flat = (index + _BINS * np.arange(size)).ravel()
     if weights is None:
-        return np.asarray(np.bincount(flat, minlength=_BINS * size).reshape(size, _BINS) / len(angles))
-    return np.asarray(np.bincount(flat, np.repeat(weights, size), _BINS * size).reshape(size, _BINS), float)
+        return np.asarray(histogram(bins(angles), BINS) / len(angles))
+    size = angles.shape[1]
+    flat = (bins(angles) + BINS * np.arange(size)).ravel()
+    return np.asarray(np.bincount(flat, np.repeat(weights, size), BINS * size).reshape(size, BINS), float)
 
 
 def compute(pair: Pair) -> Mapping[str, Value]:
@@ -59,8 +58,9 @@ def compute(pair: Pair) -> Mapping[str, Value]:
     if all(lacks.values()):
         return {key: lack for key, lack in lacks.items() if lack}
     model = torsion_histograms(pair.model_torsions, pair.weights)
-    md = pair.of_reference("torsion_histograms", 1, lambda: {"shares": torsion_histograms(pair.md_torsions)})["shares"]
-    distances = NATURAL * jensen_shannon(model, md)
+    frames = sum(pair.replica_lengths)
+    md = pair.of_reference("torsion_histograms", 1, lambda: {"shares": md_counts(pair)["bins"] / frames})
+    distances = NATURAL * jensen_shannon(model, md["shares"])
     values: dict[str, Value] = {}
     for key, kinds in _KINDS.items():
         columns = pair.torsions.of(*kinds)

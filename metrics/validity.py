@@ -24,6 +24,7 @@ CLASH = 3.0  # angstrom: twice the van der Waals radius of carbon less 0.4 (Lu e
 LONGEST_PEPTIDE_BOND = 1.4  # angstrom: the limit of Biopython's internal coordinates, as ConfDiff takes it
 
 LONGEST_BOND = 2.0  # angstrom: a C-S bond has 1.8, the nearest atoms that are not bonded are 2.2 apart
+_BLOCK = 128  # frames
 _RIGID = 1e-4  # angstrom
 _UNDEFINED = {
     "ca_clash_percent": "no two C-alphas that are not neighbours",
@@ -103,7 +104,9 @@ def _of_md(pair: Pair) -> Arrays:
     if pair.unavailable_reason("backbone"):
         return found
     between = bonds(pair)
-    lengths = distances(pair.md(pair.md_draw_1000), *between)
+    draw = pair.md_draw_1000
+    blocks = (pair.md(draw[start : start + _BLOCK]) for start in range(0, len(draw), _BLOCK))
+    lengths = np.concatenate([distances(block, *between) for block in blocks])
     return found | {
         "bonds": np.stack(between),
         "lengths": distances(a, *between),

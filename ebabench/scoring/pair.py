@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ebabench.errors import InputError, unknown
 from ebabench.scoring.reference_cache import Arrays, cached_arrays, reference_digest
 from ebabench.scoring.spec import Need, NotAvailable
-from ebabench.scoring.superposed import SuperposedReference
+from ebabench.scoring.superposed import Counts, SuperposedReference
 from ebabench.structures import Atoms, Ensemble, Reference, validation
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.equivalence import equivalent_atoms, name_as, named_reference
@@ -127,11 +127,6 @@ class Pair:
         return torsion_angles(self.model_as_read, self.torsions.quartets)
 
     @property
-    def md_torsions(self) -> Positions:
-        """[F, T], angles in radians of ``torsions`` in all frames of the reference, in the order of ``md_ca``."""
-        return self.aligned.torsions(self.reference.numbers)
-
-    @property
     def md_ca(self) -> Positions:
         """[F, C, 3], C-alphas of all frames of the reference, superposed onto the native's C-alphas."""
         ca: Positions = self._trajectory["ca"]
@@ -156,6 +151,22 @@ class Pair:
     def md_as_read(self, draw: IndexArray) -> Positions:
         """Return frames [len(draw), M, 3] as read, with all atoms of the reference. ``draw`` holds their numbers."""
         return self.aligned.as_read(self._numbered[draw])
+
+    def md_torsions(self, draw: IndexArray) -> Positions:
+        """Return the angles [len(draw), T] in radians of ``torsions`` in frames of the reference, given their numbers.
+
+        The torsions of all frames may not fit into memory: see ``counted_torsions``.
+        """
+        return self.aligned.torsions(self._numbered[draw])
+
+    def counted_torsions(self, name: str, count: Callable[[Positions], Counts]) -> Counts:
+        """Return what is counted in the torsions of all frames of the reference.
+
+        Args:
+            name: Name of the counts.
+            count: Returns the counts of a block of torsions [K, T]. Those of two blocks add up to those of both.
+        """
+        return self.aligned.counted(name, self.reference.numbers, count)
 
     def of_reference(self, name: str, version: int, compute: Callable[[], Arrays]) -> Arrays:
         """Return arrays that depend on the reference only. They are cached if its trajectories are on disk.

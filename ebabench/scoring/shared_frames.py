@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ebabench.structures.arrays import Positions
 
 _Rows = npt.NDArray[Any]
+_BLOCK = 128  # frames
 
 
 class SharedFrames:
@@ -41,8 +42,10 @@ class SharedFrames:
             self._found |= {key: Future() for key in own}
             cells = {key: self._found[key] for key in keys}
         try:
-            if own:
-                for key, row in zip(own, compute(frames[list(own.values())]), strict=True):
+            waiting = list(own.items())
+            for start in range(0, len(waiting), _BLOCK):
+                some = waiting[start : start + _BLOCK]
+                for (key, _), row in zip(some, compute(frames[[k for _, k in some]]), strict=True):
                     cells[key].set_result(row)
         except BaseException as error:
             for key in own:

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from ebabench.structures.arrays import FloatArray, Positions
 from ebabench.system.compilation import cached_njit
 
+_BLOCK = 1024  # frames
+
 
 def near(positions: Positions, limit: float, weights: FloatArray | None = None) -> FloatArray:
     """Return how often two points are nearer than a limit, [C, C] in [0, 1]; 1 on the diagonal.
@@ -22,15 +24,14 @@ def near(positions: Positions, limit: float, weights: FloatArray | None = None) 
         weights: [S], statistical weights of sum 1; None for equal weights.
     """
     frames, size = positions.shape[:2]
-    axes = np.ascontiguousarray(positions.transpose(0, 2, 1), np.float64)
-    if weights is None:
-        counts = np.zeros((size, size), np.int32)
-        _count(axes, limit * limit, counts)
-        share: FloatArray = (counts + counts.T) / frames
-    else:
-        sums = np.zeros((size, size))
-        _sum(axes, limit * limit, weights, sums)
-        share = np.minimum(sums + sums.T, 1)
+    counts, sums = np.zeros((size, size), np.int32), np.zeros((size, size))
+    for start in range(0, frames, _BLOCK):
+        axes = np.ascontiguousarray(positions[start : start + _BLOCK].transpose(0, 2, 1), np.float64)
+        if weights is None:
+            _count(axes, limit * limit, counts)
+        else:
+            _sum(axes, limit * limit, weights[start : start + _BLOCK], sums)
+    share: FloatArray = (counts + counts.T) / frames if weights is None else np.minimum(sums + sums.T, 1)
     np.fill_diagonal(share, 1)
     return share
 

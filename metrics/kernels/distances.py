@@ -11,6 +11,7 @@ from ebabench.structures.arrays import FloatArray, Positions
 from ebabench.system.compilation import cached_njit
 
 _Array = npt.NDArray[Any]
+_AT_ONCE = 12_000_000  # coordinates
 
 
 class PairDistances(NamedTuple):
@@ -39,27 +40,50 @@ def pair_distances(positions: Positions, bins: int) -> PairDistances:
         bins: B, the number of equal bins between a pair's smallest and largest distance. The largest distance lies in
             the last of them.
     """
-    axes = np.ascontiguousarray(positions.transpose(2, 1, 0))
-    pairs = axes.shape[1] * (axes.shape[1] - 1) // 2
+    frames, points = positions.shape[:2]
+    pairs = points * (points - 1) // 2
     low, high, mean, variance = (np.empty(pairs) for _ in range(4))
     counts = np.zeros((pairs, bins + 2), np.int32)
-    _measure(axes, bins, low, high, mean, variance, counts)
+    # All frames of some points at a time: so many coordinates are copied, of two blocks of points.
+    block = max(_AT_ONCE // max(3 * frames, 1), 1)
+    for i in range(0, points, block):
+        rows = _by_point(positions, i, block)
+        for j in range(i, points, block):
+            columns = rows if i == j else _by_point(positions, j, block)
+            _measure(rows, columns, i, j, points, bins, low, high, mean, variance, counts)
     return PairDistances(low, high, mean, variance, counts)
+
+
+def _by_point(positions: Positions, first: int, count: int) -> _Array:
+    """Return [3, count, F]: the frames of some points, side by side."""
+    return np.ascontiguousarray(positions[:, first : first + count].transpose(2, 1, 0))
 
 
 @cached_njit(error_model="numpy", nogil=True)
 def _measure(
-    axes: _Array, bins: int, low: _Array, high: _Array, mean: _Array, variance: _Array, counts: _Array
+    rows: _Array,
+    columns: _Array,
+    first_row: int,
+    first_column: int,
+    points: int,
+    bins: int,
+    low: _Array,
+    high: _Array,
+    mean: _Array,
+    variance: _Array,
+    counts: _Array,
 ) -> None:  # pragma: no cover
-    size, frames = axes.shape[1], axes.shape[2]
+    frames = rows.shape[2]
     found = np.empty(frames)
-    pair = 0
-    for i in range(size):
-        for j in range(i + 1, size):
+    for i in range(rows.shape[1]):
+        row = first_row + i
+        start = row * points - row * (row + 1) // 2 - row - 1  # where pairs (row, column) begin, less the column
+        for j in range(max(row + 1 - first_column, 0), columns.shape[1]):
+            pair = start + first_column + j
             for f in range(frames):
-                x = np.float64(axes[0, i, f] - axes[0, j, f])
-                y = np.float64(axes[1, i, f] - axes[1, j, f])
-                z = np.float64(axes[2, i, f] - axes[2, j, f])
+                x = np.float64(rows[0, i, f] - columns[0, j, f])
+                y = np.float64(rows[1, i, f] - columns[1, j, f])
+                z = np.float64(rows[2, i, f] - columns[2, j, f])
                 found[f] = np.sqrt(x * x + y * y + z * z)
             least, most, total = found.min(), found.max(), 0.0
             for f in range(frames):
@@ -73,4 +97,3 @@ def _measure(
                 counts[pair, min(int((found[f] - least) * scale), bins - 1) + 1] += 1
             low[pair], high[pair] = least, most
             mean[pair], variance[pair] = found[0] + shift, squares / frames
-            pair += 1

@@ -37,6 +37,38 @@ def test_frames_that_are_not_held_are_read_anew(monkeypatch):
     np.testing.assert_array_equal(long.md(long.md_draw_1000), held.md(held.md_draw_1000))
 
 
+def test_torsions_that_are_not_held_are_those_that_are(monkeypatch):
+    md, draw = reference(TARGET, frames=300), np.array([7, 3, 899, 3, 400])
+    held = make_pair(ensemble(TARGET), md)
+    every = held.md_torsions(np.arange(900))
+    monkeypatch.setattr(aligned, "_HELD", 0)
+    long = make_pair(ensemble(TARGET), md)
+    np.testing.assert_array_equal(long.md_torsions(draw), every[draw])
+
+
+@pytest.mark.parametrize("held", [0, 10**6])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_what_is_counted_in_torsions_is_of_the_frames_that_count(monkeypatch, number, held):
+    monkeypatch.setattr(aligned, "_HELD", held)
+    monkeypatch.setattr(aligned, "_AT_ONCE", 700)
+    md = reference(TARGET, frames=300)
+    whole = make_pair(ensemble(TARGET), md)
+    seen = []
+
+    def positive(angles):
+        seen.append(len(angles))
+        return {"positive": (angles > 0).sum(0)}
+
+    expected = (whole.md_torsions(np.arange(900)) > 0).sum(0)
+    np.testing.assert_array_equal(whole.counted_torsions("positive", positive)["positive"], expected)
+    assert len(seen) > 3
+    assert sum(seen) == 900
+    part = make_pair(without(md, number), md, aligned=whole.aligned)
+    expected = (part.md_torsions(np.arange(600)) > 0).sum(0)
+    np.testing.assert_array_equal(part.counted_torsions("positive", positive)["positive"], expected)
+    assert sum(seen) == 900  # each replica was counted once
+
+
 def test_frames_of_other_atoms_are_not_shared():
     md, whole = reference(TARGET), ensemble(TARGET)
     ca = TARGET.atoms.select("CA")
