@@ -1,9 +1,10 @@
 """Measure how often verdicts and flags are wrong, on models that are made of MD and are therefore equal.
 
-``python experiments/calibration.py`` prints the tables of docs/explanation/calibration.md: about five minutes of
-processor time. Two kinds of equal models are drawn from the references of a suite: frames drawn at random (no sampling
-error but that of their number), and windows of consecutive frames (as wrong as short MD is). Targets are independent of
-each other, so that a pair of models is made by drawing one of the draws of every target for each side.
+``python experiments/calibration.py`` prints the tables of docs/explanation/calibration.md: about ten minutes of
+processor time, a third of it for the energies of the frames of MD, which are then stored. Two kinds of equal models are
+drawn from the references of a suite: frames drawn at random (no sampling error but that of their number), and windows
+of consecutive frames (as wrong as short MD is). Targets are independent of each other, so that a pair of models is made
+by drawing one of the draws of every target for each side.
 """
 
 from __future__ import annotations
@@ -25,12 +26,11 @@ from ebabench.scoring.metric import Metric
 from ebabench.scoring.records import MetricValues, Record
 from ebabench.scoring.score import score_target, single_threaded_libraries
 from ebabench.scoring.selection import select_metrics
-from ebabench.scoring.spec import MetricSpec
 from ebabench.structures import Ensemble, Reference
 
-FAMILIES = ("flexibility", "distances", "distribution", "torsions", "slow_torsions")
-JUDGED = ("js_backbone_torsions", "js_torsion_tic_0", "distance_rmsf_mae", "md_pca_w2")
-"""One metric per family that has no energy; a verdict takes these together, or one by itself."""
+FAMILIES = ("flexibility", "distances", "torsions", "slow_torsions", "energy")
+BESIDE = ("energy_w1", "energy_w1_trimmed")
+"""Metrics that are judged one by one, beside the primary metrics of the suite, which are also judged together."""
 Draws = dict[str, list[Record]]
 """Target -> the records of equal models."""
 
@@ -53,7 +53,7 @@ def draws(suite: Suite, kind: str, count: int, window_ns: float, seed: int) -> D
         frame_ns = suite.frame_ns(one.name)
         assert frame_ns is not None
         models = [_model(reference, kind, suite.samples, round(window_ns / frame_ns), random) for _ in range(count)]
-        found[one.name] = [_scored(model, reference, metrics) for model in models]
+        found[one.name] = [_scored(model, reference, metrics, suite.energy) for model in models]
     return found
 
 
@@ -70,9 +70,9 @@ def _model(reference: Reference, kind: str, samples: int, window: int, random: n
     return Ensemble(reference.target.name, reference.target.atoms, positions)
 
 
-def _scored(model: Ensemble, reference: Reference, metrics: Sequence[Metric], floor: bool = True) -> Record:
+def _scored(model: Ensemble, reference: Reference, metrics: Sequence[Metric], energy: str | None = None) -> Record:
     with single_threaded_libraries():
-        record = score_target(model, reference, metrics, with_floor=floor)
+        record = score_target(model, reference, metrics, energy_protocol=energy)
     return replace(record, figures=MetricValues(record.figures.values), floor=tuple(map(_values, record.floor)))
 
 
@@ -80,25 +80,28 @@ def _values(figures: MetricValues) -> MetricValues:
     return MetricValues(figures.values)
 
 
-def pair(made: Draws, random: np.random.Generator, shift: float = 0.0) -> list[Difference]:
-    """Return the comparison of two equal models, or of one that is worse by ``shift`` times the noise floor."""
+def pair(made: Draws, keys: Sequence[str], random: np.random.Generator, shift: float = 0.0) -> list[Difference]:
+    """Return the comparison of two equal models, or of one that is worse by ``shift`` times the noise floor.
+
+    Args:
+        made: The records of equal models.
+        keys: The metrics that are compared together.
+        random: Draws a record of every target for each side.
+        shift: How many floors are added to the first side.
+    """
     sides: list[list[Record]] = [[], []]
     for records in made.values():
         for side, k in zip(sides, random.choice(len(records), 2, replace=False), strict=True):
             side.append(records[k])
     if shift:
-        sides[0] = [_worse(record, shift) for record in sides[0]]
-    return compare(_run("a", sides[0]), _run("b", sides[1]), _judged())
+        sides[0] = [_worse(record, keys, shift) for record in sides[0]]
+    return compare(_run("a", sides[0]), _run("b", sides[1]), select_metrics(keys).specs)
 
 
-def _worse(record: Record, shift: float) -> Record:
-    moved = {key: shift * float(np.mean([one.values[key] for one in record.floor])) for key in JUDGED}
+def _worse(record: Record, keys: Sequence[str], shift: float) -> Record:
+    moved = {key: shift * float(np.mean([one.values[key] for one in record.floor])) for key in keys}
     values = {key: value + moved.get(key, 0) for key, value in record.figures.values.items()}
     return replace(record, figures=MetricValues(values))
-
-
-def _judged() -> list[MetricSpec]:
-    return select_metrics(JUDGED).specs
 
 
 def _run(model: str, records: list[Record]) -> Any:
@@ -108,14 +111,14 @@ def _run(model: str, records: list[Record]) -> Any:
     return SimpleNamespace(folder=model, identity=identity, records=lambda: records)
 
 
-def verdict_rates(made: Draws, pairs: int, seed: int) -> dict[str, float]:
-    """Return the shares of pairs with each verdict."""
+def verdict_rates(made: Draws, keys: Sequence[str], pairs: int, seed: int) -> dict[str, float]:
+    """Return the shares of pairs with each verdict, where the metrics ``keys`` are compared together."""
     random = np.random.default_rng(seed)
-    equal = [pair(made, random) for _ in range(pairs)]
-    apart = [pair(made, random, shift=1.0) for _ in range(pairs // 2)]
+    equal = [pair(made, keys, random) for _ in range(pairs)]
+    apart = [pair(made, keys, random, shift=1.0) for _ in range(pairs // 2)]
     rows, moved = [row for found in equal for row in found], [row for found in apart for row in found]
     return {
-        "any of the four called better": _share(any(row.winner for row in found) for found in equal),
+        "any of them called better": _share(any(row.winner for row in found) for found in equal),
         "one metric, p not adjusted": _share(bool(row.leader) and row.p <= 0.05 for row in rows),
         "one metric, adjusted p": _share(bool(row.winner) for row in rows),
         "interval leaves out 0": _share(bool(row.leader) for row in rows),
@@ -123,6 +126,17 @@ def verdict_rates(made: Draws, pairs: int, seed: int) -> dict[str, float]:
         "called equivalent when worse by the floor": _share(row.equivalent for row in moved),
         "called worse when worse by the floor": _share(row.winner == "b" for row in moved),
     }
+
+
+def rates_by_metric(made: Draws, keys: Sequence[str], pairs: int, seed: int) -> dict[str, tuple[float, float]]:
+    """Return for each metric, compared by itself, how often an equal model is called better, and a worse one worse."""
+    found = {}
+    for key in keys:
+        random = np.random.default_rng(seed)
+        equal = _share(bool(pair(made, [key], random)[0].winner) for _ in range(pairs))
+        apart = _share(pair(made, [key], random, shift=1.0)[0].winner == "b" for _ in range(pairs // 2))
+        found[key] = equal, apart
+    return found
 
 
 def _share(found: Iterable[bool]) -> float:
@@ -188,14 +202,24 @@ def main() -> None:
     chosen = parser.parse_args()
     suite = load_suite(chosen.suite)
     made = {kind: draws(suite, kind, chosen.models, chosen.window, chosen.seed) for kind in ("frames", "windows")}
-    rates = {kind: verdict_rates(found, chosen.pairs, chosen.seed) for kind, found in made.items()}
+    rates = {kind: verdict_rates(found, suite.primary, chosen.pairs, chosen.seed) for kind, found in made.items()}
     print(f"| verdict | random frames | windows of {chosen.window:g} ns |\n| --- | --- | --- |")
     for name in rates["frames"]:
         print(f"| {name} | {rates['frames'][name]:.1%} | {rates['windows'][name]:.1%} |", flush=True)
+    single = {
+        kind: rates_by_metric(found, (*suite.primary, *BESIDE), chosen.pairs, chosen.seed)
+        for kind, found in made.items()
+    }
+    print("\n| metric by itself | random frames: equal, worse by the floor | windows: equal, worse by the floor |")
+    print("| --- | --- | --- |")
+    for key in single["frames"]:
+        told = (f"{equal:.1%}, {apart:.1%}" for equal, apart in (single["frames"][key], single["windows"][key]))
+        print(f"| `{key}` | {' | '.join(told)} |", flush=True)
     total = chosen.models * len(suite.targets)
+    print("\n| flag | random frames | windows |\n| --- | --- | --- |")
     flags = {kind: flag_rates(found) for kind, found in made.items()}
     for word in ("collapsed", "copies", "weighted"):
-        print(f"| flag: {word} | {flags['frames'][word] / total:.1%} | {flags['windows'][word] / total:.1%} |")
+        print(f"| {word} | {flags['frames'][word] / total:.1%} | {flags['windows'][word] / total:.1%} |")
     print("\n| target | slowest torsion | T / 2 tau | flags | shuffled: replicas disagree | in torsions |")
     print("| --- | --- | --- | --- | --- | --- |")
     print("\n".join(reference_flags(suite, chosen.shuffles, chosen.seed)), flush=True)

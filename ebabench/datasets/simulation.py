@@ -183,7 +183,7 @@ def dynamics(simulation: Simulation, topology: app.Topology) -> Trajectory:
     )
 
 
-def _start(simulation: Simulation) -> tuple[Peptide, Trajectory]:
+def start(simulation: Simulation) -> tuple[Peptide, Trajectory]:
     """The relaxed peptide; torsions at which the chain runs through itself or turns a centre over are drawn again."""
     for attempt in range(_ATTEMPTS):
         torsions = start_torsions(simulation, attempt)
@@ -317,7 +317,7 @@ def _go_on(simulation: Simulation, folder: Path, identity: Path) -> None:
     parts = _made(folder)
     before = count = sum(len(part.positions) for part in parts)
     if count < simulation.frames:
-        peptide, moving = _resumed(simulation, parts[-1]) if parts else _start(simulation)
+        peptide, moving = _resumed(simulation, parts[-1]) if parts else start(simulation)
         if not parts:
             if not identity.exists():
                 settings = {**asdict(simulation), "identity": simulation.identity()}

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 from ebabench.errors import InputError, unknown
 from ebabench.results.aggregation import columns, reasons, sources, summarise
-from ebabench.results.costs import run_cost
+from ebabench.results.costs import md_cost, run_cost
 from ebabench.results.flags import marks
 from ebabench.results.identity import changed_references
 from ebabench.results.md_times import headline_of, medians, read_times, records_digest
@@ -294,7 +294,7 @@ def _lines(run: Run, suite: Suite, specs: Sequence[MetricSpec]) -> tuple[Line, L
         "marks": "; ".join(f"{record.target}: {mark}" for record in records for mark in marks(record)),
         "card": run.identity.card_digest()[:_LONGER],
     }
-    line |= cost_cells(run_cost(run.costs))
+    line |= cost_cells(run_cost(run.costs)) | cost_cells(md_cost(run.md_speeds))
     of_metrics = medians(read_times(run))
     line |= md_time_cells(headline_of(of_metrics, suite.primary))
     for key, time in of_metrics.items():

@@ -1,17 +1,18 @@
-"""The cost of a run: what its manifest says of every target, and the means that a leaderboard shows."""
+"""The cost of a run and of MD: what the manifest says of every target, and the means that a leaderboard shows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from ebabench.datasets.md_speed import MdSpeed
 from ebabench.generators.cost import Cost
 
-_COST = TypeAdapter(Cost)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,47 @@ class RunCost:
     targets: int
 
 
+@dataclass(frozen=True)
+class MdCost:
+    """The cost of the suite's MD on the machine of a run.
+
+    Attributes:
+        md_seconds_per_ns: Processor time of one nanosecond on one core, mean over targets.
+        md_device: Names of the processors, separated by "; ".
+    """
+
+    md_seconds_per_ns: float
+    md_device: str
+
+
 def costs_from(plain: Mapping[str, Any]) -> dict[str, Cost]:
     """Return costs by target from plain data. What is none, as another version may write it, is left out."""
-    found = {}
+    return _read(Cost, plain)
+
+
+def speeds_from(plain: Mapping[str, Any]) -> dict[str, MdSpeed]:
+    """Return speeds of MD by target from plain data. What is none is left out."""
+    return _read(MdSpeed, plain)
+
+
+def _read(kind: type[_T], plain: Mapping[str, Any]) -> dict[str, _T]:
+    adapter, found = TypeAdapter(kind), {}
     for target, data in plain.items():
         with suppress(ValueError):
-            found[target] = _COST.validate_python(data)
+            found[target] = adapter.validate_python(data)
     return found
+
+
+def md_cost(speeds: Mapping[str, MdSpeed]) -> MdCost | None:
+    """Return the cost of a nanosecond of a suite's MD; None if the speed of no target is known.
+
+    Args:
+        speeds: By target.
+    """
+    if not speeds:
+        return None
+    mean = sum(speed.seconds_per_ns for speed in speeds.values()) / len(speeds)
+    return MdCost(mean, "; ".join(sorted({speed.device for speed in speeds.values()})))
 
 
 def run_cost(costs: Mapping[str, Cost]) -> RunCost | None:

@@ -34,7 +34,7 @@ class Manifest:
     """``manifest.json`` in a run folder.
 
     Attributes:
-        data: identity, sessions, official, unofficial_because, cost (by target).
+        data: identity, sessions, official, unofficial_because, cost and md_speed (by target).
     """
 
     def __init__(self, folder: Path, data: dict[str, Any]) -> None:
@@ -128,6 +128,7 @@ class _Form(BaseModel):
     official: bool = False
     unofficial_because: list[str] = Field(default_factory=list)
     cost: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    md_speed: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 def stamp(path: Path) -> tuple[int, int]:

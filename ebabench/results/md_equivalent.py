@@ -44,8 +44,12 @@ class EquivalentTime:
     def __str__(self) -> str:
         if np.isnan(self.nanoseconds):
             return "–"
-        sign = {"": "", "at least": "≥ ", "at most": "≤ "}[self.censored]
-        return f"{sign}{self.nanoseconds:.3g} ns"
+        return f"{self.sign}{self.nanoseconds:.3g} ns"
+
+    @property
+    def sign(self) -> str:
+        """The sign before a bound; empty for what is none."""
+        return {"": "", "at least": "≥ ", "at most": "≤ "}[self.censored]
 
 
 def error(spec: MetricSpec, figures: MetricValues) -> float:

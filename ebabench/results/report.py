@@ -335,7 +335,9 @@ def _legend(board: Board, suite: Suite) -> str:
     return (
         f"{asked} "
         "Worth of MD: the length of MD that has the model's error, median over the primary metrics "
-        f"({', '.join(suite.primary) or 'none'}). Seconds per conformation: wall time on the machine of the run. "
+        f"({', '.join(suite.primary) or 'none'}). Cost per target: processor time of its conformations, and of MD of "
+        "the length that the row is worth, on one core of the same kind of processor; in parentheses MD over model. "
+        "Seconds per conformation: wall time on the machine of the run. "
         "Better than: models that it is better than in so many primary metrics, with adjusted p (`ebabench compare`). "
         "In parentheses the 95 % interval (bootstrap over targets). MD against itself: each replica as the model "
         "against the others, mean over replicas: the score of one replica more. A perfect model: the least that it is "

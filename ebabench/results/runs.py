@@ -22,11 +22,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ebabench.datasets.md_speed import MdSpeed
 from ebabench.errors import InputError, RunError
 from ebabench.generators.cost import Cost
 from ebabench.io.npz import load_ensemble, write_ensemble
 from ebabench.results.aggregation import Row, summarise
-from ebabench.results.costs import costs_from
+from ebabench.results.costs import costs_from, speeds_from
 from ebabench.results.identity import Identity, unofficial
 from ebabench.results.manifest import FILE as MANIFEST
 from ebabench.results.manifest import Manifest, stamp
@@ -225,6 +226,16 @@ class Run:
     def costs(self) -> dict[str, Cost]:
         """What sampling cost, by target; without those of earlier versions and of ensembles from elsewhere."""
         return costs_from(self._manifest.data.get("cost", {}))
+
+    def save_md_speeds(self, speeds: Mapping[str, MdSpeed]) -> None:
+        """Keep in the manifest what the suite's MD costs here, by target. Raises RunError that says what was kept."""
+        with self._writing():
+            self._manifest.add("md_speed", {target: asdict(speed) for target, speed in speeds.items()})
+
+    @property
+    def md_speeds(self) -> dict[str, MdSpeed]:
+        """What the suite's MD costs on the machine of the run, by target; without those that were not measured."""
+        return speeds_from(self._manifest.data.get("md_speed", {}))
 
     def remove_record(self, target: str) -> None:
         """Remove the record of a target, if there is one."""

@@ -1,9 +1,10 @@
-"""What a row of a leaderboard is worth, in words: nanoseconds of MD, models that it beats, seconds per conformation."""
+"""What a row of a leaderboard is worth, in words: nanoseconds of MD, models that it beats, its own cost and MD's."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ebabench.results.board import BETTER_THAN
 from ebabench.results.standing import QUOTED
@@ -40,8 +41,76 @@ def cost_text(line: Mapping[str, str]) -> str:
     return f"{short(seconds)} ({where})"
 
 
+@dataclass(frozen=True)
+class Price:
+    """What a row costs per target, beside MD of the length that it is worth.
+
+    Attributes:
+        samples: Seconds for the conformations of a target; NaN if not known. Processor time if both sides ran on one
+            kind of processor, else wall time.
+        md: Seconds of processor time for that much MD, on one core.
+        sign: Empty, or the sign of a bound: the time that the row is worth is censored.
+        device: Where the conformations were sampled.
+        md_device: Where the MD was measured.
+    """
+
+    samples: float
+    md: float
+    sign: str
+    device: str
+    md_device: str
+
+    @property
+    def ratio(self) -> float:
+        """How many times as much that much MD costs; NaN unless both sides ran on one kind of processor."""
+        return self.md / self.samples if self.device == self.md_device and self.samples > 0 else math.nan
+
+    def __str__(self) -> str:
+        md = f"MD {self.sign}{short(self.md)} s"
+        if math.isnan(self.samples):
+            return f"{md} ({self.md_device})"
+        own = f"{short(self.samples)} s"
+        return f"{own}; {md}" if self.device == self.md_device else f"{own} ({self.device}); {md} ({self.md_device})"
+
+
+def price(line: Mapping[str, str]) -> Price | None:
+    """Return the cost of a row beside that of as much MD; None if the time or the speed of MD is not known."""
+    time, speed = md_time_of(line), line.get("md_seconds_per_ns")
+    if time is None or not speed:
+        return None
+    device, md_device = line.get("device", ""), line.get("md_device", "")
+    processor = line.get("processor_seconds_per_sample") if device == md_device else ""
+    seconds, count = processor or line.get("seconds_per_sample"), line.get("samples", "")
+    samples = float(seconds) * int(count) if seconds and count.isdecimal() else math.nan
+    return Price(samples, time.nanoseconds * float(speed), time.sign, device if seconds else "", md_device)
+
+
+def price_text(line: Mapping[str, str]) -> str:
+    """Return the cost of a target's conformations and of as much MD, as ``3.94 s; MD 4.87 s (1.24 times)``."""
+    told = price(line)
+    if told is None:
+        return ""
+    return str(told) if math.isnan(told.ratio) else f"{told} ({told.sign}{short(told.ratio)} times)"
+
+
+def worth_sentence(line: Mapping[str, str]) -> str:
+    """Return what a row is worth and what that costs, in one or two sentences; an empty text if that is not known."""
+    if (time := md_time_text(line)) == "":
+        return ""
+    told, sentence = price(line), f"Worth {time} of MD."
+    if told is None:
+        return f"{sentence} What that much MD costs on the machine of the run is not known."
+    md = f"{told.sign}{short(told.md)} s on one core ({told.md_device})"
+    if math.isnan(told.samples):
+        return f"{sentence} That much MD takes {md}."
+    kind = "processor time" if told.device == told.md_device else f"time on {told.device}"
+    own = f"The {line['samples']} conformations of a target take {short(told.samples)} s of {kind}"
+    return f"{sentence} {own}; that much MD takes {md}."
+
+
 WORTH = (
     ("worth of MD", md_time_text),
+    ("cost per target; of as much MD", price_text),
     ("better than", verdict_text),
     ("seconds per conformation", cost_text),
 )

@@ -3,7 +3,8 @@
 How much MD the model is worth: ``md_ns`` with ``_low``, ``_high`` and ``_censored`` (the median over the suite's
 primary metrics); for single metrics ``KEY_md_ns`` with the same. What sampling cost on the machine of the run:
 ``seconds_per_sample``, ``processor_seconds_per_sample``, ``device``, ``peak_memory_mib``, ``peak_device_memory_mib``,
-``parameters``. A quoted row has at most the first of these.
+``parameters``. A quoted row has at most the first of these. What a nanosecond of the suite's MD costs on the
+machine of the run: ``md_seconds_per_ns`` (one core), ``md_device``.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from ebabench.results.costs import RunCost
+from ebabench.results.costs import MdCost, RunCost
 from ebabench.results.md_equivalent import Censored, EquivalentTime
 from ebabench.results.tables import six_digits
 from ebabench.scoring.spec import MetricSpec
 
 COST = (
     "seconds_per_sample", "processor_seconds_per_sample", "device", "peak_memory_mib", "peak_device_memory_mib",
-    "parameters",
+    "parameters", "md_seconds_per_ns", "md_device",
 )  # fmt: skip
-"""Columns of the cost."""
+"""Columns of the cost: of sampling, then of MD."""
 _MD_NS = "md_ns"
 _MD_PARTS = ("", "_low", "_high", "_censored")
 
@@ -34,9 +35,9 @@ def worth_columns(specs: Iterable[MetricSpec]) -> list[str]:
     return [*_md_columns(), *COST, *(name for spec in specs for name in _md_columns(spec.key))]
 
 
-def cost_cells(cost: RunCost | None) -> dict[str, str]:
+def cost_cells(cost: RunCost | MdCost | None) -> dict[str, str]:
     """Return the cells of a cost; none for what is not known."""
-    values = {name: getattr(cost, name) for name in COST} if cost else {}
+    values = {name: getattr(cost, name, None) for name in COST} if cost else {}
     return {name: _text(value) for name, value in values.items() if value is not None}
 
 

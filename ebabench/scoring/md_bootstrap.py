@@ -55,19 +55,21 @@ def md_standard_errors(
     reference: Reference,
     metrics: Sequence[Metric],
     protocol: str = "corrected",
+    energy_protocol: str | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, float]:
     """Return the standard error of every number of an ensemble that comes from the finite MD, by key.
 
     It is the standard deviation over resampled references, times sqrt(K / (K - 1)) for K replicas: a bootstrap of K
-    things has too small a variance by (K - 1) / K. Numbers of energy are not resampled.
+    things has too small a variance by (K - 1) / K. The energy of a frame is computed once, however often it is drawn.
 
     Args:
         ensemble: The model's conformations.
         reference: The molecular dynamics, two replicas or more.
         metrics: Families of metrics.
         protocol: As for ``make_pair``.
+        energy_protocol: As for ``make_pair``.
         resamples: How many references are drawn.
         seed: Seed of the draws.
 
@@ -84,7 +86,7 @@ def md_standard_errors(
     model, block, random = replace(ensemble, held_out=()), block_frames(counted), np.random.default_rng(seed)
     found: dict[str, list[float]] = {}
     for _ in range(resamples):
-        pair = make_pair(model, resampled(counted, block, random), protocol=protocol)
+        pair = make_pair(model, resampled(counted, block, random), protocol=protocol, energy_protocol=energy_protocol)
         for figures in measure(metrics, pair):
             for key, value in figures.values.items():
                 found.setdefault(key, []).append(value)

@@ -47,7 +47,8 @@ def md_error(
 
     Args:
         run: A run, or its folder.
-        metrics: Keys or families; the suite's primary metrics by default. Those of energy are left out.
+        metrics: Keys or families; the suite's primary metrics by default. Those of energy need the energies of nearly
+            all frames of the reference: the first call computes and stores them.
         ensembles: The folder of the ensembles that were scored, where they were not sampled here.
         data: The folder of the references, where they are not embedded.
         resamples: How many references are drawn.
@@ -70,7 +71,10 @@ def md_error(
 
     made = as_run(run)
     selection = select_metrics([metrics] if isinstance(metrics, str) else metrics or primary_of(made) or None)
-    specs = [spec for spec in selection.specs if not spec.of and spec.needs != "energy"]
+    specs = [
+        spec for spec in selection.specs
+        if not spec.of and (spec.needs != "energy" or made.identity.energy is not None)
+    ]  # fmt: skip
     families = [metric for metric in selection.metrics if any(spec in specs for spec in metric.specs)]
     reference, ensemble = references_of(made, data), ensembles_of(made, ensembles)
     records = {record.target: record for record in made.records() if not record.error}
@@ -114,7 +118,9 @@ def _errors(
 ) -> tuple[str, MdError]:
     md = reference(record.target)
     with single_threaded_libraries():
-        errors = md_standard_errors(ensemble, md, families, run.identity.protocol, resamples)
+        errors = md_standard_errors(
+            ensemble, md, families, run.identity.protocol, run.identity.energy, resamples=resamples
+        )
     slow = slowest_torsion(md)
     if slow is None:
         return record.target, MdError(errors)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ebabench.datasets.md_speed import md_speeds
 from ebabench.datasets.references import References
 from ebabench.datasets.suites import SUITES, Suite, load_suite
 from ebabench.errors import InputError, RunError
@@ -86,7 +87,8 @@ def md_time(
     whole replica. The model's error is inverted on that curve. Nothing is extrapolated: a time is marked ``at least``
     where the model is better than every window, ``at most`` where it is worse than every window. The first call for a
     suite scores some 80 windows per target; later calls read them from the cache. The curves of the embedded test
-    suite are part of the package. The times are kept in the run folder, from where the leaderboard takes them.
+    suite are part of the package. The times are kept in the run folder, from where the leaderboard takes them. Beside
+    them, in the manifest, stands what the suite's MD costs on this machine, where ebabench simulates it.
 
     Args:
         run: A run on a suite, or its folder.
@@ -203,6 +205,8 @@ def _kept(run: Run, suite: Suite, times: Times, specs: Sequence[MetricSpec]) -> 
         write_times(run, times)
     except OSError as error:
         raise RunError(f"cannot write the times of {run.folder}: {error.strerror}", code="md_time.write") from error
+    if not run.md_speeds:
+        run.save_md_speeds(md_speeds(suite))
     of_metrics = medians(times)
     shown = {spec.key: of_metrics[spec.key] for spec in specs if spec.key in of_metrics}
     primary = tuple(key for key in suite.primary if key in shown) or tuple(shown)

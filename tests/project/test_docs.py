@@ -12,7 +12,7 @@ from command import Tiny, ebabench
 
 from ebabench.generators.cards import CARDS, Card
 from ebabench.results.leaderboard import FLOOR, short
-from ebabench.results.worth import md_time_text
+from ebabench.results.worth import md_time_text, price_text
 from ebabench.scoring.metric import METRICS
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,8 @@ def test_the_readmes_table_is_the_leaderboards() -> None:
     assert len(rows) == len(measured)
     for name, *cells in rows:
         line = measured[FLOOR if "floor" in name else name.strip("`")]
-        told = [(md_time_text(line) or "–") if key == "md_ns" else short(line[key]) for key in keys]
+        texts = {"md_ns": md_time_text(line) or "–", "md_seconds_per_ns": price_text(line) or "–"}
+        told = [texts.get(key) or short(line[key]) for key in keys]
         assert cells == told, name
 
 

@@ -8,7 +8,7 @@ from stub_runs import Stub
 
 from ebabench.results.leaderboard import Board
 from ebabench.results.site.board import BoardView, board_view, shown_specs
-from ebabench.results.site.costs import MD_TIME, SECONDS
+from ebabench.results.site.costs import MD_PRICE, MD_TIME, SECONDS
 from ebabench.results.site.pairs import Pairs, all_pairs, too_few
 from ebabench.scoring.metric import METRICS
 from ebabench.scoring.records import MetricValues
@@ -105,6 +105,22 @@ def test_costs_have_columns_only_where_a_row_knows_them() -> None:
     assert view.axes == (SECONDS.key, "error")
     assert [column.spec.key for column in view.columns if column.visible] == [MD_TIME.key, "error"]
     assert view.shown == [ERROR]
+
+
+def test_the_board_says_what_as_much_md_costs() -> None:
+    told = {"samples": "10", "seconds_per_sample": "0.5", "device": "P", "md_ns": "2", "md_ns_low": "1",
+            "md_ns_high": "3", "md_seconds_per_ns": "10", "md_device": "P"}  # fmt: skip
+    view = view_of({"a": 1 + NOISE[0]}, line("b", error="2", **told), line("c", error="3", **told | {"device": "G"}))
+    by_name = {row.name: row for row in view.rows}
+    assert by_name["b"].cells[MD_PRICE.key].value == 4
+    assert by_name["b"].cells[MD_PRICE.key].span == "5.00 s; MD 20.0 s"
+    assert (by_name["c"].cells[MD_PRICE.key].text, by_name["c"].cells[MD_PRICE.key].span) == (
+        "–",
+        "5.00 s (G); MD 20.0 s (P)",
+    )
+    assert "that much MD takes 20.0 s on one core (P)" in by_name["b"].worth
+    assert by_name["a"].worth == ""
+    assert [column.heading for column in view.columns if column.visible][:2] == ["worth of MD", "cost of as much MD"]
 
 
 @pytest.mark.parametrize(("targets", "metrics", "found"), [(8, 8, 8), (8, 1, 0), (20, 8, 0), (5, 1, 5)])

@@ -7,12 +7,14 @@ import pytest
 from proteins import build, wobble
 from synthetic_runs import TOY, ensemble, reference, spec
 
+from ebabench.datasets.suites import load_suite
 from ebabench.errors import InputError
 from ebabench.results.aggregation import perfect_score
 from ebabench.scoring.convergence import correlation_time, slowest_torsion
 from ebabench.scoring.md_bootstrap import interval, md_standard_errors, mean_floor, resampled, within_error
 from ebabench.scoring.noise_floor import perfect_share
-from ebabench.structures import Reference
+from ebabench.scoring.selection import select_metrics
+from ebabench.structures import Ensemble, Reference
 
 
 def test_a_resample_has_the_frames_of_the_reference_in_blocks() -> None:
@@ -43,6 +45,22 @@ def test_replicas_that_differ_make_a_large_error() -> None:
     apart = Reference(same.target, (same.replicas[0], same.replicas[1], same.replicas[2] + away), same.tier)
     errors = [md_standard_errors(ensemble("one"), md, [TOY], resamples=30)["shift"] for md in (same, apart)]
     assert errors[1] > 5 * errors[0]
+
+
+def test_replicas_of_other_energies_make_a_large_error_of_energies() -> None:
+    """Two replicas at rest, and a third whose conformations are strained: whether it is drawn decides the energies."""
+    target = load_suite("peptides-v1").reference("GAPF").target
+    still, strained = (tuple(wobble(target, 12, k, 0.0, width) for k in range(3)) for width in (0.02, 0.3))
+    model = Ensemble("GAPF", target.atoms, wobble(target, 12, 9, 0.0, 0.02))
+    (energy,) = select_metrics(["energy"]).metrics
+    errors = [
+        md_standard_errors(model, Reference(target, replicas, "md"), [energy], "corrected", "amber99sbildn-obc", 12)
+        for replicas in (still, (*still[:2], strained[2]))
+    ]
+    assert all(found["energy_js"] > 0 for found in errors)
+    for key in ("energy_w1", "energy_w1_trimmed"):  # kJ/mol: they see how far the strained conformations are
+        assert errors[1][key] > 2 * errors[0][key] > 0, key
+    assert md_standard_errors(model, Reference(target, still, "md"), [energy], resamples=2) == {}
 
 
 def test_one_replica_has_no_error() -> None:

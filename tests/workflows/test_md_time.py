@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ebabench.datasets.md_speed import MdSpeed
 from ebabench.datasets.suites import load_suite, reference_reader
 from ebabench.results.md_times import FILE
 from ebabench.scoring.md_curve import ErrorCurve, curve_key, joined_curves, load_curve
@@ -84,7 +85,10 @@ def run_of(
         for name, own in figures.items()
     ]  # fmt: skip
     identity = SimpleNamespace(model="window", protocol=SUITE.protocol, energy=SUITE.energy)
-    return SimpleNamespace(folder=folder, identity=identity, records=lambda: records)
+    speeds: dict[str, MdSpeed] = {}
+    return SimpleNamespace(
+        folder=folder, identity=identity, records=lambda: records, md_speeds=speeds, save_md_speeds=speeds.update
+    )
 
 
 @pytest.mark.slow
@@ -100,8 +104,10 @@ def test_windows_of_md_are_worth_their_length(curves: dict[str, tuple[str, Error
         chosen = {name: median_window(curve, place) for name, (_, curve) in curves.items()}
         lengths = [size * (SUITE.frame_ns(name) or math.nan) for name, (size, _) in chosen.items()]
         figures = {name: own for name, (_, own) in chosen.items()}
-        made = md_time_if_stored(run_of(figures, curves, tmp_path), SUITE, READ)
+        run = run_of(figures, curves, tmp_path)
+        made = md_time_if_stored(run, SUITE, READ)
         assert made is not None
+        assert run.md_speeds.keys() == {target.name for target in SUITE.targets}  # what as much MD costs here
         assert set(made.metrics) == set(SUITE.primary)
         assert made.headline.low <= np.median(lengths) * 1.5
         assert made.headline.nanoseconds == pytest.approx(np.median(lengths), rel=0.5)

@@ -10,8 +10,9 @@ from typing import Literal
 from ebabench.generators.cards import CARDS
 from ebabench.results.leaderboard import FLOOR, OFFICIAL, QUOTED, Board, best, short
 from ebabench.results.runs import Run
-from ebabench.results.site.costs import COST, COSTS, MD_TIME, SECONDS, Cost, costs_of
+from ebabench.results.site.costs import COST, COSTS, MD_PRICE, MD_TIME, SECONDS, Cost, costs_of
 from ebabench.results.site.pairs import Pairs
+from ebabench.results.worth import worth_sentence
 from ebabench.scoring.metric import METRICS
 from ebabench.scoring.spec import MetricSpec, default_view
 
@@ -81,12 +82,12 @@ class Column:
     @property
     def heading(self) -> str:
         """What stands over the column: the metric's key, or what it is in words."""
-        return "worth of MD" if self.spec == MD_TIME else self.spec.key
+        return {MD_TIME.key: "worth of MD", MD_PRICE.key: "cost of as much MD"}.get(self.spec.key, self.spec.key)
 
     @property
     def visible(self) -> bool:
-        """Whether a reader sees it first: the metrics of the default view, and how much MD a model is worth."""
-        return self.shown or self.spec == MD_TIME
+        """Whether a reader sees it first: the default view's metrics; how much MD a model is worth, at what cost."""
+        return self.shown or self.spec in (MD_TIME, MD_PRICE)
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class BoardRow:
         rank: None for rows that are not ranked.
         paged: Whether it has a page of its own.
         order: Its place on the board, from 1.
+        worth: How much MD it is worth, and what that costs, in words; empty if not known.
     """
 
     name: str
@@ -139,6 +141,7 @@ class BoardRow:
     rank: Rank | None = None
     paged: bool = False
     order: int = 0
+    worth: str = ""
 
 
 @dataclass(frozen=True)
@@ -311,6 +314,7 @@ def _row(
         cells,
         family,
         paged=name in runs and line["status"] != QUOTED,
+        worth=worth_sentence(line),
     )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from ebabench.results.worth import price
 from ebabench.scoring.spec import MetricSpec
 
 COST = "cost"
 _spec = partial(MetricSpec, version=1, aggregate=None, needs="ca", paper="")
-SECONDS, PARAMETERS, MD_TIME = (
+SECONDS, PARAMETERS, MD_TIME, MD_PRICE = (
     _spec(
         key="seconds_per_sample",
         title="Wall time of sampling per conformation, on the machine of the row",
@@ -25,8 +26,15 @@ SECONDS, PARAMETERS, MD_TIME = (
         unit="ns",
         better="higher",
     ),
+    _spec(
+        key="md_price",
+        title="How many times the cost of the model's conformations MD of the length that it is worth costs: processor "
+        "time on one kind of processor",
+        unit="",
+        better="higher",
+    ),
 )
-COSTS = (SECONDS, PARAMETERS, MD_TIME)
+COSTS = (SECONDS, PARAMETERS, MD_TIME, MD_PRICE)
 """The columns of cost, in their order. Their keys are columns of the leaderboard."""
 
 
@@ -48,7 +56,7 @@ class Cost:
 
 
 def costs_of(line: Mapping[str, str]) -> dict[str, Cost]:
-    """Return the costs of a row of a leaderboard by key, without those that it does not say.
+    """Return the costs of a row of a leaderboard by key, without those that it does not say and that do not follow.
 
     Args:
         line: The row, as text.
@@ -60,6 +68,8 @@ def costs_of(line: Mapping[str, str]) -> dict[str, Cost]:
         value, low, high = (_number(line.get(f"{spec.key}{part}", "")) for part in ("", "_low", "_high"))
         if math.isfinite(value):
             found[spec.key] = Cost(value, low, high, notes.get(spec.key, ""))
+    if (told := price(line)) is not None:
+        found[MD_PRICE.key] = Cost(told.ratio, note=str(told))
     return found
 
 
