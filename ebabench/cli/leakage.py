@@ -19,6 +19,10 @@ def leakage(
     metric: Annotated[
         list[str] | None, typer.Option(help="With --run: this metric or family; the suite's primary ones by default.")
     ] = None,
+    structures: Annotated[
+        bool, typer.Option("--structures", help="Also the highest TM-score to the training structures that are here.")
+    ] = False,
+    data: Annotated[Path | None, typer.Option(help="With --structures: references that are not embedded.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
 ) -> None:
     """Print the highest sequence identity of every target to the training data that the model's card lists."""
@@ -26,6 +30,7 @@ def leakage(
     from ebabench.results.runs import Run
     from ebabench.results.worth import short
     from ebabench.workflows.leakage import at_unseen, similarities, unseen
+    from ebabench.workflows.leakage_structures import fold_similarities
     from ebabench.workflows.models import model_card
 
     chosen = load_suite(suite)
@@ -38,6 +43,15 @@ def leakage(
     names = unseen(found, below)
     title = f"{model} on {suite}: {len(names)} of {len(found)} targets are below {100 * below:.0f} % identity"
     show(title, ("target", "identity over the shorter", "coverage", "nearest in training"), rows)
+    if structures:
+        with progress() as tell:
+            folds, here, listed = fold_similarities(model_card(model), chosen, data, jobs, tell)
+        told = [
+            (name, short(one.tm), one.name or "–")
+            for name, one in sorted(folds.items(), key=lambda item: -item[1].tm if item[1].name else 1)
+        ]
+        title = f"{len(folds)} of {len(chosen.targets)} structures against {here} of {listed} in training"
+        show(title, ("target", "TM-score over the shorter", "nearest in training"), told)
     if run is not None:
         every, of_unseen = at_unseen(Run.read(run), names, metric or chosen.primary or None)
         figures = [

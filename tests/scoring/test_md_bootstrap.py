@@ -10,6 +10,7 @@ from synthetic_runs import TOY, ensemble, reference, spec
 from ebabench.datasets.suites import load_suite
 from ebabench.errors import InputError
 from ebabench.results.aggregation import perfect_score
+from ebabench.scoring import pair
 from ebabench.scoring.convergence import correlation_time, slowest_torsion
 from ebabench.scoring.md_bootstrap import interval, md_standard_errors, mean_floor, resampled, within_error
 from ebabench.scoring.noise_floor import perfect_share
@@ -61,6 +62,20 @@ def test_replicas_of_other_energies_make_a_large_error_of_energies() -> None:
     for key in ("energy_w1", "energy_w1_trimmed"):  # kJ/mol: they see how far the strained conformations are
         assert errors[1][key] > 2 * errors[0][key] > 0, key
     assert md_standard_errors(model, Reference(target, still, "md"), [energy], resamples=2) == {}
+
+
+def test_the_error_contains_the_noise_of_the_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metrics of transport thin the reference by one seed: what other seeds would say lies within the error."""
+    target = build("AWTEKL")
+    md = Reference(target, tuple(wobble(target, 150, k) for k in range(3)), "test")
+    model = Ensemble(target.name, target.atoms, wobble(target, 40, 9, 1.0))
+    (metric,) = select_metrics(["md_pca_w2"]).metrics
+    error = md_standard_errors(model, md, [metric], resamples=25)["md_pca_w2"]
+    found = []
+    for seed in range(25):
+        monkeypatch.setattr(pair, "_SEED", seed)
+        found.append(metric.compute(pair.make_pair(model, md))["md_pca_w2"])
+    assert 0 < np.std(found, ddof=1) < error
 
 
 def test_one_replica_has_no_error() -> None:

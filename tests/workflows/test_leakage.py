@@ -1,15 +1,21 @@
 """Leakage: what a card lists, and figures at unseen targets."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from proteins import build, bundle, rotations
 
 import ebabench
-from ebabench.datasets.suites import load_suite
+from ebabench.datasets.suites import SuiteTarget, load_suite
 from ebabench.errors import InputError
 from ebabench.generators.cards import load_card, read_card
+from ebabench.structures import Target
 from ebabench.structures.sequence_identity import Similarity
+from ebabench.structures.structure_similarity import LEAST_RESIDUES, FoldSimilarity
+from ebabench.workflows import leakage_structures
 from ebabench.workflows.leakage import at_unseen, read_fasta, training_sequences, unseen, unseen_rows
+from ebabench.workflows.leakage_structures import fold_similarities
 
 CARD = """
 name = "mine"
@@ -115,3 +121,45 @@ def test_figures_at_unseen_targets_leave_the_others_out(tmp_path: Path) -> None:
     run = ebabench.run("static", targets=["KLED", "GAPF"], **options)
     every, some = at_unseen(run, ["KLED"], ["pairwise_rmsd_mae"])
     assert (every[0].estimate.n_targets, some[0].estimate.n_targets) == (2, 1)
+
+
+class Natives:
+    """References of which some are here."""
+
+    def __init__(self, here: dict[str, Target]) -> None:
+        self.here = here
+
+    def target(self, name: str) -> Target:
+        if name not in self.here:
+            raise InputError(f"{name} is not here", code="reference.missing")
+        return self.here[name]
+
+
+def test_folds_are_compared_where_structures_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fold seen in training, turned round; a chain without a reference; one of another sequence."""
+    fold = bundle("ADEFGHIKLMNQRSTVWYAD" * 3, helices=3)
+    native = fold.native @ rotations(1, 5)[0]
+    here = {"seen_A": fold, "train_A": replace(fold, native=native), "other_A": build("A" * 60)}
+    made = {
+        name: replace(load_suite("atlas-test-v1"), id=name, targets=tuple(SuiteTarget(n, fold.sequence) for n in names))
+        for name, names in (("asked-v1", ("seen_A", "absent_A")), ("known-v1", ("train_A", "lost_A", "other_A")))
+    }
+    listed = {"train_A": fold.sequence, "lost_A": fold.sequence, "other_A": "A" * 60}
+    monkeypatch.setattr(leakage_structures, "suite_ids", lambda: list(made))
+    monkeypatch.setattr(leakage_structures, "load_suite", made.get)
+    monkeypatch.setattr(leakage_structures, "training_sequences", lambda _: listed)
+    monkeypatch.setattr(leakage_structures, "reference_reader", lambda suite, data: Natives(here))
+    for _ in range(2):  # computed, then from the cache
+        found, there, asked = fold_similarities(card(tmp_path, ""), made["asked-v1"], jobs=1)
+        assert found.keys() == {"seen_A"}
+        assert (found["seen_A"].name, there, asked) == ("train_A", 1, 3)
+        assert found["seen_A"].tm == pytest.approx(1, abs=1e-3)
+
+
+def test_peptides_have_no_fold_to_compare(tmp_path: Path) -> None:
+    suite = load_suite("peptides-v1")
+    assert all(len(target.sequence) < LEAST_RESIDUES for target in suite.targets)
+    found, here, _ = fold_similarities(card(tmp_path, 'sequences = { suites = ["peptides-val-v1"] }'), suite, jobs=1)
+    assert here == len(load_suite("peptides-val-v1").targets)
+    assert {one.name for one in found.values()} == {""}
+    assert isinstance(found["KLED"], FoldSimilarity)
