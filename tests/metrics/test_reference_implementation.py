@@ -3,19 +3,16 @@
 import numpy as np
 import pytest
 from proteins import build, turned, wobble
-from reference_implementation import figures
+from reference_implementation import energies, figures
 
 from ebabench.metrics import FAMILIES
+from ebabench.physics.energy import potential_energies
 from ebabench.scoring.metric import METRICS
 from ebabench.scoring.pair import make_pair
 from ebabench.structures import Ensemble, Reference
 
-ELSEWHERE = {
-    "exposure",
-    "secondary_structure",
-    "energy",
-    "classifier",
-}  # their tests have plain counterparts of their own
+ELSEWHERE = {"exposure", "secondary_structure", "energy"}
+"""Exposure has a plain counterpart in test_metrics_panel, secondary structure is mdtraj's DSSP; energies are below."""
 
 
 @pytest.mark.parametrize(("sequence", "samples"), [("GAIK", 30), ("AWTEKL", 40)])
@@ -38,3 +35,22 @@ def test_every_figure_is_what_the_documentation_says(sequence, samples):
     assert expected.keys() == found.keys()
     for key, value in expected.items():
         np.testing.assert_allclose(found[key], value, rtol=1e-4, atol=1e-5, err_msg=key)
+
+
+def test_figures_of_energies_are_what_the_documentation_says():
+    """Draw A of MD against the model, both by the same energies."""
+    target = build("GAIK")
+    replicas = tuple(wobble(target, frames, k, 0.1, 0.03) for k, frames in enumerate((20, 30)))
+    model = wobble(target, 25, 9, 0.1, 0.06)
+    pair = make_pair(
+        Ensemble(target.name, target.atoms, model), Reference(target, replicas, "test"),
+        energy_protocol="amber99sbildn-obc",
+    )  # fmt: skip
+    every = np.concatenate(replicas)
+    drawn = every[np.random.RandomState(137).randint(0, len(every), len(model))]
+    own, md = (potential_energies(target.atoms, side, "amber99sbildn-obc") for side in (model, drawn))
+    found = METRICS.load("energy").compute(pair)
+    expected = energies(own, md)
+    assert expected.keys() == found.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-3, atol=1e-9, err_msg=key)
