@@ -214,8 +214,8 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--suite", default="peptides-v1")
-    parser.add_argument("--models", type=int, default=16, help="equal models per target and kind")
-    parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--models", type=int, default=32, help="equal models per target and kind")
+    parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--window", type=float, default=2.0, help="ns of a window")
     parser.add_argument("--shuffles", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,6 +1,7 @@
 """The figures of a pair, computed again from docs/reference/metrics.md with plain NumPy and SciPy.
 
-Nothing of ebabench is imported. The support vector machine is that of scikit-learn. Loops are plain, and every choice that the documentation states is visible.
+Nothing of ebabench is imported. The support vector machine is that of scikit-learn. Loops are plain, and every choice
+that the documentation states is visible.
 """
 
 import itertools
