@@ -36,6 +36,7 @@ def test_the_wells_have_their_populations() -> None:
     assert float((TORUS.exact()[0] - torch.tensor(TORUS.truth)).abs().max()) > 0.01  # the coupling moves them
 
 
+@pytest.mark.slow
 def test_a_round_with_residual_energies_moves_population_to_the_well_of_low_energy() -> None:
     start = pretrained(WELL, 0, 250, frames=256)
     before = WELL.measured(start.sample(1000, torch.Generator().manual_seed(1), 0.0)[:, 0])[0]

@@ -188,12 +188,14 @@ def expected():
     return transcription(model, md, TARGET.atoms)
 
 
+@pytest.mark.slow
 def test_corrected_is_the_definition_in_any_order_of_atoms(expected):
     model, md = case()
     for one in (model, alphafold_order(model), reordered(model)):
         assert_transcribed(scored(one, md), expected)
 
 
+@pytest.mark.slow
 def test_the_case_is_worth_its_name(expected):
     """Every figure of the case is defined, and no Jaccard or correlation is at its limit."""
     assert np.isfinite(list(expected.values())).all()
@@ -202,12 +204,14 @@ def test_the_case_is_worth_its_name(expected):
     )
 
 
+@pytest.mark.slow
 def test_what_the_transcription_gave(expected):
     for key, value in FROZEN.items():
         assert expected[key] == pytest.approx(value, rel=1e-3), key
     assert FROZEN.keys() == expected.keys()
 
 
+@pytest.mark.slow
 def test_alphaflow_names_the_models_atoms_in_the_models_order(expected):
     model, md = case()
     other = alphafold_order(model)
