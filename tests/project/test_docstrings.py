@@ -20,7 +20,7 @@ WITH_EXAMPLES = sorted(
     if ">>> " in path.read_text() and "workers" not in path.parts
 )  # fmt: skip
 # The verbs of the library score real ensembles.
-SLOW = [name for name in WITH_EXAMPLES if re.fullmatch(r"ebabench\.workflows\.(compare|run|score\w*)", name)]
+SLOW = [name for name in WITH_EXAMPLES if re.fullmatch(r"ebabench\.workflows\.(align|compare|md_error|plot|run|score\w*)", name)]
 
 
 def functions() -> Iterator[tuple[str, object]]:

@@ -18,6 +18,7 @@ from ebabench.scoring.spec import MetricSpec, default_view
 
 Kind = Literal["model", "baseline", "quoted"]
 _MOST_SHOWN = 8
+_ATOMS = {"ca": "C-alphas", "heavy": "heavy atoms"}
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,10 @@ class BoardView:
     def axes(self) -> tuple[str, str]:
         """The two columns of the scatter at first: the first error against cost, where that is known."""
         known = [column for column in self.columns if self._has(column, "model", "baseline", "quoted")]
-        first, second = (*(column.spec.key for column in known if column.family != COST), "", "")[:2]
+        of_metrics = [column for column in known if column.family != COST]
+        # A distance from the best can be read off an axis, a distance from MD's own value cannot.
+        of_metrics.sort(key=lambda column: column.spec.better == "reference")
+        first, second = (*(column.spec.key for column in of_metrics), "", "")[:2]
         return (SECONDS.key, first) if SECONDS in [column.spec for column in known] else (first, second)
 
     def _has(self, column: Column, *kinds: Kind) -> bool:
@@ -309,7 +313,7 @@ def _row(
         line["status"],
         line.get("because", ""),
         line.get("overlap", "").replace("_", " "),
-        line.get("atoms", ""),
+        _ATOMS.get(line.get("atoms", ""), line.get("atoms", "")),
         line.get("source", ""),
         cells,
         family,

@@ -18,13 +18,29 @@ SECONDS, PARAMETERS, MD_TIME, MD_PRICE = (
         title="Wall time of sampling per conformation, on the machine of the row",
         unit="s",
         better="lower",
+        means="Wall time of sampling divided by the number of conformations, mean over all conformations of a run. The "
+        "device stands below the figure. Quoted rows have the figure of their source.",
+        cannot_see="Rows of different devices do not compare. The time of training, of loading the model and of "
+        "preparing its input elsewhere (an alignment of sequences, for instance) does not count.",
     ),
-    _spec(key="parameters", title="Number of trained parameters", unit="", better="lower"),
+    _spec(
+        key="parameters",
+        title="Number of trained parameters",
+        unit="",
+        better="lower",
+        means="Number of trained parameters, as the model reports it.",
+        cannot_see="It does not see how often the parameters are used: `seconds_per_sample` does.",
+    ),
     _spec(
         key="md_ns",
         title="MD-equivalent time: the length of MD that has the model's error, median over the primary metrics",
         unit="ns",
         better="higher",
+        means="How many nanoseconds of MD have the model's error, against the rest of the MD. The error of windows of "
+        "MD falls with their length; the length at which it equals the model's is read off that curve. Median over "
+        "targets and over the primary metrics of the suite. The interval is a bootstrap interval.",
+        cannot_see="Nothing is extrapolated: a model that is better than the longest window is worth at least that "
+        "length. The MD that is the judge is finite itself. What the primary metrics cannot see does not count.",
     ),
     _spec(
         key="md_price",
@@ -32,6 +48,10 @@ SECONDS, PARAMETERS, MD_TIME, MD_PRICE = (
         "time on one kind of processor",
         unit="",
         better="higher",
+        means="Processor time of MD of the length `md_ns`, divided by the processor time of the model's conformations, "
+        "both on one kind of processor. Above 1 the model is cheaper than MD of its worth.",
+        cannot_see="The time of training does not count, nor do devices other than processors. It has the bounds and "
+        "the blind spots of `md_ns`.",
     ),
 )
 COSTS = (SECONDS, PARAMETERS, MD_TIME, MD_PRICE)

@@ -54,7 +54,7 @@
       shown += fits;
       all += 1;
     }));
-    const intervals = data.get("intervals") !== null;
+    const intervals = !form.querySelector("[name=intervals]") || data.get("intervals") !== null;
     document.querySelectorAll(".span, .bar").forEach((span) => { span.hidden = !intervals; span.style.display = intervals ? "" : "none"; });
     document.getElementById("count").textContent = `${shown} of ${all} rows shown`;
     if (intervals) shownKeys.forEach(bars);
