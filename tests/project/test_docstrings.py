@@ -20,7 +20,8 @@ WITH_EXAMPLES = sorted(
     if ">>> " in path.read_text() and "workers" not in path.parts
 )  # fmt: skip
 # The verbs of the library score real ensembles.
-SLOW = [name for name in WITH_EXAMPLES if re.fullmatch(r"ebabench\.workflows\.(align|compare|md_error|plot|run|score\w*)", name)]
+VERBS = re.compile(r"ebabench\.workflows\.(align|compare|md_error|plot|run|score\w*)")
+SLOW = [name for name in WITH_EXAMPLES if VERBS.fullmatch(name)]
 
 
 def functions() -> Iterator[tuple[str, object]]:
