@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -153,12 +153,11 @@ class Record:
         return json.dumps(plain | {_DIGEST: _sealed(plain)}, sort_keys=True, allow_nan=False) + "\n"
 
     def _plain(self) -> dict[str, Any]:
-        plain = asdict(self)
-        plain["figures"] = figures_to(self.figures)
-        plain["floor"] = [figures_to(replica) for replica in self.floor]
+        figures = {"figures": figures_to(self.figures), "floor": [figures_to(replica) for replica in self.floor]}
+        others = {one.name: _null(getattr(self, one.name)) for one in fields(self) if one.name not in figures}
         if not self.notes:
-            del plain["notes"]
-        return {name: _null(value) for name, value in plain.items()}
+            del others["notes"]
+        return others | figures
 
     @staticmethod
     def from_json(text: str) -> Record:
@@ -186,8 +185,7 @@ _RECORD = TypeAdapter(Record)
 
 def figures_to(figures: MetricValues) -> dict[str, Any]:
     """Return plain data for JSON, with None for NaN. Standard errors are written if there are any."""
-    plain = _null(asdict(figures))
-    assert isinstance(plain, dict)
+    plain = {one.name: _null(getattr(figures, one.name)) for one in fields(figures)}
     if not figures.standard_errors:
         del plain["standard_errors"]
     return plain
@@ -206,8 +204,8 @@ def _sealed(plain: Any) -> str:
 
 
 def _null(data: Any) -> Any:
-    if isinstance(data, dict):
+    if isinstance(data, Mapping):
         return {key: _null(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_null(value) for value in data]
+    if isinstance(data, tuple):
+        return [None if value != value else value for value in data]  # noqa: PLR0124  (NaN only)
     return None if isinstance(data, float) and math.isnan(data) else data
