@@ -221,7 +221,11 @@ def _floor_keys(pair: Pair, reference: Reference, metrics: Sequence[Metric]) -> 
 
 
 def _measure_replica(k: int, metrics: Sequence[Metric], pair: Pair, reference: Reference) -> list[MetricValues]:
-    """A replica as the model against the others, with the atoms and at the number of samples of ``pair``.
+    return measure(metrics, replica_pair(k, pair, reference))
+
+
+def replica_pair(k: int, pair: Pair, reference: Reference) -> Pair:
+    """Return a replica as the model beside the others, with the atoms and at the number of samples of ``pair``.
 
     Its frames are evenly spaced, the first and last among them; all frames, if it has fewer.
     """
@@ -233,10 +237,9 @@ def _measure_replica(k: int, metrics: Sequence[Metric], pair: Pair, reference: R
         replica[frames][:, atoms],
         held_out=(reference.numbers[k],),
     )
-    replica_pair = make_pair(
+    return make_pair(
         model, reference, protocol=pair.protocol, energy_protocol=pair.energy_protocol, aligned=pair.aligned
     )
-    return measure(metrics, replica_pair)
 
 
 def subset(atoms: Atoms, index: IndexArray) -> Atoms:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from ebabench.errors import RunError
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENMM_CPU_THREADS")
+THREADS = ("OMP_NUMTHREADS", "OPENBLAS_NUMTHREADS", "MKL_NUMTHREADS", "NUMBA_NUMTHREADS", "OPENMM_CPUTHREADS")
 
 
 def cores() -> int:
@@ -62,7 +62,7 @@ def stream(
 
 def limit_threads() -> None:
     """Give the libraries that this process imports from now on one thread each."""
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    os.environ.update(dict.fromkeys(THREADS, "1"))
 
 
 class _Process(SpawnProcess):
@@ -109,7 +109,7 @@ def workers(jobs: int | None = None) -> Iterator[ProcessPoolExecutor]:
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs or cores(), mp_context=_Context(), initializer=_begin_worker)
     try:
-        with _single_threaded():
+        with environment(dict.fromkeys(THREADS, "1")):  # there is one process a core
             yield pool
     except BaseException as error:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -126,18 +126,22 @@ def workers(jobs: int | None = None) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Processes started meanwhile have one thread, whatever the environment says: there is one a core."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
+    """Set environment variables for the body and the processes that it starts; None removes one."""
+    before = {name: os.environ.get(name) for name in variables}
+    _set(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _begin_worker() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,11 @@ from ebabench.generators.sampling import sample_on
 from ebabench.results.identity import Identity
 from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
-from ebabench.scoring.selection import select_metrics
+from ebabench.scoring.selection import Selection, select_metrics
 from ebabench.structures import Target
 from ebabench.system.devices import parse_devices
 from ebabench.workflows.cluster import Cluster, connected, sampler
+from ebabench.workflows.compiling import compiled_meanwhile
 from ebabench.workflows.md_time import md_time_if_stored
 from ebabench.workflows.models import check_random_weights, model_card, model_devices
 from ebabench.workflows.progress import Progress, silent
@@ -102,7 +103,9 @@ def run(
     selection = select_metrics(metrics, energy=energy)
     plan = _plan(model, suite, targets, shard, samples, seed, data, device, batch_size, random_weights, settings, out)
     with plan.connected(cluster, jobs, progress) as (workers, tell):
-        session = plan.sampled(workers, tell)
+        here = workers is None and executor is None and jobs != 1
+        with plan.compiling(selection) if here else nullcontext():
+            session = plan.sampled(workers, tell)
         session.score(selection, jobs, workers or executor)
     remember_digests(plan.read, session.run.identity.references or {})
     if session.suite is not None:
@@ -192,6 +195,13 @@ class _Plan:
             )
         names = [target.name for target in self.asked]
         return connected(cluster, jobs, progress, self.read, names, self.identity.references)
+
+    def compiling(self, selection: Selection) -> AbstractContextManager[None]:
+        """See ``ebabench.workflows.compiling``."""
+        shortest = min(self.asked, key=lambda target: len(target.sequence))
+        metrics = [metric for metric in selection.metrics if metric.name not in selection.own]
+        read = partial(self.read, shortest.name)
+        return compiled_meanwhile(read, metrics, self.identity.protocol, self.identity.energy)
 
     def sampled(self, workers: ClusterExecutor | None, progress: Progress) -> Session:
         """Return the session of the run after all targets were sampled."""

@@ -44,7 +44,8 @@ def _reduce_columns(cost: _Array, price: _Array, column_of: _Array, row_of: _Arr
     """Price columns at their least entries, and assign each row one of the columns whose least entry it has."""
     size = len(cost)
     least = np.zeros(size, np.int64)
-    price[:] = cost[0]
+    for column in range(size):  # an assignment of arrays takes numba two seconds to compile
+        price[column] = cost[0, column]
     for row in range(1, size):
         for column in range(size):
             if cost[row, column] < price[column]:

@@ -38,18 +38,21 @@ def _lddt(
     of_models = np.empty((len(distances), len(models)), np.float32)
     for m in range(len(models)):
         _distances(models[m], distances)
-        of_models[:, m] = distances
+        for k in range(len(distances)):
+            of_models[k, m] = distances[k]
     kept = np.empty(len(models), np.int32)
     for r in range(len(references)):
         _distances(references[r], distances)
         near = 0
-        kept[:] = 0
+        for m in range(len(models)):
+            kept[m] = 0
         for k in range(len(distances)):
             if distances[k] < inclusion:
                 near += 1
                 _count(of_models[k], distances[k], kept)
         if near:
-            result[:, r] = kept / (4 * near)
+            for m in range(len(models)):
+                result[m, r] = kept[m] / (4 * near)
     return result
 
 

@@ -145,8 +145,8 @@ def _spheres_near(
     found = np.int64(count)
     _gather(picked, found, spheres, around)  # type: ignore[arg-type]
     filled = (found + _BLOCK - 1) // _BLOCK * _BLOCK
-    around[:, found:filled] = 0.0
-    around[0, found:filled] = 1e9
+    for k in range(found, filled):
+        around[0, k], around[1, k], around[2, k], around[3, k] = 1e9, 0.0, 0.0, 0.0
     return filled  # type: ignore[return-value]
 
 
@@ -214,7 +214,7 @@ def _free(
 
 
 @cached_njit(error_model="numpy", nogil=True)
-def _exposed(
+def _exposed(  # noqa: PLR0912
     positions: _Array,
     reach: _Array,
     share: _Array,
@@ -229,18 +229,24 @@ def _exposed(
     size, residues, patches = len(reach), len(start) - 1, len(centers)
     result = np.zeros((len(positions), residues), np.bool_)
     spheres, bounds, widest = np.empty((size, 4)), np.empty((4, residues)), reach.max()
-    spheres[:, 3] = reach
+    for i in range(size):
+        spheres[i, 3] = reach[i]
     near, near_count = np.empty(residues + 1, np.int64), 0
     around, picked = np.empty((4, size + _BLOCK)), np.empty(size + 1, np.int64)
     # What covered each patch and point last, and, for each atom, whatever did; at first the atom itself, that does not.
-    itself = np.arange(size).astype(np.int32).reshape(-1, 1)
-    of_patch, of_point = itself + np.zeros(patches, np.int32), itself + np.zeros(len(points), np.int32)
-    known, newest = itself + np.zeros(_KNOWN, np.int32), np.zeros(size, np.int64)
+    of_patch, of_point = np.empty((size, patches), np.int32), np.empty((size, len(points)), np.int32)
+    known, newest = np.empty((size, _KNOWN), np.int32), np.zeros(size, np.int64)
+    for table in (of_patch, of_point, known):
+        for i in range(size):
+            for k in range(table.shape[1]):
+                table[i, k] = i
     these = np.empty((4, _KNOWN))
     # Where a residue was exposed in the frame before, it is likely to be again.
     atom_hint, patch_hint = np.zeros(residues, np.int64), np.zeros(residues, np.int64)
     for frame in range(len(positions)):
-        spheres[:, :3] = positions[frame]
+        for i in range(size):
+            for axis in range(3):
+                spheres[i, axis] = positions[frame, i, axis]
         _bound(spheres, start, bounds)
         for residue in range(residues):
             atoms = start[residue + 1] - start[residue]

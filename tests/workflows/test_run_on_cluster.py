@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from command import Tiny
 
@@ -13,6 +14,7 @@ import ebabench
 from ebabench import InputError
 from ebabench.datasets.suites import load_suite, reference_reader
 from ebabench.workflows.cluster import _fault, _installation
+from ebabench.workflows.energy import suite_energies
 from ebabench.workflows.simulate import simulate
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
@@ -101,6 +103,16 @@ def test_simulations_are_those_of_this_machine(tiny: Tiny, tmp_path: Path, addre
     assert "provenance.json" in there
     del there["provenance.json"], here["provenance.json"]  # which tell the speed
     assert there == here
+
+
+def test_energies_are_those_of_this_machine(
+    tiny: Tiny, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"minimise": False, "data": tiny.data, "targets": ["KDE"], "stride": 5}
+    there = suite_energies(str(tiny.suite), cluster=address, **options)
+    assert there.energy_kj_per_mol.notna().all()
+    monkeypatch.setenv("EBABENCH_CACHE", str(tmp_path))  # where the workers' energies are not stored
+    pd.testing.assert_frame_equal(there, suite_energies(str(tiny.suite), jobs=1, **options), check_exact=True)
 
 
 def test_a_worker_with_another_version_or_other_references_is_refused(tiny: Tiny) -> None:
