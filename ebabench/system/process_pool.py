@@ -21,7 +21,8 @@ from ebabench.errors import RunError
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-THREADS = ("OMP_NUMTHREADS", "OPENBLAS_NUMTHREADS", "MKL_NUMTHREADS", "NUMBA_NUMTHREADS", "OPENMM_CPUTHREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENMM_CPU_THREADS")
+"""The environment variables by which libraries learn how many threads they may have."""
 
 
 def cores() -> int:
