@@ -58,6 +58,15 @@ def held(pid: int) -> int:
     return total + sum(held(int(child)) for child in children)
 
 
+def most_held(process: subprocess.Popen[bytes]) -> int:
+    """The most bytes that a process and its children hold until it ends."""
+    most = 0
+    while process.poll() is None:
+        most = max(most, held(process.pid))
+        time.sleep(0.1)
+    return most
+
+
 def peak(folder: Path, names: list[str], out: str, *options: str) -> int:
     """The most bytes that ``ebabench score`` of some targets holds."""
     part = folder / out
@@ -69,10 +78,7 @@ def peak(folder: Path, names: list[str], out: str, *options: str) -> int:
     command = [sys.executable, "-c", "from ebabench.cli import main; main()", "score", "--name", "bench"]
     places = ["--ensembles", str(part / "models"), "--reference", str(part / "md"), "--out", str(part / "run")]
     process = subprocess.Popen([*command, *places, *options], stdout=subprocess.DEVNULL)
-    most = 0
-    while process.poll() is None:
-        most = max(most, held(process.pid))
-        time.sleep(0.1)
+    most = most_held(process)
     assert process.returncode == 0
     return most
 

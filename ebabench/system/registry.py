@@ -38,6 +38,8 @@ def cause(error: BaseException) -> str:
     """Return what an exception from outside says, with its type where that tells more."""
     if isinstance(error, SystemExit):
         return f"it ended the program (sys.exit({error.code!r}))"
+    if isinstance(error, MemoryError):
+        return f"memory ran out: {error}" if str(error) else "memory ran out"
     if isinstance(error, ImportError | AttributeError) and str(error):
         return str(error)
     return f"{type(error).__name__}: {error}"

@@ -154,8 +154,9 @@ class Tally:
             variants = list(dict.fromkeys(variant for _, variant in self.determinism))
             rows += ["", f"| bytes | {' | '.join(variants)} |", f"| --- |{' --- |' * len(variants)}"]
             for part in dict.fromkeys(part for part, _ in self.determinism):
-                equal = ("differ" if self.determinism[part, variant] else "equal" for variant in variants)
-                rows.append(f"| {part} | {' | '.join(equal)} |")
+                told = [self.determinism.get((part, variant)) for variant in variants]
+                cells = ("not tried" if one is None else "differ" if one else "equal" for one in told)
+                rows.append(f"| {part} | {' | '.join(cells)} |")
         return rows
 
 

@@ -1,4 +1,7 @@
-"""Which bytes do not depend on the number of processes or threads, or on the processor's instruction sets."""
+"""Which bytes do not depend on processes, threads, the processor's instruction sets, the locale, or the Python version.
+
+The other Python is that of the environment variable EBABENCH_OTHER_PYTHON: an executable that can import ebabench.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,15 @@ GENERIC = {
     "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
     "ONEDNN_MAX_CPU_ISA": "SSE41",
 }
+C_LOCALE = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 VARIANTS = {
     "--jobs 2": (("--jobs", "2"), {}),
     "OMP_NUM_THREADS=2": ((), {"OMP_NUM_THREADS": "2"}),
     "generic processor": ((), GENERIC),
+    "C locale": ((), C_LOCALE),
 }
+OTHER = "EBABENCH_OTHER_PYTHON"
+NEED_TORCH = ("run", "align")
 # What the bytes are compared of, and where they depend on the instruction sets that a library finds.
 PARTS = {
     "`run`: ensembles of eba": ("run", "/ensembles/"),
@@ -39,6 +46,7 @@ EQUAL = {
     "--jobs 2": set(PARTS),
     "OMP_NUM_THREADS=2": set(PARTS) - {"`run`: ensembles of eba"},  # sums of torch
     "generic processor": {"`simulate`: frames", "`energy`: the table"},
+    "C locale": set(PARTS),
 }
 
 
@@ -52,11 +60,17 @@ def _command(known: Commands, name: str) -> Command:
     return command
 
 
-def _left(command: Command, folder: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> dict[str, bytes]:
+def _left(
+    command: Command,
+    folder: Path,
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    python: str = sys.executable,
+) -> dict[str, bytes]:
     folder.mkdir(parents=True)
     command.prepare(folder)
     whole = {**os.environ, "EBABENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", **environment}
-    start = [sys.executable, "-c", "from ebabench.cli import main; main()", *command.arguments, *arguments]
+    start = [python, "-c", "from ebabench.cli import main; main()", *command.arguments, *arguments]
     done = subprocess.run(start, cwd=folder, env=whole, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     left = command.left(folder)
@@ -95,3 +109,27 @@ def test_bytes_are_equal(left: dict[tuple[str, str], dict[str, bytes]], tally: T
             tally.determinism[part, variant] = difference(one, other)
     wrong = [(part, variant, told) for (part, variant), told in tally.determinism.items() if told]
     assert not [(part, variant, told) for part, variant, told in wrong if part in EQUAL[variant]]
+
+
+@pytest.mark.campaign
+def test_bytes_are_equal_under_another_python(
+    left: dict[tuple[str, str], dict[str, bytes]], known: Commands, tmp_path: Path, tally: Tally
+) -> None:
+    python = os.environ.get(OTHER)
+    if not python:
+        pytest.skip(f"no other Python: {OTHER} names none")
+    version = _answer(python, "import sys; print('%d.%d' % sys.version_info[:2])")
+    assert version != f"{sys.version_info.major}.{sys.version_info.minor}", f"{python} is the Python that runs this"
+    torch = _answer(python, "import importlib.util; print(importlib.util.find_spec('torch') is not None)") == "True"
+    for part, (name, within) in PARTS.items():
+        if name in NEED_TORCH and not torch:
+            continue
+        other = _left(_command(known, name), tmp_path / name, ("--jobs", "1"), {}, python)
+        one, other = ({path: data for path, data in side.items() if within in path} for side in (left[name, ""], other))
+        assert one
+        tally.determinism[part, f"Python {version}"] = difference(one, other)
+    assert not [told for (_, variant), told in tally.determinism.items() if told and variant.startswith("Python")]
+
+
+def _answer(python: str, code: str) -> str:
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()

@@ -36,6 +36,10 @@ def broken(name):
     raise ValueError(f"{name} cannot be read")
 
 
+def boundless(name):
+    np.empty((10**8, 10**8))
+
+
 def deadly(name):
     os._exit(1)
 
@@ -159,6 +163,15 @@ def test_one_failed_target_is_one_failed_record():
         records = {record.target: record for record in score(jobs, [TOY], executor=executor)}
     assert records["two"].error == "ValueError: two cannot be read"
     assert records["two"].figures == MetricValues()
+    assert records["one"].error is None
+    assert records["three"].error is None
+
+
+def test_where_memory_runs_out_the_target_fails_with_that_reason_and_the_others_go_on():
+    jobs = [job("one"), job("two", boundless), job("three")]
+    with ThreadPoolExecutor(1) as executor:
+        records = {record.target: record for record in score(jobs, [TOY], executor=executor)}
+    assert records["two"].error.startswith("memory ran out: ")
     assert records["one"].error is None
     assert records["three"].error is None
 

@@ -1,0 +1,83 @@
+"""``python tests/bench_long_chain.py FOLDER``: time and memory of sampling, aligning and energies of 700 residues.
+
+The work is made in FOLDER: a training suite of one extended helix of 700 residues, 3 x 9 frames. Every command is a
+process on one core. What is measured is its processor time, and the memory that it and its processes hold together.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import mdtraj
+from bench_memory import most_held
+from bench_target import SEQUENCE
+from proteins import build, wobble
+
+from ebabench.io.structure_files import write_pdb
+from ebabench.structures import Ensemble
+
+RESIDUES, FRAMES, SAMPLES = 700, 9, 4
+SUITE = """
+id = "long-v1"
+title = "A long chain"
+split = "train"
+family = "proteins"
+tier = "folder"
+protocol = "corrected"
+energy = "amber14-gbn2-restrained"
+samples = {samples}
+seed = 1
+[[targets]]
+name = "long"
+sequence = "{sequence}"
+"""
+SCORED = ("--samples", str(SAMPLES), "--jobs", "1", "--metric", "pairwise_rmsd")
+STEPS = ("--set", "steps=2", "--set", "checkpoint_every=2", "--threads", "1")
+COMMANDS = {
+    "`run --model gaussian`, 4 conformations": ("run", "--model", "gaussian", *SCORED),
+    "`run --model nma`, 4 conformations": ("run", "--model", "nma", *SCORED),
+    "`run --model eba`, 4 conformations": ("run", "--model", "eba", *SCORED),
+    "`energy`, 3 frames": ("energy", "--stride", "9", "--jobs", "1", "--out", "energy.csv"),
+    "`align --objective sft`, 2 steps": ("align", "--objective", "sft", "--out", "sft", *STEPS),
+    "`align --objective eba`, 2 steps": ("align", "--objective", "eba", "--out", "eba", "--stride", "3", *STEPS),
+}
+
+
+def write_work(folder: Path) -> None:
+    """Make the suite and its reference."""
+    sequence = (SEQUENCE * (RESIDUES // len(SEQUENCE) + 1))[:RESIDUES]
+    target = build(sequence)
+    here = folder / "data" / "long"
+    here.mkdir(parents=True)
+    write_pdb(Ensemble("long", target.atoms, target.native[None]), here / "long.pdb")
+    for number in (1, 2, 3):
+        with mdtraj.formats.XTCTrajectoryFile(str(here / f"long_prod_R{number}_fit.xtc"), "w") as file:
+            file.write(wobble(target, FRAMES, number, 0.5, 0.03) / 10)
+    (folder / "long-v1.toml").write_text(SUITE.format(samples=SAMPLES, sequence=sequence))
+
+
+def main(folder: Path, *only: str) -> None:
+    """Make the work, measure, print."""
+    if not (folder / "long-v1.toml").exists():
+        write_work(folder)
+    os.environ |= {"EBABENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    os.chdir(folder)
+    print("| command | exit | processor time, s | peak memory, GB |\n| --- | ---: | ---: | ---: |", flush=True)
+    for name, arguments in COMMANDS.items():
+        if only and not any(word in name for word in only):
+            continue
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, "-c", "from ebabench.cli import main; main()", *arguments]
+        process = subprocess.Popen([*command, "--suite", "long-v1.toml", "--data", "data"], stdout=subprocess.DEVNULL)
+        most = most_held(process)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        print(f"| {name} | {process.returncode} | {seconds:.0f} | {most / 1e9:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve(), *sys.argv[2:])
