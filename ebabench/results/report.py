@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ebabench.results.aggregation import perfect_score
 from ebabench.results.board import FLOOR, Board
+from ebabench.results.comparison import FEWEST_FOR_VERDICT
 from ebabench.results.published import NOT_COMPARED
 from ebabench.results.standing import OFFICIAL
 from ebabench.results.worth import WORTH, short
@@ -122,8 +123,8 @@ def markdown(board: Board, suite: Suite) -> str:
     """Return the leaderboard as Markdown: one row per metric, one column per model, then notes.
 
     The metrics of the suite's short table come first, then all metrics. A cell has value and interval. The best
-    official value is bold where its interval overlaps with no other's. Published values are in a table of their own
-    with one row per source.
+    official value is bold where its interval overlaps with no other's, if the targets suffice for a verdict. Published
+    values are in a table of their own with one row per source.
 
     Args:
         board: The leaderboard.
@@ -275,9 +276,10 @@ def _column(board: Board, spec: MetricSpec) -> Column:
 
 
 def _apart(board: Board, spec: MetricSpec, ranks: Mapping[int, float]) -> int | None:
-    """Return the best row, if there are others and its interval overlaps with none of theirs."""
+    """Return the best row, if there are others, its interval overlaps with none of theirs, and a test could tell."""
     known = sorted((rank, k) for k, rank in ranks.items() if not math.isnan(rank))
-    if len(known) < 2:
+    targets = [int(board.lines[k]["targets"].partition("/")[0]) for _, k in known]
+    if len(known) < 2 or min(targets) < FEWEST_FOR_VERDICT:
         return None
     best = known[0][1]
     spans = {k: [_number(board.lines[k].get(f"{spec.key}_{end}", "")) for end in ("low", "high")] for _, k in known}
@@ -344,8 +346,8 @@ def _legend(board: Board, suite: Suite) -> str:
         "expected to score, because the reference is finite. Arrows: the "
         "better direction; → MD: "
         "nearest MD's own figure, in the column MD. Bold: the best official row where its interval overlaps that of "
-        "no other official row; `ebabench compare` tests pairs, and tells smaller differences apart. †: made with "
-        "another version of the metric."
+        f"no other official row, from {FEWEST_FOR_VERDICT} targets on; `ebabench compare` tests pairs, and tells "
+        "smaller differences apart. †: made with another version of the metric."
     )
 
 
