@@ -97,8 +97,17 @@ ROWS = (
 class Ablation:
     """The rows of one ablation, made in order. Everything lies under ``out``."""
 
-    def __init__(self, out: Path, rows: Sequence[Row], suites: Sequence[str], samples: int | None = None) -> None:
+    def __init__(
+        self,
+        out: Path,
+        rows: Sequence[Row],
+        suites: Sequence[str],
+        samples: int | None = None,
+        own: int = _OWN,
+        baseline: str = BASELINE,
+    ) -> None:
         self.out, self.rows, self.suites, self.samples = out, rows, suites, samples
+        self.own, self.baseline = own, baseline
         # A row that bears a shipped model's name is never replaced by it: it has to be made before it is built on.
         self._trained = {row.name for row in rows if row.objective}
         self._runs: dict[tuple[str, str], ebabench.Run] = {}
@@ -131,13 +140,13 @@ class Ablation:
 
     def differences(self, suite: str) -> pd.DataFrame:
         """Return every row less the baseline, one line per row and endpoint (the index)."""
-        base = self._runs[BASELINE, suite]
+        base = self._runs[self.baseline, suite]
         tables = {row.name: ebabench.compare(self._runs[row.name, suite], base, metrics=ENDPOINTS) for row in self.rows}
         return pd.concat(tables, names=["row"])
 
     def _samples(self, model: str, suite: str) -> Path:
         """Ensembles of a training suite's targets, sampled by a model itself."""
-        made = ebabench.sample(self._card(model), suite, samples=_OWN, seed=7, out=self.out / "samples" / model)
+        made = ebabench.sample(self._card(model), suite, samples=self.own, seed=7, out=self.out / "samples" / model)
         made.check()
         return made.folder / "ensembles"
 
@@ -149,22 +158,22 @@ class Ablation:
         return folder / model / "model.safetensors"
 
 
-def write_table(differences: Mapping[str, pd.DataFrame], path: Path) -> None:
+def write_table(differences: Mapping[str, pd.DataFrame], path: Path, baseline: str = BASELINE) -> None:
     """Write one line per suite, row and endpoint."""
     table = pd.concat(differences, names=["suite"]).reset_index()
-    columns = {"a": "value", "b": BASELINE, "winner": "better"}
+    columns = {"a": "value", "b": baseline, "winner": "better"}
     kept = ["suite", "row", "metric", "a", "b", "difference", "low", "high", "p", "winner"]
     table[kept].rename(columns=columns).to_csv(
         path, index=False, float_format="%.4g", na_rep="nan", lineterminator="\n"
     )
 
 
-def draw_figure(differences: Mapping[str, pd.DataFrame], path: Path) -> None:
+def draw_figure(differences: Mapping[str, pd.DataFrame], path: Path, baseline: str = BASELINE) -> None:
     """A panel for each endpoint: rows less the baseline on every suite, with the interval where there is one."""
     from matplotlib.figure import Figure
 
     rows = next(iter(differences.values())).index.get_level_values("row").unique()
-    names = [name for name in rows if name != BASELINE]
+    names = [name for name in rows if name != baseline]
     figure = Figure(figsize=(13, 1.2 + 0.3 * len(names)), layout="constrained")
     panels: Any = figure.subplots(1, len(ENDPOINTS), sharey=True, squeeze=False)
     for axes, key in zip(panels[0], ENDPOINTS, strict=True):
@@ -180,7 +189,7 @@ def draw_figure(differences: Mapping[str, pd.DataFrame], path: Path) -> None:
         axes.tick_params(labelsize=8)
     panels[0, 0].set_yticks(range(len(names)), names)
     panels[0, 0].invert_yaxis()
-    figure.supxlabel(f"less {BASELINE}; left of 0 is better; filled: told apart", fontsize=9)
+    figure.supxlabel(f"less {baseline}; left of 0 is better; filled: told apart", fontsize=9)
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
     figure.savefig(path, metadata={"Date": None})
 

@@ -228,7 +228,14 @@ class Run:
         return costs_from(self._manifest.data.get("cost", {}))
 
     def save_md_speeds(self, speeds: Mapping[str, MdSpeed]) -> None:
-        """Keep in the manifest what the suite's MD costs here, by target. Raises RunError that says what was kept."""
+        """Keep in the manifest what the suite's MD costs on this machine.
+
+        Args:
+            speeds: By target.
+
+        Raises:
+            RunError: It cannot be written; the message says what was kept.
+        """
         with self._writing():
             self._manifest.add("md_speed", {target: asdict(speed) for target, speed in speeds.items()})
 

@@ -1,0 +1,100 @@
+"""What early stopping and the strength of the tilt do, on the peptides of version 2. Validation peptides only.
+
+``python experiments/alignment_v2.py --out alignment-v2 --figures docs/figures`` makes ``alignment-v2.csv`` and
+``alignment-v2.svg``. `fine-tuned` is trained on 900 of the 1,000 training peptides until the loss of the other hundred
+rises. Every row below continues from it. A row takes some minutes on one core. A run that was stopped is resumed. The
+test suite is not read. ``alignment-v2-tilt.csv`` has what the energies can give at best: samples of `fine-tuned`
+weighted by exp(-tilt E / kT), for several values of the tilt.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from ablation import Ablation, Row, draw_figure, write_table
+
+import ebabench
+from ebabench.datasets.suites import reference_reader
+from ebabench.io.npz import load_ensemble
+from ebabench.physics.energy import prepare_energies
+
+TRAINING, VALIDATION, BASE = "peptides-train-v2", "peptides-val-v2", "fine-tuned"
+OWN = 16  # samples of the model for every training peptide
+_KT = 8.314462618e-3 * 350  # kJ/mol, at the temperature of the suites
+
+_SFT = {
+    **{"steps": 2500, "warmup": 100, "learning_rate": 5e-4, "seed": 2, "checkpoint_every": 50},
+    **{"held_out": 0.1, "validate_every": 50, "patience": 5},
+}
+_LONGER = {"steps": 400, "warmup": 50, "learning_rate": 5e-5, "seed": 3}
+_EBA = {**_LONGER, "conformations": 8, "draws": 8, "crossed": True, "reference": True}
+_ANCHORED = {"anchor": 1.0, "anchor_sigma": 0.0, "learning_rate": 1e-4}
+
+
+def _eba(name: str, tilt: float, alpha_t: float, **changed: Any) -> Row:
+    """EBA on own samples with beta = tilt / kT. alpha T is neutral at about 25 to 40."""
+    settings = {**_EBA, "beta": round(tilt / _KT, 4), "alpha_t": alpha_t, **changed}
+    return Row(name, "eba", BASE, suite=TRAINING, own=BASE, settings=settings)
+
+
+ROWS = (
+    Row("pretrained"),
+    Row(BASE, "sft", "pretrained", suite=TRAINING, settings=_SFT),
+    Row("longer", "sft", BASE, suite=TRAINING, settings=_LONGER),
+    _eba("tilt-0.2", 0.2, 40.0),
+    _eba("tilt-0.2-anchored", 0.2, 40.0, **_ANCHORED),
+    _eba("tilt-0.3-alpha-t-10", 0.3, 10.0),
+)
+
+
+TILTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def weighted(ensembles: Path) -> pd.DataFrame:
+    """Return populations and effective sample size of ensembles weighted by exp(-tilt E / kT), a row per tilt."""
+    suite = ebabench.load_suite(VALIDATION)
+    read = reference_reader(suite, None)
+    rows = []
+    for target in suite.targets:
+        reference = read(target.name)
+        ensemble = load_ensemble(ensembles / f"{target.name}.npz", target.name)
+        energies = prepare_energies(ensemble.atoms, ensemble.positions, str(suite.energy)).values
+        energies = np.nan_to_num(energies - np.nanmin(energies), nan=np.inf)
+        for tilt in TILTS:
+            weights = np.exp(-tilt / _KT * energies) if tilt else np.ones(len(energies))
+            weights /= weights.sum()
+            result = ebabench.score(
+                replace(ensemble, weights=weights), reference, metrics=["basin_populations_tv"], floor=False
+            )
+            share = 1 / (weights**2).sum() / len(weights)
+            rows.append((target.name, tilt, result.values["basin_populations_tv"], share))
+    table = pd.DataFrame(rows, columns=["target", "tilt", "basin_populations_tv", "effective"])
+    median = table.groupby("tilt")[["basin_populations_tv", "effective"]].median()
+    return median.assign(mean=table.groupby("tilt").basin_populations_tv.mean()).reset_index()
+
+
+def main() -> None:
+    """Make all rows, then the table and the figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, samples and runs")
+    parser.add_argument("--figures", type=Path, required=True, help="folder for alignment-v2.csv and alignment-v2.svg")
+    chosen = parser.parse_args()
+    made = Ablation(chosen.out, ROWS, (VALIDATION,), own=OWN, baseline=BASE)
+    for row in ROWS:
+        print(f"{row.name} ...", flush=True)
+        made.make(row)
+    chosen.figures.mkdir(parents=True, exist_ok=True)
+    differences = {VALIDATION: made.differences(VALIDATION)}
+    write_table(differences, chosen.figures / "alignment-v2.csv", BASE)
+    draw_figure(differences, chosen.figures / "alignment-v2.svg", BASE)
+    table = weighted(made.folder(ROWS[1], VALIDATION) / "ensembles")
+    table.to_csv(chosen.figures / "alignment-v2-tilt.csv", index=False, float_format="%.4g", lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main()
