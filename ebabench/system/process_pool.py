@@ -24,6 +24,8 @@ _Result = TypeVar("_Result")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENMM_CPU_THREADS")
 """The environment variables by which libraries learn how many threads they may have."""
 
+_PATIENCE = 1.0  # seconds that a worker has to end
+
 
 def cores() -> int:
     """The cores that this process may use."""
@@ -113,9 +115,13 @@ def workers(jobs: int | None = None) -> Iterator[ProcessPoolExecutor]:
         with environment(dict.fromkeys(THREADS, "1")):  # there is one process a core
             yield pool
     except BaseException as error:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - before:
+        ended = set(multiprocessing.active_children()) - before
+        for process in ended:
             process.terminate()
+        for process in ended:
+            process.join(_PATIENCE)
+            process.kill()
+        pool.shutdown(cancel_futures=True)  # gives its locks back; a process that is forked and left would not
         if isinstance(error, BrokenProcessPool):
             raise RunError(
                 "a process that worked on this was killed, perhaps for want of memory; what was finished is kept, "
