@@ -46,8 +46,8 @@ class MdSpeed:
 def md_speeds(suite: Suite) -> dict[str, MdSpeed]:
     """Return the speed of a suite's MD by target, from the store if it was measured on this machine before.
 
-    At most eight targets are measured, evenly spaced from the shortest sequence to the longest: half a second of
-    processor time each, beside the compilation of the dynamics on a fresh installation.
+    At most eight targets are measured, evenly spaced from the shortest sequence to the longest. Each takes about half a
+    second of processor time. On a fresh installation the dynamics are compiled first.
 
     Args:
         suite: The suite; of one that is not simulated by ebabench, and of targets that cannot be simulated, nothing

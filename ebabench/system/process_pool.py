@@ -121,7 +121,8 @@ def workers(jobs: int | None = None) -> Iterator[ProcessPoolExecutor]:
         for process in ended:
             process.join(_PATIENCE)
             process.kill()
-        pool.shutdown(cancel_futures=True)  # gives its locks back; a process that is forked and left would not
+        # The pool's locks are removed here: a forked process does not remove them at its end.
+        pool.shutdown(cancel_futures=True)
         if isinstance(error, BrokenProcessPool):
             raise RunError(
                 "a process that worked on this was killed, perhaps for want of memory; what was finished is kept, "

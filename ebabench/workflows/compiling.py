@@ -34,7 +34,7 @@ def compiled_meanwhile(
 ) -> Iterator[None]:
     """Compile what scoring needs while the body runs, unless that was done before on this machine.
 
-    The leave of the body waits for it: what is compiled already need not be compiled by every process that scores.
+    When the body ends, this waits until all is compiled, so that no process that scores compiles it again.
 
     Args:
         read: Returns a reference of the suite. It pickles.
