@@ -81,12 +81,16 @@ def cross_validated_auc(data: Labelled) -> float:
     from sklearn.metrics import roc_auc_score
     from sklearn.svm import SVC
 
-    weights, gamma = data.weights * data.frames, 2 / data.features.shape[1]
+    from ebabench.metrics.kernels.radial import radial_kernels
+
+    weights = data.weights * data.frames
     scores, fold = np.empty(len(weights)), np.arange(len(weights)) % FOLDS
+    trained, predicting = radial_kernels(data.features, 2 / data.features.shape[1])
     for k in range(FOLDS):
-        train = fold != k
-        machine = SVC(C=1.0, gamma=gamma).fit(data.features[train], data.of_model[train], weights[train])
-        scores[~train] = machine.decision_function(data.features[~train])
+        train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        machine = SVC(C=1.0, kernel="precomputed")
+        machine.fit(trained[np.ix_(train, train)], data.of_model[train], weights[train])
+        scores[test] = machine.decision_function(predicting[np.ix_(test, train)])
     return float(roc_auc_score(data.of_model, scores, sample_weight=data.weights))
 
 

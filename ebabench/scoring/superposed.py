@@ -150,13 +150,13 @@ class SuperposedReference:
                 torsions = None if many else np.empty((frames, len(self._quartets)), np.float32)
                 self._sums = [[] for _ in self._reference.replicas]
                 for replica, start, block in self._blocks():
-                    common = block[:, atoms]
+                    common = np.take(block, atoms, axis=1)
                     moved = superpose(common, self._native)
                     if torsions is not None:
                         torsions[start : start + len(block)] = torsion_angles(common, self._quartets)
                     away = (moved - self._native).astype(np.float64)
                     self._sums[replica].append((away.sum(0), np.einsum("fnx,fnx->n", away, away)))
-                    moved_ca[start : start + len(block)] = superpose(moved[:, self._ca], self.native_ca)
+                    moved_ca[start : start + len(block)] = superpose(np.take(moved, self._ca, axis=1), self.native_ca)
                     if held is not None:
                         held[start : start + len(block)] = moved
                 self._moved_ca, self._moved, self._torsions = moved_ca, held, torsions

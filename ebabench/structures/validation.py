@@ -60,7 +60,8 @@ def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) ->
         )
     own = np.full(len(place), -1)
     own[atoms.residue[ca]] = ca
-    away = positions - positions[:, own[atoms.residue]]
+    away = np.take(positions, own[atoms.residue], axis=1)
+    np.subtract(positions, away, out=away)
     reach = np.sqrt(np.einsum("snx,snx->sn", away, away))
     reach[:, own[atoms.residue] < 0] = 0
     if reach.max() > _REACH:
@@ -71,7 +72,7 @@ def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) ->
             "make molecules whole (gmx trjconv -pbc whole)"
         )
     within = np.diff(atoms.residue) == 0
-    apart = np.diff(positions, axis=1)[:, within]
+    apart = np.compress(within, np.diff(positions, axis=1), axis=1)
     same = (np.einsum("snx,snx->sn", apart, apart) < _SAME_PLACE**2).mean(0) > _MOST
     if same.any():
         atom = int(np.flatnonzero(within)[same][0])

@@ -85,15 +85,18 @@ def _measure(
                 y = np.float64(rows[1, i, f] - columns[1, j, f])
                 z = np.float64(rows[2, i, f] - columns[2, j, f])
                 found[f] = np.sqrt(x * x + y * y + z * z)
-            least, most, total = found.min(), found.max(), 0.0
+            # Each sum waits for its last addend: what can be done meanwhile is done in the same loop.
+            first, total = found[0], 0.0
+            least = most = first
             for f in range(frames):
-                total += found[f] - found[0]
+                total += found[f] - first
+                least = found[f] if found[f] < least else least
+                most = found[f] if found[f] > most else most
             shift, squares = total / frames, 0.0
-            for f in range(frames):
-                away = found[f] - found[0] - shift
-                squares += away * away
             scale = bins / (most - least) if most > least else 0.0
             for f in range(frames):
+                away = found[f] - first - shift
+                squares += away * away
                 counts[pair, min(int((found[f] - least) * scale), bins - 1) + 1] += 1
             low[pair], high[pair] = least, most
-            mean[pair], variance[pair] = found[0] + shift, squares / frames
+            mean[pair], variance[pair] = first + shift, squares / frames

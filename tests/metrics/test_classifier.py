@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from proteins import HELIX, STRAND, build, turned, wobble
 from sklearn.metrics import roc_auc_score
+from sklearn.svm import SVC
 
 from ebabench.metrics.classifier import (
     CLASSIFIER,
@@ -13,6 +14,7 @@ from ebabench.metrics.classifier import (
     labelled,
     weighted_auc,
 )
+from ebabench.metrics.kernels.radial import radial_kernels
 from ebabench.metrics.slow_torsions import features
 from ebabench.scoring.pair import make_pair
 from ebabench.scoring.spec import NotAvailable
@@ -42,6 +44,19 @@ def test_the_order_of_samples_means_nothing(auc):
     model, md = angles(60, 0.3, 0), angles(60, 0, 1)
     shuffled = np.random.default_rng(2).permutation(60)
     assert auc(labelled(model[shuffled], md[::-1])) == pytest.approx(auc(labelled(model, md)), abs=1e-12)
+
+
+@pytest.mark.parametrize(("size", "torsions", "weighted"), [(40, 1, False), (101, 7, True), (150, 90, False)])
+def test_kernels_that_are_computed_once_predict_what_the_radial_kernel_of_scikit_learn_does(size, torsions, weighted):
+    rng = np.random.default_rng(size)
+    points, of_model = angles(size, 0, size, torsions), np.arange(size) % 2 == 0
+    weights, gamma = rng.uniform(0.1, 2, size) if weighted else np.ones(size), 1 / torsions
+    train, test = np.arange(size) % 5 != 0, np.arange(size) % 5 == 0
+    trained, predicting = radial_kernels(points, gamma)
+    ours = SVC(kernel="precomputed").fit(trained[np.ix_(train, train)], of_model[train], weights[train])
+    theirs = SVC(kernel="rbf", gamma=gamma).fit(points[train], of_model[train], weights[train])
+    found = ours.decision_function(predicting[np.ix_(test, train)])
+    assert found == pytest.approx(theirs.decision_function(points[test]), abs=1e-12)
 
 
 def test_a_coupling_is_told_though_every_torsion_is_as_in_md():

@@ -30,7 +30,8 @@ def test_without_a_place_for_the_cache_functions_are_compiled_all_the_same(monke
 
 
 def test_every_module_with_compiled_functions_loads_without_one():
-    modules = [f"metrics.kernels.{name}" for name in ("assignment", "contacts", "distances", "lddt", "surface")]
+    kernels = ("assignment", "contacts", "distances", "lddt", "radial", "surface")
+    modules = [f"metrics.kernels.{name}" for name in kernels]
     modules += ["physics.kernel", "physics.decomposition", "physics.langevin"]
     code = NOWHERE + "; ".join(f"import ebabench.{name}" for name in modules)
     subprocess.run([sys.executable, "-c", code], check=True, env=HOMELESS)
