@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +84,7 @@ def columns(figures: MetricValues, keys: Sequence[str]) -> Columns | None:
     return tuple(numbers for numbers in found if numbers is not None)
 
 
+@lru_cache(maxsize=16)
 def resample(n_targets: int, resamples: int = RESAMPLES, seed: int = 0) -> Counts:
     """Return the counts [B, T] of bootstrap resamples: T targets drawn out of T, with replacement.
 
@@ -96,7 +98,9 @@ def resample(n_targets: int, resamples: int = RESAMPLES, seed: int = 0) -> Count
         [5, 5, 5]
     """
     uniform = np.full(n_targets, 1 / n_targets)
-    return np.random.default_rng(seed).multinomial(n_targets, uniform, size=resamples).astype(np.int64)
+    counts = np.random.default_rng(seed).multinomial(n_targets, uniform, size=resamples).astype(np.int64)
+    counts.flags.writeable = False  # all metrics and models of a suite share the draw
+    return counts
 
 
 def aggregate(kind: Aggregate, data: Sequence[Columns], counts: Counts) -> FloatArray:
@@ -237,11 +241,22 @@ def _percent_above_half(data: Sequence[Columns], counts: Counts) -> FloatArray:
 
 def _median(data: Sequence[Columns], counts: Counts) -> FloatArray:
     """The median of all numbers of all targets, each as often as its target: mean of the two middle ones if even."""
+    if all(len(column) == 1 for (column,) in data):
+        return _median_of_targets(np.array([column[0] for (column,) in data]), counts)
     ordered = [np.sort(column) for (column,) in data]
     grid = np.sort(np.concatenate(ordered))
     total = counts @ np.array([len(column) for column in ordered])
     middle = [_order_statistic(ordered, grid, counts, rank) for rank in ((total - 1) // 2, total // 2)]
     return (middle[0] + middle[1]) / 2
+
+
+def _median_of_targets(values: FloatArray, counts: Counts) -> FloatArray:
+    """The same median where each target has one number: where the counts in the order of the numbers reach the half."""
+    order = np.argsort(values)
+    reached = np.cumsum(counts[:, order], axis=1)
+    total = reached[:, -1]
+    low, high = (values[order][np.argmax(reached > rank[:, None], axis=1)] for rank in ((total - 1) // 2, total // 2))
+    return np.asarray((low + high) / 2)
 
 
 def _order_statistic(

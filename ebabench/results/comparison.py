@@ -264,14 +264,12 @@ def _side(counts: Counts, side: int) -> Counts:
 def _signed_rank_p(own: FloatArray, seed: int) -> float:
     from scipy.stats import permutation_test, rankdata
 
-    def signed_ranks(values: FloatArray, axis: int) -> FloatArray:
-        return np.asarray(np.sum(np.sign(values) * rankdata(np.abs(values), axis=axis), axis=axis))
-
     if len(own) < 2:
         return 1.0  # both exchanges of one target are as large
+    signed_ranks = np.sign(own) * rankdata(np.abs(own))  # an exchange of sides turns the sign and leaves the rank
     rng = np.random.default_rng(seed)
     found = permutation_test(
-        (own,), signed_ranks, permutation_type="samples", vectorized=True, n_resamples=RESAMPLES, rng=rng
+        (signed_ranks,), np.sum, permutation_type="samples", vectorized=True, n_resamples=RESAMPLES, rng=rng
     )
     return float(found.pvalue)
 

@@ -110,23 +110,28 @@ def _contact_shares(ca: Numbers) -> Numbers:
     return total / len(ca)
 
 
-def energies(pair: Pair) -> Sides | str:
+def energies(pair: Pair, stored: bool = False) -> Sides | str:
     """Return the potential energies in kJ/mol by the energy protocol of the pair.
 
     A clash may be 10^6 above the rest: the axis ends where most of both sides lies.
+
+    Args:
+        pair: The target.
+        stored: Read the energies that are stored, and compute none.
     """
     if lack := pair.unavailable_reason("energy"):
         return f"not available: {lack.reason}"
-    from ebabench.physics.energy import potential_energies
+    from ebabench.physics.energy import known_energies, potential_energies
     from ebabench.structures.nomenclature import canonical
 
     assert pair.energy_protocol is not None
     frames = np.unique(pair.md_draw)
-    md = potential_energies(canonical(pair.reference.target.atoms), pair.md_as_read(frames), pair.energy_protocol)
-    own = potential_energies(pair.atoms, pair.model_as_read, pair.energy_protocol)
+    evaluate = known_energies if stored else potential_energies
+    md = evaluate(canonical(pair.reference.target.atoms), pair.md_as_read(frames), pair.energy_protocol)
+    own = evaluate(pair.atoms, pair.model_as_read, pair.energy_protocol)
     md, own = md[np.isfinite(md)], own[np.isfinite(own)]
     if not len(md) or not len(own):
-        return "not available: no conformation could be prepared"
+        return f"not available: no energies {'are stored' if stored else 'could be computed'}"
     far = max(np.quantile(side, 0.9) + 1.5 * np.ptp(np.quantile(side, (0.1, 0.9))) for side in (md, own))
     end = float(min(far, md.max() + 4 * np.ptp(md)))
     return Sides(md, own, float(np.mean(own > end)), end)

@@ -140,12 +140,13 @@ def _contacts(pair: Pair, moved: Fluctuation, model: str) -> Chart | str:
 
 
 def _energies(pair: Pair, model: str) -> Chart | str:
-    found = panels.energies(pair)
+    found = panels.energies(pair, stored=True)
     if isinstance(found, str):
         return found
     return charts.histogram(
         "Potential energy",
-        f"Potential energies by {pair.energy_protocol}. {found.share:.0%} of {model} lie beyond the axis.",
+        f"Potential energies by {pair.energy_protocol}, of {len(found.model)} of {len(pair.model)} conformations of "
+        f"{model}. {found.share:.0%} of them lie beyond the axis.",
         Axis("potential energy (kJ/mol)", float(min(found.md.min(), found.model.min())), found.end),
         found.md,
         found.model,
