@@ -1,12 +1,14 @@
 """The tiny suite's molecular dynamics, made once a session; and the markers that follow from what a test uses."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType
 
 import pytest
+from filelock import FileLock
 
 sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 
@@ -21,6 +23,14 @@ _LONG = {
     "subprocess",
 }
 """What takes seconds whatever it is given: a process that imports everything anew, dynamics, training."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """One process a core for all tests, or for all quick ones; none but this one for a choice of them."""
+    here = Path(__file__).parent
+    whole = all(Path(config.invocation_params.dir, one) in (here, here.parent) for one in config.args)
+    chosen = config.option.keyword or config.option.markexpr not in ("", "not slow")
+    return None if whole and not chosen else 0
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -86,13 +96,26 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory, _own_cache: None) -> Tiny:
-    folder = tmp_path_factory.mktemp("tiny")
-    made = Tiny(folder / "tiny-v1.toml", folder / "data", folder / "work")
-    made.suite.write_text(SUITE)
-    command = ["simulate", "--suite", str(made.suite), "--out", str(made.data), "--work", str(made.work)]
+    """Every process that runs tests has a copy of its own. The first one that needs it makes it."""
+    own = tmp_path_factory.getbasetemp()
+    made = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "tiny-made"
+    with FileLock(f"{made}.lock"):
+        if not made.is_dir():
+            _simulate(tmp_path_factory.mktemp("simulated")).rename(made)
+    return _tiny(shutil.copytree(made, own / "tiny"))
+
+
+def _tiny(folder: Path) -> Tiny:
+    return Tiny(folder / "tiny-v1.toml", folder / "data", folder / "work")
+
+
+def _simulate(folder: Path) -> Path:
+    tiny = _tiny(folder)
+    tiny.suite.write_text(SUITE)
+    command = ["simulate", "--suite", str(tiny.suite), "--out", str(tiny.data), "--work", str(tiny.work)]
     done = ebabench(*command, cwd=folder)
     assert done.returncode == 0, done.stderr
-    return made
+    return folder
 
 
 @pytest.fixture

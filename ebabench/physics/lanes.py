@@ -20,9 +20,12 @@ from typing import Any, TypeVar
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.caching import FunctionCache
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic as _untyped_intrinsic
 from numba.extending import lower_builtin, models, register_model
+
+from ebabench.system.compilation import cached_njit
 
 PADDING = 16
 """Rows of a kernel are padded to a multiple of this."""
@@ -30,7 +33,8 @@ PADDING = 16
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # fastmath is off by name: numba lets a callee inherit its first caller's flags.
-_exact: Any = partial(njit, fastmath=False, error_model="numpy")
+_EXACT = {"fastmath": False, "error_model": "numpy"}
+_exact: Any = partial(njit, **_EXACT)
 
 
 def compiled(function: _Function) -> _Function:
@@ -51,15 +55,11 @@ def cached(function: _Function) -> _Function:
     numba's cache knows of a change in the function's own file only, and would go on with an old version of what the
     function calls from another one. Where there is no place for a cache the function is compiled in every process.
     """
-    made: _Function
-    try:
-        dispatcher = _exact(cache=True)(function)
-    except RuntimeError:
-        made = _exact(function)
-        return made
-    stamps = [(path.name, path.stat().st_mtime, path.stat().st_size) for path in Path(__file__).parent.glob("*.py")]
-    dispatcher._cache._cache_file._source_stamp = tuple(sorted(stamps))  # numba offers no other way
-    made = dispatcher
+    made = cached_njit(**_EXACT)(function)
+    cache: Any = made._cache  # type: ignore[attr-defined]
+    if isinstance(cache, FunctionCache):
+        stamps = [(path.name, path.stat().st_mtime, path.stat().st_size) for path in Path(__file__).parent.glob("*.py")]
+        cache._cache_file._source_stamp = tuple(sorted(stamps))  # numba offers no other way
     return made
 
 

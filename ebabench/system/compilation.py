@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+
+from ebabench.system.files import exclusive
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -26,6 +29,22 @@ def cached_njit(**options: Any) -> Callable[[_F], _F]:
         compiled = numba.njit(**options)(function)
         with suppress(RuntimeError):  # "no locator available": there is no folder for the cache
             compiled.enable_caching()
+            _store_one_at_a_time(compiled._cache._cache_file)
         return cast(_F, compiled)
 
     return decorate
+
+
+def _store_one_at_a_time(file: Any) -> None:
+    """Let one process at a time add to a function's stored code.
+
+    Numba numbers the files of a function, one per types of its arguments, and lists them in an index that it reads,
+    extends and writes. Two processes at the same time would give one number to the code of different types.
+    """
+    save = file.save
+
+    def save_alone(key: object, data: object) -> None:
+        with exclusive(Path(file._cache_path)):
+            save(key, data)
+
+    file.save = save_alone
