@@ -3,7 +3,7 @@
 OpenMM's Reference platform spends more time on a tetrapeptide's bonds, constraints and calls than the kernel on its
 pairs. Here a System of OpenMM is read once, and all of a step is compiled: the middle scheme of Zhang et al., J. Phys.
 Chem. A 123, 6056 (2019), as OpenMM's ``LangevinMiddleIntegrator`` has it, with bonds to hydrogen solved to machine
-precision. Pair and solvent forces are of single, all else of double precision.
+precision (`ebabench.physics.bond_constraints`). Pair and solvent forces are of single, all else of double precision.
 """
 
 from __future__ import annotations
@@ -16,53 +16,35 @@ import numpy.typing as npt
 import openmm
 
 from ebabench.physics.accelerate import read_terms
+from ebabench.physics.bond_constraints import (
+    BondConstraints,
+    bond_constraints,
+    collect,
+    constrain_positions,
+    constrain_velocities,
+)
 from ebabench.physics.bonded import BondedTerms, bonded
 from ebabench.physics.kernel import BornTerms, NeckTerms, PairTerms, nonbonded
-from ebabench.physics.lanes import PADDING, cached, compiled, inlined, load, log, root, select, splat, store
+from ebabench.physics.lanes import PADDING, cached, load, log, root, store
 
 Array = npt.NDArray[Any]
 
 _GAS = 0.00831446261815324  # kJ/mol/K
 _WIDTH = 8
 _RELAXATION = 1000  # steps
-_NEWTON = 3  # iterations: the error, 1e-3 of a length after a step, is squared by each
 
 
 class Dynamics(NamedTuple):
-    """What a step needs to know. inverse_mass [P] (0 where padded); clusters [C, 4]: a heavy atom and its hydrogens.
+    """What a step needs to know, besides forces.
 
-    lengths [3, C] of their bonds in nm, and 0 where there is no second or third (which then is the first again);
-    cluster_masses [2, C]: inverse, of the heavy atom and of a hydrogen. timestep in ps; damping of velocities and noise
-    [P] (nm/ps) of a step.
+    inverse_mass [P] (0 where padded); timestep in ps; damping of velocities and noise [P] (nm/ps) of a step.
     """
 
     inverse_mass: Array
-    clusters: Array
-    lengths: Array
-    cluster_masses: Array
+    constraints: BondConstraints
     timestep: float
     damping: float
     noise: Array
-
-
-def _clusters(system: openmm.System, inverse: Array) -> tuple[Array, Array, Array]:
-    bonds: dict[int, list[tuple[int, float]]] = {}
-    for k in range(system.getNumConstraints()):
-        i, j, length = system.getConstraintParameters(k)
-        heavy, hydrogen = (i, j) if inverse[i] < inverse[j] else (j, i)
-        bonds.setdefault(heavy, []).append((hydrogen, length._value))
-    hydrogens = [h for listed in bonds.values() for h, _ in listed]
-    if len(set(hydrogens)) < len(hydrogens) or set(hydrogens) & set(bonds):
-        raise ValueError("constraints other than those of bonds to hydrogen are not known here")
-    if any(len(listed) > 3 or len({inverse[h] for h, _ in listed}) > 1 for listed in bonds.values()):
-        raise ValueError("an atom with four hydrogens, or with hydrogens of different masses, is not known here")
-    count = len(bonds) + -len(bonds) % PADDING
-    clusters, lengths, masses = np.zeros((count, 4), np.int64), np.zeros((3, count)), np.zeros((2, count))
-    for k, (heavy, listed) in enumerate(bonds.items()):
-        clusters[k] = [heavy, *(h for h, _ in listed), *[listed[0][0]] * (3 - len(listed))]
-        lengths[: len(listed), k] = [length for _, length in listed]
-        masses[:, k] = inverse[heavy], inverse[listed[0][0]]
-    return clusters[:], lengths, masses
 
 
 @dataclass
@@ -85,11 +67,7 @@ class Trajectory:
         # Rounded, so that the last bit of a library's exponential does not decide a trajectory.
         damping = round(float(np.exp(-timestep * self.friction_per_ps)), 14)
         noise = np.sqrt((1 - damping * damping) * _GAS * self.temperature_k * inverse)
-        clusters, lengths, masses = _clusters(self.system, inverse)
-        bonds = int((lengths[0] > 0).sum())
-        self._dynamics = Dynamics(
-            inverse, clusters[: len(clusters) if bonds else 0], lengths, masses, timestep, damping, noise
-        )
+        self._dynamics = Dynamics(inverse, bond_constraints(self.system, inverse), timestep, damping, noise)
         terms, taken = read_terms(self.system)
         left = [f for k, f in enumerate(self.system.getForces()) if k not in taken]
         if strange := [f.getName() for f in left if not isinstance(f, openmm.CMMotionRemover)]:
@@ -113,7 +91,7 @@ class Trajectory:
         gaussians(self.count, gauss)
         scale = np.sqrt(_GAS * self.temperature_k * self._dynamics.inverse_mass)
         self.state[1] = gauss * scale
-        _constrain_start(self.state, self._dynamics)
+        _constrain_start(self.state, self._dynamics.constraints)
         return float(energy)
 
     def advance(self, steps: int) -> float:
@@ -175,123 +153,14 @@ def gaussians(count: Array, out: Array) -> None:
         store(flat, half + j, r * (1.0 - 2.0 * s * s))
 
 
-@inlined
-def _solve(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, i: Any, x: Any, y: Any, z: Any) -> Any:
-    """Solution of the linear system ((a, b, c), (d, e, f), (g, h, i)) for the right-hand side (x, y, z), in lanes."""
-    p, q, r = e * i - f * h, f * g - d * i, d * h - e * g
-    inverse = 1.0 / (a * p + b * q + c * r)
-    u = (p * x + (c * h - b * i) * y + (b * f - c * e) * z) * inverse
-    v = (q * x + (a * i - c * g) * y + (c * d - a * f) * z) * inverse
-    w = (r * x + (b * g - a * h) * y + (a * e - b * d) * z) * inverse
-    return u, v, w
-
-
-@compiled
-def _collect(dynamics: Dynamics, values: Array, out: Array) -> None:
-    """The vectors [3, P] of the atoms of all clusters: out [4, 3, C]."""
-    for k in range(len(dynamics.clusters)):
-        for s in range(4):
-            atom = dynamics.clusters[k, s]
-            for c in range(3):
-                out[s, c, k] = values[c, atom]
-
-
-@compiled
-def _put_back(dynamics: Dynamics, values: Array, out: Array) -> None:
-    """The vectors [4, 3, C] of the clusters back to their atoms in ``out`` [3, P]."""
-    for k in range(len(dynamics.clusters)):
-        for s in range(4):
-            # A place without a hydrogen is a copy of the first one.
-            if dynamics.lengths[max(s - 1, 0), k] > 0:
-                atom = dynamics.clusters[k, s]
-                for c in range(3):
-                    out[c, atom] = values[s, c, k]
-
-
-@inlined
-def _between(values: Array, s: int, j: int) -> Any:
-    """Heavy atom minus hydrogen s (from 1), of the clusters from j on."""
-    heavy, hydrogen = values[0], values[s]
-    return (
-        load(heavy[0], j) - load(hydrogen[0], j),
-        load(heavy[1], j) - load(hydrogen[1], j),
-        load(heavy[2], j) - load(hydrogen[2], j),
-    )
-
-
-@inlined
-def _dot(a: Any, b: Any) -> Any:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-@inlined
-def _push(dynamics: Dynamics, values: Array, along: Array, rows: Any, right: Any, j: int) -> None:
-    """Move the clusters' ``values`` along the bonds ``along`` so that each bond's ``rows`` . change is ``right``."""
-    d1, d2, d3 = _between(along, 1, j), _between(along, 2, j), _between(along, 3, j)
-    heavy, light = load(dynamics.cluster_masses[0], j), load(dynamics.cluster_masses[1], j)
-    one = splat(1.0)
-    h1 = select(load(dynamics.lengths[0], j) > 0.0, one, 0.0)
-    h2 = select(load(dynamics.lengths[1], j) > 0.0, one, 0.0)
-    h3 = select(load(dynamics.lengths[2], j) > 0.0, one, 0.0)
-    both = heavy + light
-    p, q, r = _solve(
-        select(h1 > 0.0, both * _dot(rows[0], d1), 1.0),
-        heavy * _dot(rows[0], d2) * h2,
-        heavy * _dot(rows[0], d3) * h3,
-        heavy * _dot(rows[1], d1) * h2,
-        select(h2 > 0.0, both * _dot(rows[1], d2), 1.0),
-        heavy * _dot(rows[1], d3) * h3 * h2,
-        heavy * _dot(rows[2], d1) * h3,
-        heavy * _dot(rows[2], d2) * h3 * h2,
-        select(h3 > 0.0, both * _dot(rows[2], d3), 1.0),
-        right[0] * h1,
-        right[1] * h2,
-        right[2] * h3,
-    )
-    for c in range(3):
-        e1, e2, e3 = p * d1[c], q * d2[c], r * d3[c]
-        store(values[0, c], j, load(values[0, c], j) + heavy * (e1 + e2 + e3))
-        store(values[1, c], j, load(values[1, c], j) - light * e1)
-        store(values[2, c], j, load(values[2, c], j) - light * e2)
-        store(values[3, c], j, load(values[3, c], j) - light * e3)
-
-
-@compiled
-def _constrain_velocities(dynamics: Dynamics, along: Array, v: Array, moved: Array) -> None:
-    """Take the velocities along the bonds out of ``v`` [3, P]; ``along`` [4, 3, C]: positions."""
-    _collect(dynamics, v, moved)
-    for j in range(0, len(dynamics.clusters), _WIDTH):
-        d1, d2, d3 = _between(along, 1, j), _between(along, 2, j), _between(along, 3, j)
-        right = (
-            -1.0 * _dot(d1, _between(moved, 1, j)),
-            -1.0 * _dot(d2, _between(moved, 2, j)),
-            -1.0 * _dot(d3, _between(moved, 3, j)),
-        )
-        _push(dynamics, moved, along, (d1, d2, d3), right, j)
-    _put_back(dynamics, moved, v)
-
-
-@compiled
-def _constrain_positions(dynamics: Dynamics, along: Array, x: Array, moved: Array) -> None:
-    """Bring bonds of ``x`` [3, P] to their lengths along the bonds of ``along`` [4, 3, C]."""
-    _collect(dynamics, x, moved)
-    for j in range(0, len(dynamics.clusters), _WIDTH):
-        l1, l2, l3 = load(dynamics.lengths[0], j), load(dynamics.lengths[1], j), load(dynamics.lengths[2], j)
-        for _ in range(_NEWTON):
-            d1, d2, d3 = _between(moved, 1, j), _between(moved, 2, j), _between(moved, 3, j)
-            right = (0.5 * (l1 * l1 - _dot(d1, d1)), 0.5 * (l2 * l2 - _dot(d2, d2)), 0.5 * (l3 * l3 - _dot(d3, d3)))
-            _push(dynamics, moved, along, (d1, d2, d3), right, j)
-    _put_back(dynamics, moved, x)
-
-
 @cached
-def _constrain_start(state: Array, dynamics: Dynamics) -> None:
+def _constrain_start(state: Array, constraints: BondConstraints) -> None:
     """Bring the bonds of a first ``state`` [2, 3, P] to their lengths, and take the velocities along them out."""
-    along, moved = np.empty((2, 4, 3, len(dynamics.clusters)))
-    _collect(dynamics, state[0], along)
-    _constrain_positions(dynamics, along, state[0], moved)
-    _collect(dynamics, state[0], along)
-    _constrain_velocities(dynamics, along, state[1], moved)
+    along, moved = np.empty((2, 4, 3, len(constraints.clusters)))
+    collect(constraints, state[0], along)
+    constrain_positions(constraints, along, state[0], moved)
+    collect(constraints, state[0], along)
+    constrain_velocities(constraints, along, state[1], moved)
 
 
 @cached
@@ -328,14 +197,15 @@ def _relax(
     """Move positions [3, P] downhill, with an adaptive step, to a largest force of 100 kJ/mol/nm; return the energy."""
     padded = x.shape[1]
     force, trial_force, trial = np.empty((3, padded)), np.empty((3, padded)), np.empty((3, padded))
-    along, moved = np.empty((2, 4, 3, len(dynamics.clusters)))
-    _collect(dynamics, x, along)
-    _constrain_positions(dynamics, along, x, moved)
+    constraints = dynamics.constraints
+    along, moved = np.empty((2, 4, 3, len(constraints.clusters)))
+    collect(constraints, x, along)
+    constrain_positions(constraints, along, x, moved)
     energy = _forces(n, x, terms, pairs, born, neck, force)
     step = 0.01
     for _ in range(_RELAXATION):
-        _collect(dynamics, x, along)
-        _constrain_velocities(dynamics, along, force, moved)
+        collect(constraints, x, along)
+        constrain_velocities(constraints, along, force, moved)
         largest = 0.0
         for c in range(3):
             for k in range(n):
@@ -345,7 +215,7 @@ def _relax(
         for c in range(3):
             for k in range(padded):
                 trial[c, k] = x[c, k] + step / largest * force[c, k]
-        _constrain_positions(dynamics, along, trial, moved)
+        constrain_positions(constraints, along, trial, moved)
         trial_energy = _forces(n, trial, terms, pairs, born, neck, trial_force)
         if trial_energy < energy:
             energy = trial_energy
@@ -374,7 +244,8 @@ def _advance(
     x, v = state[0], state[1]
     padded = x.shape[1]
     force, noise, before = np.empty((3, padded)), np.empty((3, padded)), np.empty((3, padded))
-    along, moved = np.empty((2, 4, 3, len(dynamics.clusters)))
+    constraints = dynamics.constraints
+    along, moved = np.empty((2, 4, 3, len(constraints.clusters)))
     dt, half = dynamics.timestep, 0.5 * dynamics.timestep
     total_mass = 0.0
     for k in range(n):
@@ -392,8 +263,8 @@ def _advance(
             for j in range(0, padded, _WIDTH):
                 kick = dt * load(dynamics.inverse_mass, j) * load(force[c], j)
                 store(v[c], j, load(v[c], j) + kick)
-        _collect(dynamics, x, along)
-        _constrain_velocities(dynamics, along, v, moved)
+        collect(constraints, x, along)
+        constrain_velocities(constraints, along, v, moved)
         for c in range(3):
             for j in range(0, padded, _WIDTH):
                 place, speed = load(x[c], j), load(v[c], j)
@@ -403,7 +274,7 @@ def _advance(
                 store(x[c], j, place)
                 store(before[c], j, place)
                 store(v[c], j, speed)
-        _constrain_positions(dynamics, along, x, moved)
+        constrain_positions(constraints, along, x, moved)
         for c in range(3):
             for j in range(0, padded, _WIDTH):
                 store(v[c], j, load(v[c], j) + (load(x[c], j) - load(before[c], j)) / dt)

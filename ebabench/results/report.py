@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from ebabench.scoring.spec import Better, MetricSpec, default_view
 from ebabench.system.names import printable
 
 if TYPE_CHECKING:
+    from jinja2 import Template
+
     from ebabench.datasets.suites import Suite
 
 ARROWS: Mapping[Better, str] = {"lower": "↓", "higher": "↑", "reference": "→ MD"}
@@ -211,14 +214,9 @@ def html(board: Board, suite: Suite) -> str:
         board: The leaderboard.
         suite: Its suite.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     every = columns_of(board)
     first = _in_short_table(every, suite)
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    return environment.get_template("leaderboard.html.j2").render(
+    return _template().render(
         suite=suite,
         legend=_legend(board, suite),
         lines=board.lines,
@@ -241,6 +239,16 @@ def html(board: Board, suite: Suite) -> str:
         short=short,
         version=metadata.version("ebabench"),
     )
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("leaderboard.html.j2")
 
 
 def columns_of(board: Board) -> list[Column]:
