@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -135,3 +137,16 @@ def make_run(
     with ThreadPoolExecutor(1) as executor:
         session.score(Selection((metric,), frozenset(spec.key for spec in metric.specs)), executor=executor)
     return run
+
+
+@cache
+def _made() -> TemporaryDirectory:
+    made = TemporaryDirectory()
+    make_run(Path(made.name) / "run")
+    return made
+
+
+def whole_run(folder: Path) -> Run:
+    """A copy of what `make_run` makes of ``folder``, for tests that begin with a run; it takes a tenth of the time."""
+    shutil.copytree(Path(_made().name) / "run", folder)
+    return Run.read(folder)

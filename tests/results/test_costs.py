@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from synthetic_runs import TOY, ensemble, make_run, suite, target
+from synthetic_runs import TOY, ensemble, make_run, suite, target, whole_run
 
 from ebabench.datasets.md_speed import MdSpeed
 from ebabench.generators.cost import Cost
@@ -101,7 +101,7 @@ def test_a_cost_that_another_version_wrote_is_left_out():
 
 
 def test_the_leaderboard_shows_the_cost_of_the_machine(tmp_path):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     board = rebuild(suite(), [run], TOY.specs, tmp_path)
     (line,) = (line for line in board.lines if line["model"] == "wobble")
     assert float(line["seconds_per_sample"]) == pytest.approx(run_cost(run.costs).seconds_per_sample, rel=1e-4)
@@ -112,7 +112,7 @@ def test_the_leaderboard_shows_the_cost_of_the_machine(tmp_path):
 
 
 def test_a_table_of_before_has_no_cost_and_is_read(tmp_path):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     manifest = run.folder / "manifest.json"
     manifest.write_text(json.dumps({k: v for k, v in json.loads(manifest.read_text()).items() if k != "cost"}))
     board = rebuild(suite(), [Run.read(run.folder)], TOY.specs, tmp_path)
@@ -177,7 +177,7 @@ def test_ensembles_from_elsewhere_have_the_price_of_md_alone():
 
 
 def test_the_leaderboard_shows_the_cost_of_as_much_md(tmp_path):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     digests = run.identity.digest(), [record.digest() for record in run.records()]
     write_times(run, {name: {"shift": EquivalentTime(2.0, 1.0, 4.0)} for name in ("one", "two", "three")})
     run.save_md_speeds(SPEEDS)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 from stub_runs import Stub
-from synthetic_runs import SEQUENCES, TOY, digests, ensemble, identity, make_run, reference, spec, suite
+from synthetic_runs import SEQUENCES, TOY, digests, ensemble, identity, make_run, reference, spec, suite, whole_run
 
 from ebabench.errors import InputError, RunError
 from ebabench.results import leaderboard
@@ -173,7 +173,7 @@ def test_a_row_that_was_changed_by_hand_is_claimed(tmp_path, runs):
 
 @pytest.mark.parametrize("edit", ["value,low", "emptied", "gone"])
 def test_the_tables_of_a_run_are_never_read(tmp_path, edit):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     summary = run.folder / "summary.csv"
     text = {
         "value,low": summary.read_text().replace("0.", "9."),
@@ -187,7 +187,7 @@ def test_the_tables_of_a_run_are_never_read(tmp_path, edit):
 
 
 def test_an_edited_record_is_never_read(tmp_path):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     record = run.records()[0]
     value = json.dumps(record.figures.values["shift"])
     edited(run.folder / "records" / "one.json", value, "0.0001")
@@ -202,7 +202,7 @@ def test_an_edited_record_is_never_read(tmp_path):
     [('"samples": 20', '"samples": 30'), ('"model": "wobble"', '"model": "better"'), ('"seed": 0', '"seed": 1')],
 )
 def test_an_edited_manifest_is_refused(tmp_path, old, new):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     edited(run.folder / "manifest.json", old, new)
     assert "the manifest was changed" in refusal(Run.read(run.folder), suite())
 
@@ -217,7 +217,7 @@ def test_a_run_that_says_it_is_official_is_not_believed(tmp_path):
 
 @pytest.mark.parametrize("change", ["other", "gone"])
 def test_a_run_without_its_ensembles_is_claimed(tmp_path, change):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     if change == "gone":
         run.ensemble_path("two").unlink()
     else:
@@ -318,7 +318,7 @@ def test_runs_that_finish_together_both_stand(tmp_path, runs):
 
 
 def test_a_run_without_summary_is_refused(tmp_path):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     (run.folder / "summary.csv").unlink()
     assert "not finished" in refusal(run, suite())
 

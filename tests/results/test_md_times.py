@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from synthetic_runs import TOY, make_run, suite
+from synthetic_runs import TOY, suite, whole_run
 
 from ebabench.results.board import read_board
 from ebabench.results.leaderboard import rebuild
@@ -20,7 +20,7 @@ NAMES = ("one", "two", "three", "four", "five")
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setenv("EBABENCH_CACHE", str(tmp_path / "cache"))
-    return make_run(tmp_path / "run")
+    return whole_run(tmp_path / "run")
 
 
 def times(*values, key="shift"):

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from synthetic_runs import TOY, make_run, suite
+from synthetic_runs import TOY, suite, whole_run
 
 import ebabench.results.board
 from ebabench.datasets.suites import load_suite
@@ -127,7 +127,7 @@ QUOTE = PublishedResult(
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
     monkeypatch.setenv("EBABENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(ebabench.results.board, "quotes", lambda suite_id: [QUOTE])
-    return rebuild(suite(), [make_run(tmp_path / "run")], TOY.specs, tmp_path)
+    return rebuild(suite(), [whole_run(tmp_path / "run")], TOY.specs, tmp_path)
 
 
 def test_the_csv_has_quoted_rows_after_the_measured_and_reads_its_own(board: Board, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from synthetic_runs import SEQUENCES, TOY, ensemble, identity, make_run, reference, suite
+from synthetic_runs import SEQUENCES, TOY, ensemble, identity, make_run, reference, suite, whole_run
 
 from ebabench.errors import InputError, RunError
 from ebabench.results.identity import files_digest
@@ -65,7 +65,7 @@ def test_two_runs_of_one_identity_have_the_same_bytes(tmp_path):
 
 
 def test_the_manifest_says_whose_and_where_and_whether_it_is_official(tmp_path):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     manifest = json.loads((run.folder / "manifest.json").read_text())
     assert manifest["identity"]["model"] == "wobble"
     assert manifest["official"] is True
@@ -100,7 +100,7 @@ def test_smaller_batches_than_the_cards_are_said(tmp_path, batch_size, official)
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "other"])
 def test_what_was_damaged_is_made_again(tmp_path, damage):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     before = files(run.folder)
     for path in (run.ensemble_path("two"), run.folder / "records" / "one.json"):
         data = path.read_bytes()
@@ -111,7 +111,7 @@ def test_what_was_damaged_is_made_again(tmp_path, damage):
 
 
 def test_a_failed_target_makes_the_run_incomplete_and_is_tried_again(tmp_path):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     job = Job("two", SEQUENCES["two"], "md-implicit", lambda: None, lambda: None)
     run.save_record(job.failed("torn"))
     summary = run.finish(TOY.specs, suite())
@@ -130,7 +130,7 @@ def test_random_weights_and_missing_suites_are_never_official(tmp_path):
 
 
 def test_records_of_older_metrics_are_scored_again(tmp_path):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     assert run.pending(TOY.specs) == []
     newer = [replace(spec, version=2) if spec.key == "shift" else spec for spec in TOY.specs]
     assert run.pending(newer) == list(SEQUENCES)
@@ -152,7 +152,7 @@ def test_records_of_older_metrics_are_scored_again(tmp_path):
     ],
 )
 def test_the_folder_of_another_run_is_refused_and_left_alone(tmp_path, change, said):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
     with pytest.raises(InputError, match=said):
         Run.open(run.folder, identity(**change))
@@ -176,7 +176,7 @@ def test_a_reference_that_was_missing_may_come_later(tmp_path):
 
 
 def test_a_manifest_of_an_earlier_version_can_be_read(tmp_path):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     path = run.folder / "manifest.json"
     manifest = json.loads(path.read_text())
     del manifest["identity"]["references"]
@@ -199,7 +199,7 @@ def test_a_folder_of_other_things_is_refused(tmp_path):
 
 
 def test_a_damaged_record_is_named(tmp_path):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     path = run.folder / "records" / "two.json"
     path.write_text(path.read_text()[:100])
     with pytest.raises(InputError, match=r"two\.json .*score the target again"):
@@ -208,7 +208,7 @@ def test_a_damaged_record_is_named(tmp_path):
 
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EACCES, errno.EROFS])
 def test_no_space_or_permission_says_what_was_kept_and_goes_on_later(tmp_path, monkeypatch, fault):
-    run = make_run(tmp_path / "whole")
+    run = whole_run(tmp_path / "whole")
     small = Run.open(tmp_path / "small", identity())
     small.save_ensemble(ensemble("one"))
     small.save_record(run.records()[0])
@@ -226,7 +226,7 @@ def test_no_space_or_permission_says_what_was_kept_and_goes_on_later(tmp_path, m
 
 @root
 def test_no_permission_is_an_error_of_one_line(tmp_path):
-    run = make_run(tmp_path / "run")
+    run = whole_run(tmp_path / "run")
     for path in (run.folder / "records", run.folder):
         path.chmod(0o500)
     try:
