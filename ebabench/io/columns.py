@@ -145,9 +145,9 @@ def _check_lengths(frames: Frames, bonds: IndexArray, lengths: FloatArray, low: 
     first = int(np.flatnonzero(wrong & (count[atoms.residue[bonds[:, 0]]] == count.max()))[0])
     a, b = bonds[first].tolist()
     raise InputError(
-        f"{frames.source}: the atoms of {frames.topology} are not these, or in another order: {wrong.sum()} of "
-        f"{len(bonds)} bonds have no length of a bond, {atoms.name[a]}-{atoms.name[b]} of {atoms.label(a)} has "
-        f"{lengths[first]:.2f} angstrom; give the topology that the trajectory was written with",
+        f"{frames.source}: the atoms of {frames.topology or 'its topology'} are not these, or in another order: "
+        f"{wrong.sum()} of {len(bonds)} bonds have no length of a bond, {atoms.name[a]}-{atoms.name[b]} of "
+        f"{atoms.label(a)} has {lengths[first]:.2f} angstrom; give the topology that the trajectory was written with",
         code="topology.other-atoms",
         file=frames.source,
         topology=frames.topology,

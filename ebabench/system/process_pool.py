@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import multiprocessing
 import os
 import signal
@@ -69,7 +70,7 @@ def limit_threads() -> None:
 
 
 class _Process(SpawnProcess):
-    """A process that runs the script of its parent only if that script expects it: if it asks for ``__name__``."""
+    """A process that runs the script of its parent only if that script expects it: ``if __name__ == "__main__"``."""
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:  # noqa: N802  # the name that multiprocessing calls
@@ -88,9 +89,11 @@ def _is_guarded(main: ModuleType) -> bool:
     if main.__spec__ is not None:
         return True
     try:
-        return "__name__" in Path(str(main.__file__)).read_text(encoding="utf-8", errors="replace")
-    except (AttributeError, OSError):
+        script = ast.parse(Path(str(main.__file__)).read_bytes())
+    except (AttributeError, OSError, SyntaxError, ValueError):
         return False
+    conditions = [part for line in script.body if isinstance(line, ast.If) for part in ast.walk(line.test)]
+    return any(isinstance(part, ast.Name) and part.id == "__name__" for part in conditions)
 
 
 class _Context(SpawnContext):

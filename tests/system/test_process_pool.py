@@ -79,7 +79,8 @@ def test_workers_end_when_their_process_is_killed(tmp_path):
 def test_a_script_without_a_guard_is_run_once(tmp_path):
     script = tmp_path / "plain.py"
     script.write_text(
-        "print('once')\n" + SLOW.replace('if __name__ == "__main__":', "if True:").replace("wait, 60", "wait, 0")
+        "print('once in', __name__)\n"
+        + SLOW.replace('if __name__ == "__main__":', "if True:").replace("wait, 60", "wait, 0")
     )
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
