@@ -1,9 +1,11 @@
 """The tiny suite's molecular dynamics, made once a session; and the markers that follow from what a test uses."""
 
+import gc
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -50,6 +52,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=external)
 
 
+def pytest_collection_finish() -> None:
+    """Collecting garbage need not look at what was imported: that stays."""
+    gc.freeze()
+
+
 def _used(item: pytest.Function) -> Iterator[object]:
     """What a test, its fixtures and the helpers that they call name of their modules."""
     fixtures = [one.func for found in item._fixtureinfo.name2fixturedefs.values() for one in found]
@@ -61,13 +68,14 @@ def _used(item: pytest.Function) -> Iterator[object]:
                 reached.append(one)
 
 
-def _named(function: Callable[..., object]) -> Iterator[object]:
+@cache
+def _named(function: Callable[..., object]) -> list[object]:
     """The globals that a function names, also in the functions within it."""
     plain = getattr(function, "__func__", function)
     codes: list[CodeType] = [plain.__code__] if isinstance(plain, FunctionType) else []
     for code in codes:
         codes += [const for const in code.co_consts if isinstance(const, CodeType)]
-        yield from (plain.__globals__[name] for name in code.co_names if name in plain.__globals__)
+    return [plain.__globals__[name] for code in codes for name in code.co_names if name in plain.__globals__]
 
 
 def _place(thing: object) -> str:
@@ -76,6 +84,7 @@ def _place(thing: object) -> str:
     return f"{getattr(thing, '__module__', '')}.{name}" if name else str(getattr(thing, "__name__", ""))
 
 
+@cache
 def _is_of_tests(function: FunctionType) -> bool:
     return Path(__file__).parent in Path(function.__code__.co_filename).parents
 
