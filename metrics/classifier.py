@@ -18,7 +18,7 @@ from ebabench.metrics.slow_torsions import features
 from ebabench.metrics.weighting import systematic
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
-from ebabench.structures.arrays import FloatArray, IndexArray
+from ebabench.structures.arrays import FloatArray, evenly_spaced
 
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
@@ -142,10 +142,10 @@ def compute(pair: Pair) -> Mapping[str, Value]:
     if not len(pair.torsions.kind):
         return dict.fromkeys(keys, NotAvailable("no torsions"))
     weights, count, frames = pair.weights, min(len(pair), _MOST), sum(pair.replica_lengths)
-    samples = _spaced(len(pair), count)
+    samples = evenly_spaced(len(pair), count)
     if weights is not None and len(pair) > _MOST:
         samples, weights = systematic(weights, _MOST), None
-    chosen = _spaced(frames, min(count, frames))
+    chosen = evenly_spaced(frames, count)
     angles = pair.of_reference("classifier", 1, lambda: {"angles": pair.md_torsions(chosen)})["angles"]
     model, md = features(pair.model_torsions[samples]), features(angles)
     data, size = labelled(model, md, weights), len(pair.torsions.kind)
@@ -158,10 +158,6 @@ def compute(pair: Pair) -> Mapping[str, Value]:
             columns = np.concatenate([own, own + size])
             profile[k] = kernel_auc(data._replace(features=data.features[:, columns]))
     return {"classifier_skill": 2 * cross_validated_auc(data) - 1, "classifier_residue_skill": 2 * profile - 1}
-
-
-def _spaced(frames: int, count: int) -> IndexArray:
-    return np.linspace(0, frames - 1, count).round().astype(np.int64)
 
 
 CLASSIFIER = Metric(

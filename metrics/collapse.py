@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ebabench.metrics.flexibility import own_rmsd, total_own_rmsd
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.spec import MetricSpec, Value
-from ebabench.structures.arrays import FloatArray
+from ebabench.structures.arrays import FloatArray, evenly_spaced
 
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
@@ -45,7 +43,7 @@ def compute(pair: Pair) -> Mapping[str, Value]:
 
     MD has as many frames as the model, evenly spaced over its replicas.
     """
-    frames = np.linspace(0, len(pair.md_ca) - 1, min(len(pair), len(pair.md_ca))).round().astype(np.int64)
+    frames = evenly_spaced(len(pair.md_ca), len(pair))
     md = pair.md_ca[frames]
     near = total_own_rmsd(md) / (len(md) * (len(md) - 1)) / 2
     if not near > 0:

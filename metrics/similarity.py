@@ -15,6 +15,7 @@ import numpy as np
 from ebabench.metrics.weighting import systematic
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
+from ebabench.structures.arrays import evenly_spaced
 
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
@@ -39,7 +40,7 @@ def compute(pair: Pair) -> Mapping[str, Value]:
 
     if len(pair.ca) < 2:
         return dict.fromkeys((spec.key for spec in SIMILARITY.specs), NotAvailable("fewer than two C-alphas"))
-    spaced = np.linspace(0, len(pair) - 1, min(len(pair), _MOST)).round().astype(np.int64)
+    spaced = evenly_spaced(len(pair), _MOST)
     weights, samples = pair.weights, spaced
     if weights is not None and len(pair) > _MOST:
         samples, weights = systematic(weights, _MOST), None

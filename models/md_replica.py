@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from ebabench.errors import InputError
 from ebabench.generators.cards import Card
 from ebabench.generators.protocol import Generator, Resources
 from ebabench.structures import Ensemble, Reference, Target
+from ebabench.structures.arrays import evenly_spaced
 
 
 class MdReplica:
@@ -44,7 +43,7 @@ class MdReplica:
                 code="replica.too_short",
                 replica=self.replica,
             )
-        chosen = np.linspace(0, len(frames) - 1, samples).round().astype(int)
+        chosen = evenly_spaced(len(frames), samples)
         return Ensemble(target.name, reference.target.atoms, frames[chosen], held_out=(self.replica,))
 
 

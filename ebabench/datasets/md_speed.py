@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ebabench.datasets.simulation import Simulation, start
 from ebabench.errors import InputError
+from ebabench.structures.arrays import evenly_spaced
 from ebabench.system.cache import cache_dir, keep
 from ebabench.system.processor import processor
 
@@ -56,7 +55,7 @@ def md_speeds(suite: Suite) -> dict[str, MdSpeed]:
     if suite.simulation is None:
         return {}
     ordered = sorted(suite.targets, key=lambda target: (len(target.sequence), target.name))
-    places = np.linspace(0, len(ordered) - 1, min(MOST_TARGETS, len(ordered))).round().astype(int)
+    places = evenly_spaced(len(ordered), MOST_TARGETS)
     found = {}
     for name in (ordered[place].name for place in places):
         with suppress(InputError, ValueError, ArithmeticError):

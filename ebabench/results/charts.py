@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from ebabench.results.panels import Fluctuation, Numbers
+from ebabench.structures.arrays import evenly_spaced
 
 WIDTH, HEIGHT = 460, 320
 _SQUARE = 380
@@ -232,7 +233,7 @@ def points(title: str, description: str, x: Axis, y: Axis, md: Series, model: Se
     across, down = canvas.px(xs), canvas.py(ys)
     canvas.add(_cells(across, down, np.log1p(counts) / (np.log1p(counts.max()) or 1.0), "cell md"))
     seen = np.flatnonzero((model.x >= x.low) & (model.x <= x.high) & (model.y >= y.low) & (model.y <= y.high))
-    seen = seen[np.unique(np.linspace(0, max(len(seen) - 1, 0), min(len(seen), _MOST_MARKS)).astype(int))]
+    seen = seen[evenly_spaced(len(seen), _MOST_MARKS)]
     canvas.add(_dots(canvas, model.x[seen], model.y[seen]))
     canvas.legend((_KEY_CELL, f"{md.name}, darker where more"), (_KEY_SQUARE, model.name))
     return Chart(canvas.text(), description)

@@ -16,7 +16,7 @@ from ebabench.results.runs import Run
 from ebabench.scoring.pair import Pair, make_pair
 from ebabench.scoring.records import Record
 from ebabench.structures import Ensemble, Reference
-from ebabench.structures.arrays import Positions
+from ebabench.structures.arrays import Positions, evenly_spaced
 from ebabench.system.files import replace_file
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def plot_run(
 
 
 def _evenly(positions: Positions) -> Positions:
-    chosen = np.unique(np.linspace(0, len(positions) - 1, _VIEWED).round().astype(int))
-    return np.asarray(positions[chosen])
+    return np.asarray(positions[evenly_spaced(len(positions), _VIEWED)])
 
 
 def _pictures(record: Record, pair: Pair, model: str) -> dict[str, bytes]:

@@ -26,6 +26,7 @@ from ebabench.scoring.records import MetricValues, figures_from, figures_to
 from ebabench.scoring.reference_cache import reference_digest
 from ebabench.scoring.score import measure, subset
 from ebabench.structures import Ensemble, Reference
+from ebabench.structures.arrays import evenly_spaced
 from ebabench.system.cache import cache_dir, keep
 
 _PACKAGED = Path(__file__).parents[1] / "datasets" / "peptides" / "md_curves"
@@ -85,8 +86,7 @@ def plan_windows(lengths: Mapping[int, int]) -> tuple[Window, ...]:
     found = []
     for size in sizes:
         for replica, frames in lengths.items():
-            count = min(WINDOWS, frames // int(size))
-            starts = np.linspace(0, frames - size, count).round().astype(int)
+            starts = evenly_spaced(frames - int(size) + 1, min(WINDOWS, frames // int(size)))
             found += [Window(replica, int(start), int(size)) for start in starts]
     return tuple(found)
 
@@ -166,7 +166,7 @@ def store_curve(key: str, curve: ErrorCurve) -> None:
 
 def _measure(window: Window, pair: Pair, reference: Reference, metrics: Sequence[Metric]) -> list[MetricValues]:
     replica = reference.replicas[reference.numbers.index(window.replica)]
-    inside = np.linspace(0, window.frames - 1, min(len(pair), window.frames)).round().astype(np.int64)
+    inside = evenly_spaced(window.frames, len(pair))
     model = Ensemble(
         reference.target.name,
         subset(reference.target.atoms, pair.in_reference),

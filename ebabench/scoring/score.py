@@ -19,7 +19,7 @@ from ebabench.scoring.pair import Pair, make_pair
 from ebabench.scoring.records import MetricValues, Record
 from ebabench.scoring.reference_cache import reference_digest
 from ebabench.structures import Atoms, Ensemble, Reference
-from ebabench.structures.arrays import IndexArray
+from ebabench.structures.arrays import IndexArray, evenly_spaced
 from ebabench.system.process_pool import WorkerDiedError, cores, stream, workers
 from ebabench.system.registry import cause
 
@@ -230,7 +230,7 @@ def replica_pair(k: int, pair: Pair, reference: Reference) -> Pair:
     Its frames are evenly spaced, the first and last among them; all frames, if it has fewer.
     """
     replica, atoms = reference.replicas[k], pair.in_reference
-    frames = np.linspace(0, len(replica) - 1, min(len(pair), len(replica))).round().astype(np.int64)
+    frames = evenly_spaced(len(replica), len(pair))
     model = Ensemble(
         reference.target.name,
         subset(reference.target.atoms, atoms),

@@ -6,3 +6,13 @@ import numpy.typing as npt
 Positions = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
+
+
+def evenly_spaced(total: int, most: int) -> IndexArray:
+    """Return ``most`` evenly spaced indices of ``total`` things, the first and the last among them; of fewer, all.
+
+    Example:
+        >>> evenly_spaced(9, 3).tolist(), evenly_spaced(2, 3).tolist()
+        ([0, 4, 8], [0, 1])
+    """
+    return np.linspace(0, max(total - 1, 0), min(most, total)).round().astype(np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ebabench.scoring.pair import Pair
 from ebabench.structures import Atoms
-from ebabench.structures.arrays import FloatArray, IndexArray, Positions
+from ebabench.structures.arrays import FloatArray, IndexArray, Positions, evenly_spaced
 
 _ALL_ATOMS = 400
 _FEWEST, _MOST = 3, 20  # conformations
@@ -60,7 +60,7 @@ def conformations(pair: Pair, positions: Positions) -> Conformations:
     atoms = shown_atoms(pair)
     inside = positions[:, atoms].astype(np.float64)
     most = _MOST if shows_all_atoms(pair) else min(max(_POSITIONS // len(atoms), _FEWEST), _MOST)
-    chosen = np.unique(np.linspace(0, len(inside) - 1, most).round().astype(int))
+    chosen = evenly_spaced(len(inside), most)
     mean = inside.mean(0)
     return Conformations(
         _residues(pair.atoms, atoms, pair.residue_index),
