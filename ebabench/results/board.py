@@ -283,7 +283,7 @@ def _lines(run: Run, suite: Suite, specs: Sequence[MetricSpec]) -> tuple[Line, L
         "versions": _versions(scored),
         "references": " ".join(f"{target}={digest[:_DIGITS]}" for target, digest in sorted(known.items())),
         "suite": _suite(suite),
-        "records": records_digest(records)[:_LONGER],
+        "records": row_digest(records),
     }
     line = common | {
         "model": run.identity.model,
@@ -314,6 +314,11 @@ def _lines(run: Run, suite: Suite, specs: Sequence[MetricSpec]) -> tuple[Line, L
 def _sealed(line: Line) -> Line:
     shown = {name: cell(text) for name, text in line.items()}
     return shown if line["status"] == CLAIMED else shown | {"row": _seal(shown)}
+
+
+def row_digest(records: Sequence[Record]) -> str:
+    """Return the cell of a row that says which records it was made of."""
+    return records_digest(records)[:_LONGER]
 
 
 def _samples(records: Sequence[Record]) -> str:

@@ -15,13 +15,15 @@ from ebabench.results.board import (
     empty_board,
     merged,
     read_board,
+    row_digest,
     without,
 )
+from ebabench.results.pairs import Ranking, all_pairs, card_family, is_ranked
 from ebabench.results.report import best, pages
 from ebabench.results.runs import Run
 from ebabench.results.standing import OFFICIAL, QUOTED, refusal
 from ebabench.results.worth import short
-from ebabench.scoring.spec import MetricSpec
+from ebabench.scoring.spec import MetricSpec, default_view
 from ebabench.system.files import exclusive, replace_file
 from ebabench.system.registry import folder as package_folder
 
@@ -71,7 +73,7 @@ def rebuild(
             shown = beside(_shipped(suite, specs, folder), board)
             check_references(path, shown.lines)
             replace_file(path, board.to_csv())
-            for page, text in pages(shown, suite, folder).items():
+            for page, text in pages(shown, suite, folder, _ranking(shown, suite, runs)).items():
                 path = page
                 replace_file(page, text)
     except OSError as error:
@@ -81,6 +83,19 @@ def rebuild(
             file=path,
         ) from error
     return shown
+
+
+def _ranking(board: Board, suite: Suite, runs: Sequence[Run]) -> Ranking:
+    """The ranked models of a board, compared in the metrics of the short table; only runs that its rows are made of."""
+    official = {line["model"]: line["records"] for line in board.lines if line["status"] == OFFICIAL}
+    of_rows = {run.identity.model: run for run in runs if row_digest(run.records()) == official.get(run.identity.model)}
+    ranked = frozenset(
+        line["model"]
+        for line in board.lines
+        if line["model"] != FLOOR and is_ranked(line["status"], card_family(line["model"], of_rows))
+    )
+    shown = default_view(board.specs, suite.family)
+    return Ranking(ranked, all_pairs({name: run for name, run in of_rows.items() if name in ranked}, shown))
 
 
 def _shipped(suite: Suite, specs: Sequence[MetricSpec], folder: Path) -> Board:

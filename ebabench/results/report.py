@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ebabench.results.aggregation import perfect_score
 from ebabench.results.board import FLOOR, Board
-from ebabench.results.comparison import FEWEST_FOR_VERDICT
+from ebabench.results.pairs import Ranking
 from ebabench.results.published import NOT_COMPARED
 from ebabench.results.standing import OFFICIAL
 from ebabench.results.worth import WORTH, short
@@ -38,6 +38,7 @@ QUOTED_LEGEND = (
 _TEMPLATES = Path(__file__).parent / "templates"
 _PLOT_WIDTH = 480.0
 _LINE_HEIGHT = 22.0
+UNTESTED = Ranking()
 _BEST = {"lower": "lower", "higher": "higher", "reference": "nearest MD"}
 
 
@@ -49,7 +50,7 @@ class Cell:
         value: The figure.
         low: Lower end of its interval.
         high: Upper end.
-        best: Whether it is the best of the official, current rows, and its interval overlaps with no other's.
+        best: Whether its model is better than every other ranked one, by the paired test.
         stale: Whether it was made with another version of the metric.
         why: What is to be known of it.
     """
@@ -112,9 +113,12 @@ class Column:
         return unit + ARROWS[self.spec.better]
 
 
-def pages(board: Board, suite: Suite, folder: Path) -> dict[Path, str]:
+def pages(board: Board, suite: Suite, folder: Path, ranking: Ranking) -> dict[Path, str]:
     """Return the pages beside the CSV of a leaderboard, ``<suite>.md`` and ``<suite>.html``, with their text."""
-    return {folder / f"{suite.id}.md": markdown(board, suite), folder / f"{suite.id}.html": html(board, suite)}
+    return {
+        folder / f"{suite.id}.md": markdown(board, suite, ranking),
+        folder / f"{suite.id}.html": html(board, suite, ranking),
+    }
 
 
 def best(spec: MetricSpec) -> str:
@@ -122,19 +126,20 @@ def best(spec: MetricSpec) -> str:
     return "–" if spec.better == "reference" and spec.reference_key is None else _BEST[spec.better]
 
 
-def markdown(board: Board, suite: Suite) -> str:
+def markdown(board: Board, suite: Suite, ranking: Ranking = UNTESTED) -> str:
     """Return the leaderboard as Markdown: one row per metric, one column per model, then notes.
 
-    The metrics of the suite's short table come first, then all metrics. A cell has value and interval. The best
-    official value is bold where its interval overlaps with no other's, if the targets suffice for a verdict. Published
-    values are in a table of their own with one row per source.
+    The metrics of the suite's short table come first, then all metrics. A cell has value and interval. A value is bold
+    where its model is better than every other ranked one by the paired test. Published values are in a table of their
+    own with one row per source.
 
     Args:
         board: The leaderboard.
         suite: Its suite.
+        ranking: The ranked models, compared with each other. Without it nothing is bold.
     """
     parts = [f"# {suite.id}: {_inert(suite.title)}", _legend(board, suite)]
-    every = columns_of(board)
+    every = columns_of(board, ranking)
     short_table = _in_short_table(every, suite)
     parts.append(_measured(board, short_table, suite) if board.lines else NOTHING_MEASURED)
     if board.lines and short_table != every:
@@ -207,14 +212,15 @@ def _inert(text: str) -> str:
     return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("](", "]&#40;")
 
 
-def html(board: Board, suite: Suite) -> str:
+def html(board: Board, suite: Suite, ranking: Ranking = UNTESTED) -> str:
     """Return the leaderboard as one HTML page: table, intervals of each metric, notes, provenance. It loads nothing.
 
     Args:
         board: The leaderboard.
         suite: Its suite.
+        ranking: As for ``markdown``.
     """
-    every = columns_of(board)
+    every = columns_of(board, ranking)
     first = _in_short_table(every, suite)
     return _template().render(
         suite=suite,
@@ -251,48 +257,36 @@ def _template() -> Template:
     return environment.get_template("leaderboard.html.j2")
 
 
-def columns_of(board: Board) -> list[Column]:
+def columns_of(board: Board, ranking: Ranking) -> list[Column]:
     """Return the metrics that have a value in any row. MD's own values are no columns: they stand beside a metric's."""
     own = {spec.reference_key for spec in board.specs}
     lines = (*board.lines, *board.quoted)
     shown = [spec for spec in board.specs if spec.key not in own and any(line.get(spec.key) for line in lines)]
-    return [_column(board, spec) for spec in shown]
+    return [_column(board, spec, ranking) for spec in shown]
 
 
-def _column(board: Board, spec: MetricSpec) -> Column:
+def _column(board: Board, spec: MetricSpec, ranking: Ranking) -> Column:
     md = _md(board, spec)
     values = [_number(line.get(spec.key, "")) for line in board.lines]
     stale = [spec.key in line["stale"].split() for line in board.lines]
-    ranks = {
-        k: {"lower": value, "higher": -value, "reference": abs(value - md)}[spec.better]
+    losses = {
+        line["model"]: {"lower": value, "higher": -value, "reference": abs(value - md)}[spec.better]
         for k, (line, value) in enumerate(zip(board.lines, values, strict=True))
-        if line["model"] != FLOOR and line["status"] == OFFICIAL and not stale[k]
+        if line["status"] == OFFICIAL and line["model"] in ranking.models and not stale[k] and not math.isnan(value)
     }
-    best = _apart(board, spec, ranks)
+    best = ranking.pairs.best(spec.key, losses)
     cells = tuple(
         Cell(
             value,
             _number(line.get(f"{spec.key}_low", "")),
             _number(line.get(f"{spec.key}_high", "")),
-            k == best,
+            line["status"] == OFFICIAL and line["model"] == best,
             stale[k],
             _why(line, spec, stale[k]),
         )
         for k, (line, value) in enumerate(zip(board.lines, values, strict=True))
     )
     return Column(spec, cells, md, _plot(board, cells, md))
-
-
-def _apart(board: Board, spec: MetricSpec, ranks: Mapping[int, float]) -> int | None:
-    """Return the best row, if there are others, its interval overlaps with none of theirs, and a test could tell."""
-    known = sorted((rank, k) for k, rank in ranks.items() if not math.isnan(rank))
-    targets = [int(board.lines[k]["targets"].partition("/")[0]) for _, k in known]
-    if len(known) < 2 or min(targets) < FEWEST_FOR_VERDICT:
-        return None
-    best = known[0][1]
-    spans = {k: [_number(board.lines[k].get(f"{spec.key}_{end}", "")) for end in ("low", "high")] for _, k in known}
-    low, high = spans.pop(best)
-    return best if all(other[0] > high or other[1] < low for other in spans.values()) else None
 
 
 def _md(board: Board, spec: MetricSpec) -> float:
@@ -353,9 +347,9 @@ def _legend(board: Board, suite: Suite) -> str:
         "against the others, mean over replicas: the score of one replica more. A perfect model: the least that it is "
         "expected to score, because the reference is finite. Arrows: the "
         "better direction; → MD: "
-        "nearest MD's own figure, in the column MD. Bold: the best official row where its interval overlaps that of "
-        f"no other official row, from {FEWEST_FOR_VERDICT} targets on; `ebabench compare` tests pairs, and tells "
-        "smaller differences apart. †: made with another version of the metric."
+        "nearest MD's own figure, in the column MD. Bold: better than every other official model by the paired test at "
+        "5 %, each metric by itself, in the metrics of the short table. Baselines and MD take no part. Nothing is bold "
+        "where a model was not tested because its run was not there. †: made with another version of the metric."
     )
 
 

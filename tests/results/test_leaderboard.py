@@ -15,6 +15,7 @@ from ebabench.results import leaderboard
 from ebabench.results.aggregation import summarise
 from ebabench.results.board import read_board
 from ebabench.results.leaderboard import FLOOR, rebuild, refusal, short
+from ebabench.results.pairs import Ranking, all_pairs
 from ebabench.results.report import html, markdown
 from ebabench.results.runs import Run
 from ebabench.results.verdicts import better_than
@@ -386,7 +387,7 @@ def board(tmp_path, runs):
 
 
 def test_the_markdown_shows_models_intervals_floor_and_notes(board):
-    text = markdown(of_eight(board), suite())
+    text = markdown(board, suite(), ranking_of("stiff", "wobble"))
     rows = {
         line.split("|")[1].strip(): [x.strip() for x in line.split("|")[2:-1]]
         for line in text.splitlines()
@@ -447,13 +448,18 @@ def test_names_and_reasons_cannot_break_the_page(tmp_path, runs):
     assert "&lt;b&gt;&amp;" in page
 
 
-def of_eight(board):
-    """The same rows, as if each had eight targets: fewer than six allow no verdict."""
-    return replace(board, lines=tuple(line | {"targets": "8/8"} for line in board.lines))
+def ranking_of(better, worse, *untested):
+    """The ranking where one model is better than another in all metrics of one number, on twelve targets."""
+    keys = [spec for spec in TOY.specs if spec.better == "lower"]
+    runs = {
+        name: Stub(name, [MetricValues({spec.key: base + 0.01 * (k % 5) for spec in keys}) for k in range(12)])
+        for name, base in ((better, 0.0), (worse, 1.0))
+    }
+    return Ranking(frozenset((better, worse, *untested)), all_pairs(runs, keys))
 
 
 def test_only_official_and_current_rows_can_be_best(board):
-    page = html(of_eight(board), suite())
+    page = html(board, suite(), ranking_of("stiff", "wobble"))
     stale = next(column for column in board.specs if column.key == "rmsf")
     assert stale.version == 2
     aside = [row for row in page.split("<tr class=") if row.startswith(('"aside"', '"floor"'))]
@@ -462,14 +468,26 @@ def test_only_official_and_current_rows_can_be_best(board):
     assert 'class="best"' in page
 
 
-def test_only_a_row_apart_from_all_others_is_bold(runs, tmp_path):
-    def bold(*names):
-        made = rebuild(suite(), [runs[name] for name in names], TOY.specs, tmp_path / "-".join(names))
-        assert "**" not in markdown(made, suite())  # three targets cannot tell
-        return [cells for cells in markdown(of_eight(made), suite()).splitlines() if "**" in cells]
+def test_a_value_is_bold_only_where_the_paired_test_prefers_it_to_every_other(runs, tmp_path):
+    made = rebuild(suite(), [runs["wobble"], runs["stiff"]], TOY.specs, tmp_path)
+    of = {line["model"]: float(line["shift"]) for line in made.lines}
+    best, other = sorted(("wobble", "stiff"), key=of.__getitem__)
 
-    assert bold("wobble") == []  # there is nobody to be better than
-    assert any(row.startswith("| shift ") or "rmsf" in row for row in bold("wobble", "stiff"))
+    def bold(ranking):
+        return {row.split()[1] for row in markdown(made, suite(), ranking).splitlines() if "**" in row}
+
+    assert bold(ranking_of(best, other)) == {"shift"}
+    assert bold(ranking_of(other, best)) == set()  # the best value is not the better one by the test
+    assert bold(Ranking(frozenset((best, other)))) == set()  # a table without runs
+    assert "**" not in (tmp_path / "toy-v1.md").read_text()  # five targets are too few for the test
+
+
+def test_an_untested_model_leaves_none_the_best():
+    losses = {"one": 1.0, "two": 2.0}
+    pairs = ranking_of("one", "two").pairs
+    assert pairs.best("shift", losses) == "one"
+    assert pairs.best("shift", losses | {"three": 3.0}) == ""
+    assert pairs.best("shift", {"one": 1.0}) == ""
 
 
 def test_all_files_of_a_leaderboard_are_written_together(tmp_path, board):

@@ -7,9 +7,9 @@ import pytest
 from stub_runs import Stub
 
 from ebabench.results.leaderboard import Board
+from ebabench.results.pairs import Pairs, all_pairs, too_few
 from ebabench.results.site.board import BoardView, board_view, shown_specs
 from ebabench.results.site.costs import MD_PRICE, MD_TIME, SECONDS
-from ebabench.results.site.pairs import Pairs, all_pairs, too_few
 from ebabench.scoring.metric import METRICS
 from ebabench.scoring.records import MetricValues
 from ebabench.scoring.spec import MetricSpec
@@ -70,10 +70,9 @@ def test_without_runs_nothing_is_tested_and_nothing_is_marked() -> None:
     assert [row.name for row in view.rows] == ["a", "b"]
 
 
-def test_a_row_without_a_run_has_no_mark_beside_tested_ones() -> None:
+def test_a_row_without_a_run_has_no_mark_and_leaves_no_other_row_the_best() -> None:
     view = view_of({"a": 2 + NOISE[0], "b": 9 + NOISE[1]}, line("told", error="0.1"))
-    assert cells(view)["told"] == (False, False)
-    assert cells(view)["a"] == (True, False)
+    assert cells(view) == {"told": (False, False), "a": (False, True), "b": (False, False)}
 
 
 @pytest.mark.parametrize("family", ["peptides", "atlas", "unheard-of"])

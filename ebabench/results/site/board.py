@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ebabench.generators.cards import CARDS
-from ebabench.results.leaderboard import FLOOR, OFFICIAL, QUOTED, Board, best, short
+from ebabench.results.leaderboard import FLOOR, QUOTED, Board, best, short
+from ebabench.results.pairs import BASELINE, Pairs, card_family, is_ranked
 from ebabench.results.runs import Run
 from ebabench.results.site.costs import COST, COSTS, MD_PRICE, MD_TIME, SECONDS, Cost, costs_of
-from ebabench.results.site.pairs import Pairs
 from ebabench.results.worth import worth_sentence
 from ebabench.scoring.metric import METRICS
 from ebabench.scoring.spec import MetricSpec, default_view
@@ -30,8 +29,8 @@ class Cell:
         low: Lower end of the 95 % interval.
         high: Upper end.
         loss: How far from the best a value is, for sorting: smaller is better.
-        best: Whether it is better than every other tested model, by the paired test.
-        tied: Whether it is the best value, or cannot be told apart from it by the paired test.
+        best: Whether it is better than every other ranked model, by the paired test.
+        tied: Whether no tested model is better by the paired test, without being the best.
         note: What stands below the value beside the interval.
     """
 
@@ -249,7 +248,7 @@ def board_view(
     costs = {id(line): costs_of(line) for line in lines if line["model"] != FLOOR}
     columns = _columns(board, shown_specs(board, family), {key for found in costs.values() for key in found})
     rows = [_row(line, columns, runs, costs[id(line)]) for line in lines if line["model"] != FLOOR]
-    ranked = [row.name for row in rows if _is_ranked(row)]
+    ranked = [row.name for row in rows if _ranks(row)]
     rows = _ranked(rows, columns, pairs)
     tested = any(pairs.tested(a, b) for a in ranked for b in ranked if a != b)
     placed = tuple(replace(row, order=place) for place, row in enumerate(rows, 1))
@@ -297,7 +296,7 @@ def _row(
     line: Mapping[str, str], columns: Sequence[Column], runs: Mapping[str, Run], costs: Mapping[str, Cost]
 ) -> BoardRow:
     name = line["model"]
-    family = _family(name, runs)
+    family = card_family(name, runs)
     cells = {}
     for column in columns:
         key = column.spec.key
@@ -322,16 +321,10 @@ def _row(
     )
 
 
-def _family(name: str, runs: Mapping[str, Run]) -> str:
-    """The family of a model, by the card of its run, else by the card of that name; empty where there is none."""
-    told = str(runs[name].identity.card.get("family", "")) if name in runs else ""
-    return told or (CARDS.load(name).family if name in CARDS else "")
-
-
 def _kind(line: Mapping[str, str], family: str) -> Kind:
     if line["status"] == QUOTED:
         return "quoted"
-    return "baseline" if family == "baseline" else "model"
+    return "baseline" if family == BASELINE else "model"
 
 
 def _loss(column: Column, value: float) -> float:
@@ -342,13 +335,13 @@ def _loss(column: Column, value: float) -> float:
     return abs(value - column.md)
 
 
-def _is_ranked(row: BoardRow) -> bool:
-    return row.kind == "model" and row.status == OFFICIAL
+def _ranks(row: BoardRow) -> bool:
+    return is_ranked(row.status, row.family)
 
 
 def _ranked(rows: Sequence[BoardRow], columns: Sequence[Column], pairs: Pairs) -> list[BoardRow]:
     """The rows with ranks and marks, in order. Marks stand where the paired test was made, and nowhere else."""
-    ranked = {row.name: row for row in rows if _is_ranked(row)}
+    ranked = {row.name: row for row in rows if _ranks(row)}
     cells = {name: dict(row.cells) for name, row in ranked.items()}
     places: dict[str, list[tuple[float, int, int]]] = {name: [] for name in ranked}
     leads = dict.fromkeys(ranked, 0)
@@ -356,10 +349,11 @@ def _ranked(rows: Sequence[BoardRow], columns: Sequence[Column], pairs: Pairs) -
         losses = {name: row.cells[key].loss for name, row in ranked.items() if not math.isnan(row.cells[key].loss)}
         for name in losses:
             places[name].append(_place(key, name, losses, pairs))
-        for name in (group := _leading(key, losses, pairs)):
-            cells[name][key] = replace(cells[name][key], best=len(group) == 1, tied=len(group) > 1)
+        first = pairs.best(key, losses)
+        for name in pairs.leading(key, losses):
+            cells[name][key] = replace(cells[name][key], best=name == first, tied=name != first)
             leads[name] += 1
-    others = [row for row in rows if not _is_ranked(row)]
+    others = [row for row in rows if not _ranks(row)]
     placed = [replace(row, cells=cells[name], rank=_rank(places[name], leads[name])) for name, row in ranked.items()]
     return sorted([*placed, *others], key=_order)
 
@@ -384,12 +378,3 @@ def _place(key: str, name: str, losses: Mapping[str, float], pairs: Pairs) -> tu
     beaten = sum(bool(winner) and winner != name for winner in verdicts)
     beats = sum(winner == name for winner in verdicts)
     return better + 1 + same / 2, 1 + beaten, len(losses) - beats
-
-
-def _leading(key: str, losses: Mapping[str, float], pairs: Pairs) -> list[str]:
-    """The model with the best value, and those that the test does not tell from it; none where nothing was tested."""
-    tested = [name for name in losses if any(pairs.tested(name, other) for other in losses if other != name)]
-    if not tested:
-        return []
-    leader = min(tested, key=lambda name: losses[name])
-    return [name for name in tested if name == leader or not pairs.better(key, leader, name)]

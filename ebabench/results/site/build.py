@@ -19,11 +19,11 @@ from ebabench.results.flags import marks
 from ebabench.results.leaderboard import Board
 from ebabench.results.md_equivalent import error
 from ebabench.results.md_errors import MdError, read_errors
+from ebabench.results.pairs import Pairs, all_pairs, singly, too_few, wins
 from ebabench.results.runs import Run
 from ebabench.results.site.board import BoardView, board_view, shown_specs
 from ebabench.results.site.costs import COST, COSTS
 from ebabench.results.site.pages import Pages, slug
-from ebabench.results.site.pairs import Pairs, all_pairs, singly, too_few, wins
 from ebabench.results.site.structure import conformations, shows_all_atoms
 from ebabench.results.site.target import target_view
 from ebabench.results.tables import targets_csv

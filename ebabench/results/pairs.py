@@ -1,16 +1,23 @@
-"""The runs of a suite, compared pair by pair once: the board's marks, its ranks and the model pages read these."""
+"""The runs of a suite, compared pair by pair once, and which model leads by that.
+
+Bold cells and marks of all boards, ranks and model pages read these.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import combinations, repeat
 
 from ebabench.errors import InputError
+from ebabench.generators.cards import CARDS
 from ebabench.results.comparison import SIGNIFICANCE, Difference, compare
 from ebabench.results.runs import Run
+from ebabench.results.standing import OFFICIAL
 from ebabench.scoring.spec import MetricSpec
+
+BASELINE = "baseline"
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,43 @@ class Pairs:
         """Return whether two models were compared."""
         return bool(self.between(a, b))
 
+    def best(self, key: str, losses: Mapping[str, float]) -> str:
+        """Return the model that is better in one metric than every other, each by the paired test; empty if none is.
+
+        Args:
+            key: The metric.
+            losses: How far from the best each ranked model is. One that was not compared leaves no model the best.
+        """
+        leader = min(losses, key=losses.__getitem__, default="")
+        others = [name for name in losses if name != leader]
+        return leader if others and all(self.better(key, leader, other) == leader for other in others) else ""
+
+    def leading(self, key: str, losses: Mapping[str, float]) -> list[str]:
+        """Return the compared model with the best value, and those that the test does not tell from it.
+
+        Args:
+            key: The metric.
+            losses: How far from the best each ranked model is.
+        """
+        tested = [name for name in losses if any(self.tested(name, other) for other in losses if other != name)]
+        if not tested:
+            return []
+        leader = min(tested, key=losses.__getitem__)
+        return [name for name in tested if name == leader or not self.better(key, leader, name)]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The models of a board that are ranked, and their runs compared with each other.
+
+    Attributes:
+        models: Their names, also of those without a run.
+        pairs: What was compared.
+    """
+
+    models: frozenset[str] = frozenset()
+    pairs: Pairs = field(default_factory=Pairs)
+
 
 def singly(one: Difference) -> str:
     """Return the model that is better by the paired test of one metric by itself, at 5 %; empty if neither is."""
@@ -62,16 +106,39 @@ def too_few(differences: Sequence[Difference]) -> int:
     return most if len(differences) * 2.0 ** (1 - most) > SIGNIFICANCE else 0
 
 
-def all_pairs(runs: Mapping[str, Run], specs: Sequence[MetricSpec], pool: Executor) -> Pairs:
+def is_ranked(status: str, family: str) -> bool:
+    """Return whether a row takes part in the ranking: official rows do, but those of baselines and of MD.
+
+    Args:
+        status: That of the row.
+        family: The family of its model (``card_family``).
+    """
+    return status == OFFICIAL and family != BASELINE
+
+
+def card_family(model: str, runs: Mapping[str, Run]) -> str:
+    """Return the family of a model, by the card of its run, else by the card of that name; empty where there is none.
+
+    Args:
+        model: Its name.
+        runs: Runs by model name.
+    """
+    told = str(runs[model].identity.card.get("family", "")) if model in runs else ""
+    return told or (CARDS.load(model).family if model in CARDS else "")
+
+
+def all_pairs(runs: Mapping[str, Run], specs: Sequence[MetricSpec], pool: Executor | None = None) -> Pairs:
     """Return the comparison of every two runs.
 
     Args:
         runs: Runs by model name.
         specs: The metrics; p values are adjusted for their number.
-        pool: Does the work.
+        pool: Does the work; this process by default.
     """
-    found = {(a, b): pool.submit(_compared, runs[a], runs[b], specs) for a, b in combinations(runs, 2)}
-    return Pairs({pair: future.result() for pair, future in found.items()})
+    names = list(combinations(runs, 2))
+    each = map if pool is None else pool.map
+    found = each(_compared, [runs[a] for a, _ in names], [runs[b] for _, b in names], repeat(tuple(specs)))
+    return Pairs(dict(zip(names, found, strict=True)))
 
 
 def _compared(a: Run, b: Run, specs: Sequence[MetricSpec]) -> tuple[Difference, ...]:
