@@ -21,8 +21,6 @@ def md_time(
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
 ) -> None:
     """Print how many nanoseconds of MD have a model's error: bounds are marked, nothing is extrapolated."""
-    from ebabench.results.costs import md_cost, run_cost
-    from ebabench.results.runs import Run
     from ebabench.workflows.md_time import md_time as measure
 
     for run in runs:
@@ -33,10 +31,8 @@ def md_time(
             for key, time in found.metrics.items()
         ]
         title = f"{found.model}: {found.headline} of MD (median over {', '.join(found.primary)})"
-        made = Run.read(run)
-        if (cost := run_cost(made.costs)) is not None:
+        if (cost := found.cost) is not None:
             title += f"; sampled at {cost.seconds_per_sample:.3g} s per conformation on {cost.device}"
-        if (md := md_cost(made.md_speeds)) is not None:
-            seconds = found.headline.nanoseconds * md.md_seconds_per_ns
-            title += f"; as much MD takes {found.headline.sign}{seconds:.3g} s on one core of {md.md_device}"
+        if (price := found.price) is not None:
+            title += f"; as much MD takes {price.sign}{price.md:.3g} s on one core of {price.md_device}"
         show(title, ("metric", "MD-equivalent time", "95 % interval (ns)", "targets"), rows)

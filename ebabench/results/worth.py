@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ebabench.results.board import BETTER_THAN
+from ebabench.results.costs import MdCost
+from ebabench.results.md_equivalent import EquivalentTime
 from ebabench.results.standing import QUOTED
 from ebabench.results.worth_columns import md_time_of
 
@@ -65,6 +67,31 @@ class Price:
         """How many times as much that much MD costs; NaN unless both sides ran on one kind of processor."""
         return self.md / self.samples if self.device == self.md_device and self.samples > 0 else math.nan
 
+    @classmethod
+    def of(
+        cls,
+        time: EquivalentTime,
+        md: MdCost,
+        samples: int,
+        seconds: float | None,
+        processor_seconds: float | None,
+        device: str,
+    ) -> Price:
+        """Return the price of a run.
+
+        Args:
+            time: How much MD it is worth.
+            md: The cost of MD.
+            samples: Conformations per target; 0 if not known.
+            seconds: Wall time per conformation; None if not known.
+            processor_seconds: Processor time per conformation; None if not known.
+            device: Where the conformations were sampled.
+        """
+        cost = time.nanoseconds * md.md_seconds_per_ns
+        each = processor_seconds if device == md.md_device and processor_seconds is not None else seconds
+        own = math.nan if each is None or not samples else each * samples
+        return cls(own, cost, time.sign, "" if each is None else device, md.md_device)
+
     def __str__(self) -> str:
         md = f"MD {self.sign}{short(self.md)} s"
         if math.isnan(self.samples):
@@ -75,14 +102,13 @@ class Price:
 
 def price(line: Mapping[str, str]) -> Price | None:
     """Return the cost of a row beside that of as much MD; None if the time or the speed of MD is not known."""
-    time, speed = md_time_of(line), line.get("md_seconds_per_ns")
+    time, speed, count = md_time_of(line), line.get("md_seconds_per_ns"), line.get("samples", "")
     if time is None or not speed:
         return None
-    device, md_device = line.get("device", ""), line.get("md_device", "")
-    processor = line.get("processor_seconds_per_sample") if device == md_device else ""
-    seconds, count = processor or line.get("seconds_per_sample"), line.get("samples", "")
-    samples = float(seconds) * int(count) if seconds and count.isdecimal() else math.nan
-    return Price(samples, time.nanoseconds * float(speed), time.sign, device if seconds else "", md_device)
+    told = (line.get(name) for name in ("seconds_per_sample", "processor_seconds_per_sample"))
+    wall, processor = (float(seconds) if seconds else None for seconds in told)
+    md = MdCost(float(speed), line.get("md_device", ""))
+    return Price.of(time, md, int(count) if count.isdecimal() else 0, wall, processor, line.get("device", ""))
 
 
 def price_text(line: Mapping[str, str]) -> str:

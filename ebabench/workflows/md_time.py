@@ -15,9 +15,11 @@ from ebabench.datasets.md_speed import md_speeds
 from ebabench.datasets.references import References
 from ebabench.datasets.suites import SUITES, Suite, load_suite
 from ebabench.errors import InputError, RunError
+from ebabench.results.costs import RunCost, md_cost, run_cost
 from ebabench.results.md_equivalent import EquivalentTime, equivalent_time
 from ebabench.results.md_times import Times, headline_of, medians, write_times
 from ebabench.results.runs import Run
+from ebabench.results.worth import Price
 from ebabench.scoring.md_curve import ErrorCurve, curve_key, joined_curves, load_curve, md_curve
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.pair import make_pair
@@ -45,6 +47,9 @@ class MdTime:
         metrics: Key -> the median over targets.
         targets: Target -> key -> the time of that target.
         primary: The metrics of the headline.
+        cost: What sampling cost; None if it was not measured.
+        price: What the conformations of a target cost, beside as much MD as the headline says; None if the speed of MD
+            is not known.
     """
 
     model: str
@@ -52,6 +57,8 @@ class MdTime:
     metrics: dict[str, EquivalentTime]
     targets: Times
     primary: tuple[str, ...]
+    cost: RunCost | None = None
+    price: Price | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per metric: nanoseconds, low, high, censored, n_targets, primary."""
@@ -210,7 +217,20 @@ def _kept(run: Run, suite: Suite, times: Times, specs: Sequence[MetricSpec]) -> 
     of_metrics = medians(times)
     shown = {spec.key: of_metrics[spec.key] for spec in specs if spec.key in of_metrics}
     primary = tuple(key for key in suite.primary if key in shown) or tuple(shown)
-    return MdTime(run.identity.model, headline_of(shown, primary), shown, times, primary)
+    headline = headline_of(shown, primary)
+    cost = run_cost(run.costs)
+    return MdTime(run.identity.model, headline, shown, times, primary, cost, _price(run, headline, cost))
+
+
+def _price(run: Run, time: EquivalentTime, cost: RunCost | None) -> Price | None:
+    md = md_cost(run.md_speeds)
+    if md is None or np.isnan(time.nanoseconds):
+        return None
+    if cost is None:
+        return Price.of(time, md, 0, None, None, "")
+    counts = {record.n_samples for record in run.records() if not record.error}
+    samples = counts.pop() if len(counts) == 1 else 0
+    return Price.of(time, md, samples, cost.seconds_per_sample, cost.processor_seconds_per_sample, cost.device)
 
 
 def _times(

@@ -12,6 +12,7 @@ import pytest
 
 from ebabench.datasets.md_speed import MdSpeed
 from ebabench.datasets.suites import load_suite, reference_reader
+from ebabench.generators.cost import Cost
 from ebabench.results.md_times import FILE
 from ebabench.scoring.md_curve import ErrorCurve, curve_key, joined_curves, load_curve
 from ebabench.scoring.records import MetricValues, Record
@@ -87,8 +88,9 @@ def run_of(
     identity = SimpleNamespace(model="window", protocol=SUITE.protocol, energy=SUITE.energy)
     speeds: dict[str, MdSpeed] = {}
     return SimpleNamespace(
-        folder=folder, identity=identity, records=lambda: records, md_speeds=speeds, save_md_speeds=speeds.update
-    )
+        folder=folder, identity=identity, records=lambda: records, md_speeds=speeds, save_md_speeds=speeds.update,
+        costs={name: Cost(SUITE.samples, 5.0, 7.0, "another machine", None, None, None) for name in figures},
+    )  # fmt: skip
 
 
 @pytest.mark.slow
@@ -109,6 +111,12 @@ def test_windows_of_md_are_worth_their_length(curves: dict[str, tuple[str, Error
         assert made is not None
         assert run.md_speeds.keys() == {target.name for target in SUITE.targets}  # what as much MD costs here
         assert set(made.metrics) == set(SUITE.primary)
+        assert made.cost is not None
+        assert made.cost.seconds_per_sample == pytest.approx(5 / SUITE.samples)
+        assert made.price is not None
+        assert made.price.samples == pytest.approx(5)  # wall time: the machine of the MD is another one
+        speed = np.mean([found.seconds_per_ns for found in run.md_speeds.values()])
+        assert made.price.md == pytest.approx(made.headline.nanoseconds * speed)
         assert made.headline.low <= np.median(lengths) * 1.5
         assert made.headline.nanoseconds == pytest.approx(np.median(lengths), rel=0.5)
         assert (tmp_path / FILE).exists()
