@@ -11,9 +11,9 @@ import json
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from typing import TYPE_CHECKING
 
+from ebabench import __version__
 from ebabench.datasets.simulation import Simulation, start
 from ebabench.errors import InputError
 from ebabench.structures.arrays import evenly_spaced
@@ -99,5 +99,5 @@ def _measured(simulation: Simulation) -> float:
 def _key(simulation: Simulation) -> str:
     besides = ("name", "replica", "nanoseconds", "frame_ps", "seed", "start", "jitter", "equilibration_ps")
     settings = {name: value for name, value in asdict(simulation).items() if name not in besides}
-    told = [settings, processor(), metadata.version("ebabench")]
+    told = [settings, processor(), __version__]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]

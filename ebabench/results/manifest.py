@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ebabench import __version__
 from ebabench.errors import InputError
 from ebabench.system.files import exclusive, replace_file
 from ebabench.system.processor import processor
@@ -24,10 +25,10 @@ from ebabench.system.schema import first_fault, parse_json, read_text
 
 FILE = "manifest.json"
 _LIBRARIES = (
-    "ebabench", "numpy", "scipy", "numba", "POT", "scikit-learn", "mdtraj", "MDAnalysis", "gemmi", "biotite", "h5py",
+    "numpy", "scipy", "numba", "POT", "scikit-learn", "mdtraj", "MDAnalysis", "gemmi", "biotite", "h5py",
     "biopython", "openmm", "pdbfixer", "ProDy", "torch",
 )  # fmt: skip
-"""The libraries that read, sample and score: a test compares them with what these rooms import."""
+"""The libraries besides ebabench that read, sample and score: a test compares them with what these rooms import."""
 
 
 class Manifest:
@@ -155,8 +156,8 @@ def machine() -> dict[str, Any]:
 
 @cache
 def _versions() -> Mapping[str, str]:
-    """The versions of the libraries behind the numbers, as far as they are installed."""
-    found = {}
+    """The versions of this code, and of the libraries behind the numbers as far as they are installed."""
+    found = {"ebabench": __version__}
     for library in _LIBRARIES:
         with suppress(metadata.PackageNotFoundError):
             found[library] = metadata.version(library)

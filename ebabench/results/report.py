@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ebabench import __version__
 from ebabench.results.aggregation import perfect_score
 from ebabench.results.board import FLOOR, Board
 from ebabench.results.pairs import Ranking
@@ -243,7 +243,7 @@ def html(board: Board, suite: Suite, ranking: Ranking = UNTESTED) -> str:
         floor=FLOOR,
         width=_PLOT_WIDTH,
         short=short,
-        version=metadata.version("ebabench"),
+        version=__version__,
     )
 
 

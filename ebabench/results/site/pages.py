@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ebabench import __version__
 from ebabench.results.leaderboard import best, short
 from ebabench.system.files import replace_file
 
@@ -100,7 +101,7 @@ class Pages:
             best=best,
             number=_number,
             nan=math.nan,
-            version=metadata.version("ebabench"),
+            version=__version__,
             documentation=_documentation(),
         )
 
@@ -120,8 +121,11 @@ class Pages:
 
 
 def _documentation() -> str:
-    """The address of the documentation, as the package says; empty where it does not."""
-    addresses = metadata.metadata("ebabench").get_all("Project-URL") or []
+    """The address of the documentation, as the installed package says; empty where none is installed."""
+    try:
+        addresses = metadata.metadata("ebabench").get_all("Project-URL") or []
+    except metadata.PackageNotFoundError:
+        return ""
     told = dict(one.split(", ", 1) for one in addresses if ", " in one)
     return link(told.get("Documentation", ""))
 
