@@ -57,7 +57,10 @@ def _slow_motion(pair: Pair, bins: int) -> Value:
     center, components = pair.md_components
     axes = components[:count].T.astype(np.float32)
     md, model = (side.reshape(len(side), -1) @ axes - (center @ axes) for side in (pair.md_ca, pair.model_ca))
-    slow = slow_axes(md, pair.replica_lengths, lag, _SLOW)
+    try:
+        slow = slow_axes(md, pair.replica_lengths, lag, _SLOW)
+    except np.linalg.LinAlgError:
+        return NotAvailable("the reference varies in too few directions for two slow motions")
     return float(js_distance(model @ slow, md @ slow, pair.weights, bins).mean())
 
 

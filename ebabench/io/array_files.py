@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from ebabench.io.stored import FileFrames
 from ebabench.io.topologies import Topology
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.periodic import box_vectors
+from ebabench.system.schema import parse_json
 
 _HDF5 = b"\x89HDF"
 _ANGSTROM = {"angstrom": 1.0, "angstroms": 1.0, "a": 1.0, "nanometer": 10.0, "nanometers": 10.0, "nm": 10.0}
@@ -119,7 +119,7 @@ def hdf5_topology(path: Path) -> Topology:
     with open_arrays(path) as arrays:
         try:
             text = arrays["topology"][0]
-            chains = json.loads(text)["chains"]
+            chains = parse_json(text)["chains"]
             rows = sorted(
                 (atom["index"], atom["name"], residue["name"], str(residue["resSeq"]), chain["index"], atom["element"])
                 for chain in chains

@@ -111,7 +111,7 @@ def chain_rows(frames: Frames, chain: str | None = None) -> IndexArray:
 
     Raises:
         InputError: ``structure.no-protein``; ``structure.several-chains``, none is named, or two have that name;
-            ``structure.unknown-chain``.
+            ``structure.unknown-chain``; ``structure.duplicate-atom``, atoms of a residue are there a second time.
     """
     found = protein_chains(frames.atoms, frames.first())
     source = frames.source
@@ -141,7 +141,26 @@ def chain_rows(frames: Frames, chain: str | None = None) -> IndexArray:
             code="structure.several-chains",
             file=source,
         )
+    _check_pieces(frames.atoms, named[0].rows, source)
     return named[0].rows
+
+
+def _check_pieces(atoms: FileAtoms, rows: IndexArray, source: str) -> None:
+    """Raise InputError if a residue of the chain has heavy atoms a second time, in a piece without a backbone."""
+    columns = atoms.chain, atoms.number, atoms.residue_name
+    known = [name for name in np.unique(atoms.residue_name[rows]).tolist() if parent_residue(name) is not None]
+    pieces = np.isin(atoms.residue_name, known) & ~atoms.hydrogen
+    whole = [np.isin(atoms.residue, atoms.residue[atoms.name == name]) for name in ("N", "CA", "C")]
+    pieces &= ~np.logical_and.reduce(whole)  # a free amino acid may have the number of a residue
+    pieces[rows] = False
+    own = set(zip(*(column[rows].tolist() for column in columns), strict=True)) if pieces.any() else set()
+    for row in np.flatnonzero(pieces).tolist():
+        if tuple(str(column[row]) for column in columns) in own:
+            raise InputError(
+                f"{source}: {atoms.label(row)} has atom {atoms.name[row]} more than once",
+                code="structure.duplicate-atom",
+                file=source,
+            )
 
 
 def heavy_atoms(frames: Frames, *, modified_as_parent: bool = False) -> tuple[Frames, Atoms]:

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 from ebabench.errors import InputError
+from ebabench.system.files import open_regular
 
 
 def suffix_of(path: Path) -> str:
@@ -25,10 +26,11 @@ def read_content(path: Path) -> bytes:
     """Return the content of a file; that of a gzipped one (``.gz``) unpacked.
 
     Raises:
-        InputError: ``file.missing``; ``file.broken``, it cannot be read or unpacked.
+        InputError: ``file.missing``; ``file.broken``, it cannot be read or unpacked, or is a pipe or a device.
     """
     try:
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            data = file.read()
         return gzip.decompress(data) if path.suffix.lower() == ".gz" else data
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file", code="file.missing", file=str(path)) from error

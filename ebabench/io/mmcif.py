@@ -39,7 +39,7 @@ def parse_mmcif(data: bytes, source: str) -> list[Models]:
     import gemmi
 
     try:
-        document = gemmi.cif.read_string(data.decode())
+        document = gemmi.cif.read_string(data.decode("utf-8-sig"))
     except (RuntimeError, ValueError) as error:
         raise _broken(source, error) from error
     blocks = []
@@ -140,6 +140,8 @@ def _coordinates(columns: Mapping[str, _Text], source: str) -> FloatArray:
     found = np.empty((len(columns["Cartn_x"]), 3))
     for axis, name in enumerate(_COORDINATES):
         try:
+            if (np.char.find(columns[name], "_") >= 0).any():  # Python reads 1_0.5 as 10.5
+                raise ValueError
             found[:, axis] = columns[name].astype(np.float64)
         except ValueError:
             # Numbers may have their standard uncertainty beside them: 1.234(5).

@@ -13,7 +13,7 @@ from ebabench.errors import InputError
 from ebabench.io.chains import to_ensemble
 from ebabench.io.frames import Frames, Rows, assemble
 from ebabench.structures import Ensemble
-from ebabench.system.files import replace_file
+from ebabench.system.files import open_regular, replace_file
 
 _REQUIRED = ("positions", "name", "residue_name", "residue")
 _Arrays = dict[str, npt.NDArray[Any]]
@@ -46,7 +46,7 @@ def read_arrays(path: Path) -> _Arrays:
         InputError: ``npz.broken``, the file is cut, damaged or of another format.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as data:
             return {name: data[name] for name in data.files}
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file", code="file.missing", file=str(path)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -20,6 +21,8 @@ from ebabench.structures.periodic import box_vectors
 _RECORD = re.compile(
     rb"^(?:(ATOM [ \d]|HETATM)|(MODEL(?=[\s\d]|$)|ENDMDL|END(?=\s|$))|(TER(?=\s|$))|(CRYST1))", re.MULTILINE
 )
+# An atom record that does not begin its line is none to a program that reads columns: the atom would be lost.
+_MISPLACED = re.compile(rb"^[\x00-\x09\x0b-\x20\x7f-\xff]+(?:ATOM  |HETATM).*", re.MULTILINE)
 _X, _END, _AFTER, _WIDTH = 30, 54, 72, 80
 _CELL = (6, 15, 24, 33, 40, 47, 54)  # a, b, c, alpha, beta, gamma of CRYST1
 _STANDARD = re.compile(rb" *-?\d*\.\d{3}")  # F8.3, as the format demands
@@ -38,11 +41,21 @@ def parse_pdb(data: bytes, source: str) -> list[Models]:
 
     Raises:
         InputError: ``structure.no-atoms``; ``structure.cut``, a model that a MODEL record begins has no end;
-            ``structure.not-a-number``, which names the line.
+            ``structure.not-a-number`` and ``structure.misplaced``, an indented atom record, which name the line.
     """
+    data = data.removeprefix(BOM_UTF8)
     plain = same_but_for_coordinates(data)
     if plain:
         data = plain[0]
+    if misplaced := _MISPLACED.search(data):
+        line = data.count(b"\n", 0, misplaced.start()) + 1
+        raise InputError(
+            f"{source}, line {line}: an atom record that does not begin in the first column: its atom would be left "
+            "out; the columns of a PDB file are fixed: remove what stands before the record",
+            code="structure.misplaced",
+            file=source,
+            line=line,
+        )
     parts: list[tuple[str, Rows, list[FloatArray], list[FloatArray]]] = []
     identity: _Table | None = None
     for number, (starts, segment, cell) in enumerate(_models(data, source), 1):

@@ -43,6 +43,8 @@ def read_frames(path: Path | str) -> Frames:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file", code="file.missing", file=str(path))
+    if not path.is_file():  # reading a pipe waits for ever
+        raise InputError(f"{path}: not a regular file", code="file.broken", file=str(path))
     if suffix_of(path) == ".npz":
         return with_weights(read_npz(path), path)
     if is_trajectory(path):

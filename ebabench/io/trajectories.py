@@ -49,6 +49,9 @@ def read_trajectory(paths: Path | Sequence[Path], topology: Path | Topology | No
         InputError: a file is missing, damaged, of another number of atoms than the topology, or of other atoms.
     """
     files = [paths] if isinstance(paths, Path) else list(paths)
+    for path in files:
+        if path.exists() and not path.is_file():  # reading a pipe waits for ever
+            raise InputError(f"{path}: not a regular file", code="trajectory.broken", file=str(path))
     if topology is None:
         topology = hdf5_topology(files[0]) if names_atoms(files[0]) else find_topology(files[0])
     if isinstance(topology, Path):

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from ebabench.errors import InputError
 from ebabench.scoring.records import Record
+from ebabench.system.files import open_regular
 from ebabench.system.names import Name
 from ebabench.system.schema import first_fault
 
@@ -138,13 +140,19 @@ def files_digest(files: Mapping[str, Iterable[Path]]) -> str:
 
     Args:
         files: The files of each target, in reading order.
+
+    Raises:
+        InputError: A file cannot be read, or is a pipe or a device (``file.broken``).
     """
     digest = hashlib.sha256()
     for name, paths in sorted(files.items()):
         for path in paths:
-            digest.update(f"{name}|{path.name}|{path.stat().st_size}|".encode("utf-8", "surrogateescape"))
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            try:
+                digest.update(f"{name}|{path.name}|{path.stat().st_size}|".encode("utf-8", "surrogateescape"))
+                with open_regular(path) as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+            except OSError as error:
+                raise InputError(f"{path}: {error.strerror}", code="file.broken", file=str(path)) from error
     return digest.hexdigest()
 
 

@@ -273,7 +273,9 @@ def make_pair(
     atoms = Atoms(complete.name[found.reference], complete.residue_name[found.reference], residue)
     positions = frames[:, found.model].astype(np.float32)
     native = reference.target.native[found.reference].astype(np.float32)
-    validation.validate(f"the reference of {who}: native structure", atoms, place, native[None])
+    of_native = f"the reference of {who}: native structure"
+    validation.validate(of_native, atoms, place, native[None])
+    validation.validate_chirality(of_native, atoms, native[None], native)
     validation.validate(who, atoms, place, positions)
     validation.validate_chirality(who, atoms, positions, native)
     validation.validate_register(who, atoms, place, positions, native)

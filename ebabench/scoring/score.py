@@ -20,6 +20,7 @@ from ebabench.scoring.records import MetricValues, Record
 from ebabench.scoring.reference_cache import reference_digest
 from ebabench.structures import Atoms, Ensemble, Reference
 from ebabench.structures.arrays import IndexArray, evenly_spaced
+from ebabench.structures.validation import validate_replicas
 from ebabench.system.process_pool import WorkerDiedError, cores, stream, workers
 from ebabench.system.registry import cause
 
@@ -177,9 +178,10 @@ def score_pair(
         uncached: Names of families whose floor is neither read from the cache nor stored there.
 
     Raises:
-        InputError: A metric refuses the pair.
+        InputError: A metric refuses the pair; a replica does not move, or is another's copy.
         RunError: A metric breaks its contract.
     """
+    validate_replicas(reference)
     keys = _floor_keys(pair, reference, metrics) if with_floor and len(reference.replicas) > 1 else []
     cached = [metric.name not in uncached for metric in metrics]
     floors = [(load_floor(key) or () if found else ()) for key, found in zip(keys, cached, strict=False)]
@@ -237,9 +239,13 @@ def replica_pair(k: int, pair: Pair, reference: Reference) -> Pair:
         replica[frames][:, atoms],
         held_out=(reference.numbers[k],),
     )
-    return make_pair(
-        model, reference, protocol=pair.protocol, energy_protocol=pair.energy_protocol, aligned=pair.aligned
-    )
+    try:
+        return make_pair(
+            model, reference, protocol=pair.protocol, energy_protocol=pair.energy_protocol, aligned=pair.aligned
+        )
+    except InputError as error:
+        told = f"the reference, replica {reference.numbers[k]}: {error}"
+        raise InputError(told, code=error.code, **error.named) from error
 
 
 def subset(atoms: Atoms, index: IndexArray) -> Atoms:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ebabench.scoring.shared_frames import SharedFrames
 from ebabench.structures import Reference, validation
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
-from ebabench.structures.geometry import superpose
+from ebabench.structures.geometry import chiral_centers, superpose
 from ebabench.structures.nomenclature import canonical
 from ebabench.structures.torsions import torsion_angles
 
@@ -166,9 +166,13 @@ class SuperposedReference:
         """Yield the frames in blocks, validated, with the index of the replica and the number of the first frame."""
         reference = self._reference
         atoms, place = canonical(reference.target.atoms), np.arange(len(reference.target.sequence))
+        has_centers = len(chiral_centers(atoms)) > 0
         for k, (number, replica) in enumerate(zip(reference.numbers, reference.replicas, strict=True)):
             who = f"the reference of {reference.target.name}: replica {number}"
             for first in range(0, len(replica), _CHUNK):
                 block = np.asarray(replica[first : first + _CHUNK], np.float32)
-                validation.validate(f"{who} from frame {first + 1}", atoms, place, block)
+                here = f"{who} from frame {first + 1}"
+                validation.validate(here, atoms, place, block)
+                if has_centers:
+                    validation.validate_chirality(here, atoms, block, reference.target.native)
                 yield k, int(self._starts[k]) + first, block

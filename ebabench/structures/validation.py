@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 
 from ebabench.errors import InputError
 from ebabench.structures.arrays import IndexArray, Positions
-from ebabench.structures.ensembles import Atoms
+from ebabench.structures.ensembles import Atoms, Reference
 from ebabench.structures.geometry import chiral_centers, signed_volume, superpose
 
 _BOND_CA = 3.8  # angstrom, between consecutive C-alphas
 _MIRRORED = 0.9  # share of inverted centers
 _CHANCE = 1e-6
 _SEVERAL_STEPS = 3  # fewer may be short by chance
+_FAR = 1e5  # angstrom: farther out, numbers of single precision are 0.008 apart, and XTC has no more integers
 _JUMP = 15.0  # no strained chain, only a box, is this far apart
 _REACH = 15.0  # the farthest side-chain atom is 8 from its C-alpha
 _SAME_PLACE, _MOST = 0.01, 0.5  # angstrom, the rounding of XTC; share of frames: chance does it in a few
@@ -31,6 +34,14 @@ def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) ->
     if not np.isfinite(positions).all():
         frame = int(np.flatnonzero(~np.isfinite(positions).all((1, 2)))[0])
         raise InputError(f"{who}: NaN or infinite positions in frame {frame + 1}; leave the frame out")
+    if max(-float(positions.min()), float(positions.max())) > _FAR:
+        frame = int(np.flatnonzero((np.abs(positions) > _FAR).any((1, 2)))[0])
+        raise InputError(
+            f"{who}: positions in frame {frame + 1} are {np.abs(positions[frame]).max():.3g} angstrom from the origin, "
+            "where single precision is too coarse; center the molecule (gmx trjconv -center)",
+            code="ensemble.far",
+            frame=frame + 1,
+        )
     if np.count_nonzero(positions) <= positions.size - 6 and ((zero := (positions == 0).all(2).sum(1)) > 1).any():
         frame = int(np.flatnonzero(zero > 1)[0])
         raise InputError(
@@ -122,6 +133,38 @@ def validate_chirality(who: str, atoms: Atoms, positions: Positions, native: Pos
             code="ensemble.mirrored",
             frame=int(mirrored.argmax()) + 1,
         )
+
+
+def validate_replicas(reference: Reference) -> None:
+    """Raise InputError if a replica does not move, or if two are the same trajectory, which are no independent samples.
+
+    First, middle and last frames are read. Replicas may begin with the same frame.
+
+    Raises:
+        InputError: ``reference.static``; ``reference.copies``, also where one is the beginning of the other.
+    """
+    who, numbered = f"the reference of {reference.target.name}", zip(reference.numbers, reference.replicas, strict=True)
+    last = {}
+    for number, replica in numbered:
+        first, *others = np.asarray(replica[[0, len(replica) // 2, len(replica) - 1]])
+        last[number] = others[-1]
+        if all(np.array_equal(first, frame) for frame in others):
+            raise InputError(
+                f"{who}: replica {number} does not move: its first, middle and last frames are the same; leave it out",
+                code="reference.static",
+                target=reference.target.name,
+            )
+    pairs = combinations(zip(reference.numbers, reference.replicas, strict=True), 2)
+    for (one, first_replica), (other, second_replica) in pairs:
+        shorter, longer = sorted((first_replica, second_replica), key=len)
+        number = one if shorter is first_replica else other
+        if np.array_equal(last[number], np.asarray(longer[[len(shorter) - 1]])[0]):
+            raise InputError(
+                f"{who}: replicas {one} and {other} are the same trajectory, which gives a noise floor of nothing; "
+                "leave one out",
+                code="reference.copies",
+                target=reference.target.name,
+            )
 
 
 def validate_register(who: str, atoms: Atoms, place: IndexArray, positions: Positions, native: Positions) -> None:

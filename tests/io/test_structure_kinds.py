@@ -108,6 +108,33 @@ def test_an_uncertainty_beside_an_mmcif_coordinate_is_read(put):
     same_as(read_ensemble(put(text, "x.cif"), "x"), MOLECULE)
 
 
+@pytest.mark.parametrize("value", ["1_0.5", "1_0.5(3)"])
+def test_an_underscore_is_no_digit(put, value):
+    text = cif_text(MOLECULE, Cartn_z=lambda t, k, f: value if (k, f) == (7, 2) else f"{t.positions[f, k, 2]:.3f}")
+    refused(put(text, "x.cif"), "structure.not-a-number", "Cartn_z", value)
+
+
+# Whatever stands before the first record
+
+
+@pytest.mark.parametrize("models", [1, 5])
+def test_a_byte_order_mark_is_no_part_of_the_first_record(put, models):
+    """Editors of Windows put it there; the first atom of a file without a head must not get lost."""
+    one = molecule(frames=models)
+    text = pdb_text(one) if models > 1 else "".join(atom_line(one, row, 0) for row in range(len(one)))
+    same_as(read_ensemble(put(b"\xef\xbb\xbf" + text.encode()), "x"), one)
+    same_as(read_ensemble(put(b"\xef\xbb\xbf" + cif_text(one).encode(), "x.cif"), "x"), one)
+
+
+@pytest.mark.parametrize("before", [" ", "\t", "\0", "\x0c", "\ufeff\ufeff", "\u00a0"])
+@pytest.mark.parametrize("line", [0, 30])
+def test_an_atom_record_that_does_not_begin_its_line_is_refused(put, before, line):
+    one = molecule(frames=1)
+    lines = [atom_line(one, row, 0) for row in range(len(one))]
+    lines[line] = before + lines[line]
+    refused(put("".join(lines)), "structure.misplaced", f"line {line + 1}")
+
+
 # Numbers and models
 
 
@@ -286,6 +313,28 @@ def test_hydrogens_at_the_end_of_the_file(put):
 def test_side_chains_behind_all_backbones(put):
     order = np.argsort(~np.isin(MOLECULE.name, ("N", "CA", "C", "O")), kind="stable")
     same_as(read_ensemble(put(pdb_text(MOLECULE.take(order))), "x"), MOLECULE)
+
+
+def again(table, number, name, where):
+    """The table with one atom a second time, an angstrom away."""
+    row = int(np.flatnonzero((table.number == number) & (table.name == name))[0])
+    twin = table.take(np.array([row]))
+    twin = type(twin)(**{**vars(twin), "positions": twin.positions + 1})
+    at = len(table) if where == "at the end" else row + 1
+    return table.take(np.arange(at)).joined(twin).joined(table.take(np.arange(at, len(table))))
+
+
+@pytest.mark.parametrize("where", ["behind it", "at the end"])
+@pytest.mark.parametrize("name", ["N", "CB", "CA"])
+@pytest.mark.parametrize("form", ["pdb", "cif"])
+def test_an_atom_that_is_there_twice_is_refused_wherever_its_twin_is(put, name, where, form):
+    """Whichever were taken, it might be the wrong one."""
+    table = again(MOLECULE, 4, name, where)
+    path = put(pdb_text(table) if form == "pdb" else cif_text(table), f"x.{form}")
+    with pytest.raises(InputError) as error:
+        read_ensemble(path, "x")
+    assert error.value.code in ("structure.duplicate-atom", "structure.several-chains")
+    assert path.name in str(error.value)
 
 
 # Anything else

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from proteins import build, ensemble, reference
 
+from ebabench.errors import InputError
 from ebabench.scoring import superposed as aligned
+from ebabench.scoring.metric import METRICS
 from ebabench.scoring.pair import make_pair
+from ebabench.scoring.score import score_target
 from ebabench.structures import Ensemble
 
 TARGET = build("GAIKHW")
@@ -84,3 +87,56 @@ def test_fluctuation_is_about_the_mean_of_the_frames_that_count():
     frames = pair.md(np.arange(600)).astype(np.float64)
     expected = np.sqrt(((frames - frames.mean(0)) ** 2).sum(2).mean(0))
     np.testing.assert_allclose(pair.md_rmsf, expected, rtol=1e-5)
+
+
+def changed(replicas):
+    md = reference(TARGET, frames=300)
+    return type(md)(TARGET, tuple(replicas(md.replicas)), md.tier)
+
+
+def refused(md, model=None):
+    with pytest.raises(InputError) as error:
+        score_target(model or ensemble(TARGET), md, [METRICS.load("divergence")])
+    return error.value
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(slice(None), slice(None)), (slice(300), slice(100)), (slice(100), slice(300))]
+)
+def test_a_replica_that_is_a_copy_of_another_is_refused(first, second):
+    """Its floor would be nothing, and it is no independent sample: R1 was copied to R2."""
+    error = refused(changed(lambda md: (md[0][first], md[1], md[0][second])))
+    assert error.code == "reference.copies"
+    assert "replicas 1 and 3" in str(error)
+
+
+def test_replicas_may_begin_with_the_same_frame():
+    md = changed(lambda md: [np.concatenate([md[0][:1], one[1:]]) for one in md])
+    assert score_target(ensemble(TARGET), md, [METRICS.load("divergence")]).floor
+
+
+def test_a_replica_that_does_not_move_is_refused():
+    error = refused(changed(lambda md: (md[0], np.repeat(md[1][:1], 300, axis=0), md[2])))
+    assert error.code == "reference.static"
+    assert "replica 2" in str(error)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_mirrored_replica_is_the_reference_s_fault(number):
+    error = refused(changed(lambda md: [-one if k == number else one for k, one in enumerate(md, 1)]))
+    assert error.code == "ensemble.mirrored"
+    assert f"replica {number}" in str(error)
+
+
+def test_a_mirrored_reference_of_one_replica_is_refused():
+    error = refused(changed(lambda md: [-md[0]]))
+    assert error.code == "ensemble.mirrored"
+    assert "the reference of" in str(error)
+
+
+def test_md_that_repeats_a_few_conformations_has_no_slow_motions():
+    """Fewer directions than components: TICA has no solution."""
+    md = changed(lambda md: [np.tile(one[:3], (100, 1, 1)) for one in md])
+    figures = score_target(ensemble(TARGET), md, [METRICS.load("divergence")], with_floor=False).figures
+    assert "too few directions" in figures.reasons["js_tic"]
+    assert np.isfinite(figures.values["js_radius_of_gyration"])

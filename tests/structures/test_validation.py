@@ -73,3 +73,14 @@ def test_a_jump_through_a_boundary_names_the_remedy():
     positions[4, TARGET.atoms.residue > 9] += 60
     with pytest.raises(InputError, match=r"frame 5 .*periodic boundary.*pbc whole"):
         validate("x", TARGET.atoms, PLACE, positions)
+
+
+@pytest.mark.parametrize("shift", [1e6, -3e5, 1e30])
+def test_positions_so_far_away_that_bonds_lose_their_digits(shift):
+    """At a million angstrom, neighbours in single precision are 0.06 angstrom apart."""
+    positions = ensemble(TARGET).positions.copy()
+    validate("x", TARGET.atoms, PLACE, positions + np.float32(9999.0))
+    positions[6] += shift
+    with pytest.raises(InputError, match="frame 7") as error:
+        validate("x", TARGET.atoms, PLACE, positions)
+    assert error.value.code == "ensemble.far"

@@ -15,7 +15,6 @@ The files of an inner list are one replica, one after the other. ``--reference``
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,7 @@ from ebabench.io.chains import select_chain
 from ebabench.io.frames import Frames
 from ebabench.io.structure_files import read_frames
 from ebabench.io.trajectories import is_trajectory, read_trajectory
-from ebabench.system.schema import Strict, Text, first_fault
+from ebabench.system.schema import Strict, Text, first_fault, read_toml
 
 NAME = "references.toml"
 
@@ -58,11 +57,11 @@ def find(path: Path) -> tuple[str, dict[str, Replicas]] | None:
     if file.suffix.lower() != ".toml" or not file.is_file():
         return None
     try:
-        table = Table.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not TOML: {error}", code="reference.table", file=file) from error
-    except ValidationError as error:
+        table = Table.model_validate(read_toml(file))
+    except ValidationError as error:  # it is a ValueError
         raise InputError(f"{file}: {first_fault(error)}", code="reference.table", file=file) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: not TOML: {error}", code="reference.table", file=file) from error
     if empty := [name for name, target in table.targets.items() if not target.replicas]:
         raise InputError(f"{file}: targets.{empty[0]}.replicas: is empty", code="reference.table", file=file)
     if not table.targets:

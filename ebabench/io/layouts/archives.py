@@ -10,7 +10,7 @@ from ebabench.errors import InputError, RunError
 from ebabench.io.layouts.listing import Listing, kind
 from ebabench.system.archives import unpack
 from ebabench.system.cache import cache_dir
-from ebabench.system.files import exclusive
+from ebabench.system.files import exclusive, open_regular
 
 _WANTED = ("structure", "trajectory", "topology", "array")
 
@@ -30,7 +30,7 @@ def unpacked(listing: Listing) -> list[Listing]:
 
 def _holds_structures(path: Path) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             return any(kind(Path(name)) == "structure" for name in archive.namelist())
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(
@@ -40,7 +40,7 @@ def _holds_structures(path: Path) -> bool:
 
 def _unpack(path: Path) -> Path:
     """Return the folder of an archive's files in the cache."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     place = cache_dir() / "archives" / digest
     folder, done = place / path.stem.removesuffix(".result"), place / f"{path.stem}.done"

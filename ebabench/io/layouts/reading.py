@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from ebabench.io.trajectories import read_trajectory
 from ebabench.io.weights import with_folder_weights, with_weights
 from ebabench.structures import Atoms, Ensemble
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
+from ebabench.system.schema import parse_json, read_text
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def rejected(report: Path, frames: int | None = None) -> dict[int, str]:
         InputError: The report cannot be read, or is of another number of frames (``report.broken``).
     """
     try:
-        rows = json.loads(report.read_text(encoding="utf-8"))
+        rows = parse_json(read_text(report))
         stated = [(int(row["frame"]), str(row["status"]), str(row.get("reason") or "no reason")) for row in rows]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
