@@ -260,9 +260,11 @@ def _normalised(target: str, weights: FloatArray | None, samples: int) -> FloatA
     """Return the weights divided by their sum; None for equal weights. Weights of sum 1 keep their bits."""
     if weights is None:
         return None
-    given = np.asarray(weights, np.float64)
+    given = np.asarray(weights)
     wrong = ""
-    if given.shape != (samples,):
+    if given.dtype.kind not in "fiub":
+        wrong = f"weights are {given.dtype}, no real numbers"
+    elif given.shape != (samples,):
         wrong = f"weights have shape {list(given.shape)}, expected [{samples}]: one per conformation"
     elif not np.isfinite(given).all() or (given < 0).any():
         first = int(np.flatnonzero(~(np.isfinite(given) & (given >= 0)))[0])
@@ -271,6 +273,7 @@ def _normalised(target: str, weights: FloatArray | None, samples: int) -> FloatA
         wrong = "all weights are zero"
     if wrong:
         raise InputError(f"{target}: {wrong}", code="ensemble.weights", target=target)
+    given = given.astype(np.float64)
     if (given == given[0]).all():
         return None
     if abs(float(given.sum()) - 1) > _SUM_TOLERANCE:

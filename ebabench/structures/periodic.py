@@ -12,6 +12,7 @@ from ebabench.structures.bonds import peptide_bonds, residue_bonds
 from ebabench.structures.ensembles import Atoms
 
 _REACH = 8.0  # angstrom: the farthest side-chain atom from its C-alpha, and twice as far as the next C-alpha
+_LEAST_WIDTH = 2 * _REACH  # angstrom: in a narrower cell, of a crystal or in another unit, the nearest image may be wrong
 _ROUNDING = 1e-9
 
 
@@ -71,7 +72,7 @@ def make_whole(positions: Positions, box: FloatArray, bonds: Bonds) -> Positions
     """Return the frames with every molecule in one piece: along every bond, the nearest periodic image.
 
     A frame in which the molecule is shorter than half the box along every axis is whole already; such frames, and
-    frames without a box, are returned as they are. An atom moves only if that brings it to where a bond reaches: no
+    frames without a box that molecular dynamics could have, at least 16 angstrom wide, are returned as they are. An atom moves only if that brings it to where a bond reaches: no
     gap of a chain is closed by chance.
 
     Args:
@@ -79,11 +80,13 @@ def make_whole(positions: Positions, box: FloatArray, bonds: Bonds) -> Positions
         box: [F, 3, 3], box vectors as rows, in angstrom; zero where there is none.
         bonds: a spanning tree of the N atoms.
     """
-    volume = np.abs(np.linalg.det(box))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        areas = np.linalg.norm(np.cross(box[:, [1, 2, 0]], box[:, [2, 0, 1]]), axis=2).max(1)
+        width = np.abs(np.linalg.det(box)) / areas
     sides = np.linalg.norm(box, axis=2).min(1)
     # Axis by axis: NumPy takes twenty times as long for all three at once.
     extent = np.max([axis.max(1) - axis.min(1) for axis in np.moveaxis(positions, 2, 0)], axis=0)
-    cut = np.flatnonzero((volume > 1) & (extent > sides / 2))
+    cut = np.flatnonzero((width >= _LEAST_WIDTH) & (extent > sides / 2))
     if not len(cut):
         return positions
     own, read = box[cut], positions[cut].astype(np.float64)

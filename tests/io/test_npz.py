@@ -51,7 +51,16 @@ def test_weights_are_kept(put, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "weights", [np.ones(4), np.ones((5, 1)), np.array([1, 1, 1, 1, -1.0]), np.array([1, np.nan, 1, 1, 1]), np.zeros(5)]
+    "weights",
+    [
+        np.ones(4),
+        np.ones((5, 1)),
+        np.array([1, 1, 1, 1, -1.0]),
+        np.array([1, np.nan, 1, 1, 1]),
+        np.zeros(5),
+        np.arange(5) + 1j,
+        np.array(list("12345")),
+    ],
 )
 def test_weights_that_are_none_are_refused(put, weights):
     with pytest.raises(InputError, match="weight"):

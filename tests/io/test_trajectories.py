@@ -450,6 +450,21 @@ def test_a_whole_molecule_in_a_box_keeps_its_bits(folder):
     np.testing.assert_array_equal(plain, boxed)
 
 
+@pytest.mark.parametrize("box", [3.0, 5.0, np.array([[30.0, 0, 0], [0, 4.9, 0], [0, 0, 23.0]])], ids=str)
+@pytest.mark.parametrize("suffix", ["xtc", "dcd", "pdb"])
+def test_a_whole_molecule_in_the_cell_of_a_crystal_or_in_another_unit_stays_whole(folder, box, suffix):
+    """In a cell narrower than two bonds, the nearest image of a neighbour is another molecule's."""
+    from molecule_files import pdb_text
+
+    if suffix == "pdb":
+        sides = np.diag(np.broadcast_to(box, (3, 3)) if np.ndim(box) else np.eye(3) * box)
+        head = f"CRYST1{sides[0]:9.3f}{sides[1]:9.3f}{sides[2]:9.3f}  90.00  90.00  90.00 P 1\n"
+        (folder / "x.pdb").write_text(pdb_text(MOLECULE, head=head))
+    else:
+        write(folder / f"x.{suffix}", MOLECULE.positions, box)
+    same_as_moved(read_ensemble(folder / f"x.{suffix}", "x"), MOLECULE)
+
+
 def test_a_cut_molecule_without_a_box_is_refused(folder):
     write(folder / "x.xtc", np.mod(centered(MOLECULE), 40.0))
     refused("trajectory.cut", folder / "x.xtc", "periodic boundary")
