@@ -49,7 +49,8 @@ COMMANDS = {
 
 def write_work(folder: Path) -> None:
     """Make the suite and its reference."""
-    sequence = (SEQUENCE * (RESIDUES // len(SEQUENCE) + 1))[:RESIDUES]
+    unit = f"C{SEQUENCE}"  # all twenty amino acids, which alignment measures its ideal geometry from
+    sequence = (unit * (RESIDUES // len(unit) + 1))[:RESIDUES]
     target = build(sequence)
     here = folder / "data" / "long"
     here.mkdir(parents=True)

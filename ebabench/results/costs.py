@@ -65,7 +65,9 @@ def _read(kind: type[_T], plain: Mapping[str, Any]) -> dict[str, _T]:
     adapter, found = TypeAdapter(kind), {}
     for target, data in plain.items():
         with suppress(ValueError):
-            found[target] = adapter.validate_python(data)
+            read = adapter.validate_python(data)
+            if all(value >= 0 for value in vars(read).values() if isinstance(value, int | float)):  # NaN is not
+                found[target] = read
     return found
 
 

@@ -12,7 +12,7 @@ from ebabench.structures.bonds import peptide_bonds, residue_bonds
 from ebabench.structures.ensembles import Atoms
 
 _REACH = 8.0  # angstrom: the farthest side-chain atom from its C-alpha, and twice as far as the next C-alpha
-_LEAST_WIDTH = 2 * _REACH  # angstrom: in a narrower cell, of a crystal or in another unit, the nearest image may be wrong
+_LEAST_WIDTH = 2 * _REACH  # angstrom: in a narrower cell (a crystal's, or nanometres), the nearest image may be wrong
 _ROUNDING = 1e-9
 
 
@@ -71,9 +71,9 @@ def tree(pairs: Iterable[tuple[int, int]]) -> Bonds:
 def make_whole(positions: Positions, box: FloatArray, bonds: Bonds) -> Positions:
     """Return the frames with every molecule in one piece: along every bond, the nearest periodic image.
 
-    A frame in which the molecule is shorter than half the box along every axis is whole already; such frames, and
-    frames without a box that molecular dynamics could have, at least 16 angstrom wide, are returned as they are. An atom moves only if that brings it to where a bond reaches: no
-    gap of a chain is closed by chance.
+    A frame in which the molecule is shorter than half the box along every axis is whole already. Such frames, and
+    frames without a box of at least 16 angstrom across, are returned as they are. An atom moves only if that brings it
+    to where a bond reaches: no gap of a chain is closed by chance.
 
     Args:
         positions: [F, N, 3] in angstrom.

@@ -31,11 +31,13 @@ def replacement(path: Path) -> Iterator[Path]:
     left beside it. What a process that was killed left beside it goes now.
 
     Args:
-        path: The file to write or to replace.
+        path: The file to write or to replace. A link stays, and the file that it leads to is replaced.
 
     Raises:
         OSError: It cannot be written.
     """
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
     common = f".{path.name[:_NAME_KEPT]}.{_HOST}-"
     with os.scandir(path.parent) as entries:
         for entry in entries:

@@ -34,13 +34,13 @@ def first_fault(error: ValidationError) -> str:
 
 
 def read_text(path: Path, most: int = MOST_BYTES) -> str:
-    """Return the text of a regular file, in UTF-8.
+    """Return the text of a regular file, in UTF-8, without a byte order mark.
 
     Raises:
         OSError: It cannot be read, is no regular file, or has more than ``most`` bytes.
         ValueError: It is not UTF-8.
     """
-    return read_file(path, most).decode("utf-8")
+    return read_file(path, most).decode("utf-8-sig")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

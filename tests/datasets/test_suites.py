@@ -64,6 +64,12 @@ def test_a_suite_that_breaks_the_schema_names_file_and_field(
     assert str(caught.value).startswith(f"{path}: {fault}")
 
 
+def test_a_byte_order_mark_is_no_part_of_a_suite(tmp_path: Path) -> None:
+    plain = load_suite(str(written(tmp_path, SUITE)))
+    (tmp_path / "tiny-v1.toml").write_text(SUITE, encoding="utf-8-sig")
+    assert load_suite(str(tmp_path / "tiny-v1.toml")).digest() == plain.digest()
+
+
 def test_the_seed_of_a_simulation_is_its_own(tmp_path: Path) -> None:
     simulations = load_suite(str(written(tmp_path, SUITE))).simulations()
     assert [(one.name, one.replica, one.seed) for one in simulations] == [

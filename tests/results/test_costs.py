@@ -194,3 +194,13 @@ def test_the_leaderboard_shows_the_cost_of_as_much_md(tmp_path):
         assert price(floor) is None
     for page in (markdown(board, chosen), html(board, chosen)):
         assert "MD 16.0 s" in page
+
+
+@pytest.mark.parametrize("seconds", [-1.0, -0.001, float("nan")])
+def test_a_cost_below_zero_is_none(seconds):
+    """A manifest that was edited by hand makes no model and no MD cheaper than free."""
+    cost = {"samples": 5, "seconds": 2.0, "processor_seconds": None, "device": "x", "peak_memory_mib": None}
+    cost |= {"peak_device_memory_mib": None, "parameters": 7}
+    assert list(costs_from({"a": cost, "b": cost | {"seconds": seconds}})) == ["a"]
+    speed = {"seconds_per_ns": 3.0, "device": "x"}
+    assert list(speeds_from({"a": speed, "b": speed | {"seconds_per_ns": seconds}})) == ["a"]

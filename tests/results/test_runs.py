@@ -269,6 +269,22 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_text() == "old"
 
 
+def test_a_link_stays_and_its_file_is_replaced(tmp_path):
+    """A leaderboard that lies elsewhere, by a link: the row goes to where the others are."""
+    (tmp_path / "shared").mkdir()
+    replace_file(tmp_path / "shared" / "board", "old")
+    link = tmp_path / "board"
+    link.symlink_to(Path("shared") / "board")
+    replace_file(link, "new")
+    assert link.is_symlink()
+    assert (tmp_path / "shared" / "board").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["board", "board", "shared"]
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to("not-yet")
+    replace_file(dangling, "made")
+    assert (tmp_path / "not-yet").read_text() == "made"
+
+
 def test_the_digest_of_files_sees_contents_names_and_targets(tmp_path):
     (tmp_path / "a.pdb").write_text("1")
     (tmp_path / "b").mkdir()
