@@ -168,22 +168,22 @@ def _three(data: Any, at: Any, bits: Any, s0: Any, s1: Any, s2: Any) -> Any:
 
 @cached_njit(error_model="numpy", nogil=True)
 def _packed(data: Any, limit: Any, n_atoms: Any, slot: Any, found: Any) -> Any:  # noqa: PLR0911, PLR0912, PLR0915
-    precision = _float(data, 56)
+    # In a loop: numba compiles a function anew for every constant that it is called with.
+    header = np.empty(9, np.int64)
+    for k in range(len(header)):
+        header[k] = _signed(data, _PLAIN_HEAD + 4 * k)
+    precision = np.uint32(header[0]).view(np.float32)
     if not precision > 0 or not np.isfinite(precision):
         return False
     inverse = np.float32(1.0 / np.float64(precision))
-    least = np.empty(3, np.int64)
+    least = header[1:4]
     size = np.empty(3, np.int64)
     for axis in range(3):
-        least[axis] = _signed(data, 60 + 4 * axis)
-        size[axis] = _signed(data, 72 + 4 * axis) - least[axis] + 1
+        size[axis] = header[4 + axis] - least[axis] + 1
         if size[axis] < 1 or size[axis] > 0x7FFFFFFF:
             return False
-    small = _signed(data, 84)
-    if small < _FIRST or small > _LAST:
-        return False
-    length = _signed(data, 88)
-    if length < 0 or _HEAD + length > limit:
+    small, length = header[7], header[8]
+    if small < _FIRST or small > _LAST or length < 0 or _HEAD + length > limit:
         return False
     end = 8 * (_HEAD + length)
     wide = max(size[0], size[1], size[2]) > 0xFFFFFF

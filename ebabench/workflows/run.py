@@ -201,7 +201,7 @@ class _Plan:
         shortest = min(self.asked, key=lambda target: len(target.sequence))
         metrics = [metric for metric in selection.metrics if metric.name not in selection.own]
         read = partial(self.read, shortest.name)
-        return compiled_meanwhile(read, metrics, self.identity.protocol, self.identity.energy)
+        return compiled_meanwhile(shortest, read, metrics, self.identity.protocol, self.identity.energy)
 
     def sampled(self, workers: ClusterExecutor | None, progress: Progress) -> Session:
         """Return the session of the run after all targets were sampled."""

@@ -34,8 +34,9 @@ def _assign(cost: _Array) -> _Array:  # pragma: no cover
     price = np.empty(size)
     column_of, row_of = np.full(size, -1), np.full(size, -1)
     _reduce_columns(cost, price, column_of, row_of)
-    for row in np.flatnonzero(column_of < 0):
-        _augment(int(row), cost, price, column_of, row_of)
+    for row in range(size):
+        if column_of[row] < 0:
+            _augment(row, cost, price, column_of, row_of)
     return column_of
 
 

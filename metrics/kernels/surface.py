@@ -228,9 +228,9 @@ def _exposed(  # noqa: PLR0912
 ) -> _Array:  # pragma: no cover
     size, residues, patches = len(reach), len(start) - 1, len(centers)
     result = np.zeros((len(positions), residues), np.bool_)
-    spheres, bounds, widest = np.empty((size, 4)), np.empty((4, residues)), reach.max()
+    spheres, bounds, widest = np.empty((size, 4)), np.empty((4, residues)), 0.0
     for i in range(size):
-        spheres[i, 3] = reach[i]
+        spheres[i, 3], widest = reach[i], max(widest, reach[i])
     near, near_count = np.empty(residues + 1, np.int64), 0
     around, picked = np.empty((4, size + _BLOCK)), np.empty(size + 1, np.int64)
     # What covered each patch and point last, and, for each atom, whatever did; at first the atom itself, that does not.

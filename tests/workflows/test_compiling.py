@@ -25,9 +25,10 @@ def missing() -> Reference:
 
 
 def test_what_was_compiled_is_not_compiled_again(tmp_path: Path) -> None:
-    read, started = partial(reference_reader(load_suite("peptides-v1"), None), "KLED"), []
+    references, started = reference_reader(load_suite("peptides-v1"), None), []
+    target, read = references.target("KLED"), partial(references, "KLED")
     for _ in range(2):
-        with compiled_meanwhile(read, [METRICS.load("contacts")], "corrected", None):
+        with compiled_meanwhile(target, read, [METRICS.load("contacts")], "corrected", None):
             started.append(len(multiprocessing.active_children()))
             assert os.environ["OMP_NUM_THREADS"] == "3", "the model has its threads"
     assert started == [1, 0]
@@ -35,6 +36,15 @@ def test_what_was_compiled_is_not_compiled_again(tmp_path: Path) -> None:
 
 
 def test_a_failure_to_compile_is_none_of_the_run(tmp_path: Path) -> None:
-    with compiled_meanwhile(missing, [METRICS.load("contacts")], "corrected", None):
+    target = reference_reader(load_suite("peptides-v1"), None).target("KLED")
+    with compiled_meanwhile(target, missing, [METRICS.load("contacts")], "corrected", None):
         pass
     assert not (tmp_path / "compiled").exists(), "it is tried again"
+
+
+def test_energies_are_compiled_without_a_trajectory(tmp_path: Path) -> None:
+    suite = load_suite("peptides-v1")
+    target = reference_reader(suite, None).target("KLED")
+    with compiled_meanwhile(target, missing, [METRICS.load("energy")], suite.protocol, suite.energy):
+        pass
+    assert len(list((tmp_path / "compiled").iterdir())) == 1
