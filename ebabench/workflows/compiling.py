@@ -57,8 +57,11 @@ def compiled_meanwhile(
     # reads it is compiled, too.
     of_energy = [metric for metric in metrics if any(spec.needs == "energy" for spec in metric.specs)]
     others = [metric for metric in metrics if metric not in of_energy]
-    parts = [(of_energy if energy_protocol else [], partial(_shaken, target)), (others, read)]
-    work = [partial(_use, known, part, protocol, energy_protocol) for part, known in parts if part]
+    work = []
+    if of_energy and energy_protocol:
+        work.append(partial(_use, partial(_shaken, target), of_energy, protocol, energy_protocol))
+    if others:
+        work.append(partial(_use, read, others, protocol, energy_protocol))
     threads = {name: os.environ.get(name) for name in THREADS}
     with workers(len(work)) as pool:
         futures = [pool.submit(one) for one in work]
