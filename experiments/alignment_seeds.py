@@ -1,0 +1,149 @@
+"""Whether alignment helps, over several seeds of training, on the peptides of version 2.
+
+``python experiments/alignment_seeds.py --out alignment-v2 --figures docs/figures`` trains every row of ``CHAIN`` with
+three seeds and scores it on the validation suite; ``--suite peptides-v2`` reads the test suite in its place. It writes
+``alignment-seeds-SUITE.csv`` and ``alignment-seeds-SUITE.svg``. The rows of the first seed are those of
+``alignment_v2.py``, in the same folder. A run that was stopped is resumed.
+
+The unit of the test is the target: a figure of a row is the mean over its seeds, and differences of two rows are tested
+by Wilcoxon's signed ranks over targets, two-sided, with Holm's correction for all tests of a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from ablation import Ablation, Row
+from alignment_v2 import BASE, OWN, ROWS, TRAINING, VALIDATION
+from scipy.stats import norm, wilcoxon
+
+from ebabench.results.runs import Run
+
+SEEDS = 3
+ALIGNED, LONGER = "tilt-0.2", "longer"
+CHAIN = (BASE, LONGER, ALIGNED, "tilt-0.2-anchored", "eba-dpo")
+CLAIMED = ("energy_js", "energy_w1", "basin_populations_tv", "ramachandran_w2")
+GUARDED = ("js_radius_of_gyration", "rmsf_r", "rmwd", "diversity_mae")
+_HIGHER = {"rmsf_r"}
+_DPO = {"steps": 400, "warmup": 50, "learning_rate": 5e-5, "seed": 3, "draws": 8, "crossed": True, "alpha_t": 60}
+
+
+def chain(seed: int) -> list[Row]:
+    """Return the rows of one seed (from 1). Those of the first have the names they have in ``alignment_v2.py``."""
+    rows = {row.name: row for row in ROWS} | {
+        "eba-dpo": Row("eba-dpo", "eba-dpo", BASE, suite=TRAINING, own=BASE, settings=_DPO)
+    }
+    return [_seeded(rows[name], seed) for name in CHAIN]
+
+
+def named(name: str, seed: int) -> str:
+    """Return the name of a row of the chain at a seed."""
+    return name if seed == 1 else f"{name}-seed-{seed}"
+
+
+def _seeded(row: Row, seed: int) -> Row:
+    def of(other: str) -> str:
+        return named(other, seed) if other in CHAIN else other
+
+    settings = {**row.settings, "seed": row.settings["seed"] + 10 * (seed - 1)}
+    return replace(row, name=of(row.name), start=of(row.start), own=of(row.own), settings=settings)
+
+
+def figures_of(run: Run) -> pd.DataFrame:
+    """Return a run's metrics, one row per target; how far its diversity is from that of MD among them."""
+    table: pd.DataFrame = run.targets.copy()
+    table["diversity_mae"] = (table["diversity"] - table["md_diversity"]).abs()
+    return table[[*CLAIMED, *GUARDED]].astype(float)
+
+
+def tested(row: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
+    """Return one line per metric: both medians, the mean difference, its p and how many targets would tell it."""
+    lines: list[dict[str, Any]] = []
+    for key in row:
+        pairs = pd.concat([row[key], base[key]], axis=1, keys=["a", "b"]).dropna()
+        own = (pairs.a - pairs.b).to_numpy()
+        spread = own.std(ddof=1)
+        size = abs(own.mean()) / spread if spread else 0.0
+        # The normal approximation, at the level of the claims (0.01 after correction for all metrics of a row).
+        level = norm.ppf(1 - 0.01 / row.shape[1] / 2) + norm.ppf(0.8)
+        lines.append(
+            {
+                "metric": key,
+                "value": pairs.a.median(),
+                "baseline": pairs.b.median(),
+                "difference": own.mean(),
+                "low": own.mean() - 1.96 * spread / np.sqrt(len(own)),
+                "high": own.mean() + 1.96 * spread / np.sqrt(len(own)),
+                "better_on": int(((own > 0) if key in _HIGHER else (own < 0)).sum()),
+                "targets": len(own),
+                "p": wilcoxon(own).pvalue if own.any() else 1.0,
+                "targets_needed": np.ceil((level / size) ** 2) if size else np.inf,
+            }
+        )
+    return pd.DataFrame(lines).assign(p_holm=lambda table: _holm(table.p.to_numpy()))
+
+
+def _holm(p: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    order = np.argsort(p)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return adjusted
+
+
+def draw(means: dict[str, pd.DataFrame], each: dict[str, list[pd.DataFrame]], path: Path) -> None:
+    """A panel for each metric: the differences from the base model, with intervals; small dots are single seeds."""
+    from matplotlib.figure import Figure
+
+    names = [name for name in CHAIN if name != BASE]
+    figure = Figure(figsize=(13, 5), layout="constrained")
+    panels: Any = figure.subplots(2, 4, sharey=True)
+    for axes, key in zip(panels.flat, (*CLAIMED, *GUARDED), strict=True):
+        axes.axvline(0, color="#8a929b", lw=0.8)
+        for place, name in enumerate(names):
+            found = tested(means[name], means[BASE]).set_index("metric").loc[key]
+            axes.plot([found.low, found.high], [place, place], color="#0b63b5", lw=1.4)
+            filled = "#0b63b5" if found.p_holm <= 0.01 else "white"
+            axes.plot(found.difference, place, "o", color="#0b63b5", ms=5, mfc=filled)
+            for one, base in zip(each[name], each[BASE], strict=True):
+                axes.plot((one[key] - base[key]).mean(), place + 0.25, ".", color="#8a929b", ms=4)
+        better = "right" if key in _HIGHER else "left"
+        axes.set_title(f"{key} ({better} is better)", fontsize=9)
+        axes.tick_params(labelsize=8)
+    panels[0, 0].set_yticks(range(len(names)), names)
+    panels[0, 0].invert_yaxis()
+    figure.supxlabel(f"less {BASE}, mean over targets, 95 %; filled: p <= 0.01 by Holm; dots: single seeds", fontsize=9)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make all rows of all seeds, then the table and the figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, samples and runs")
+    parser.add_argument("--figures", type=Path, required=True, help="folder for the table and the figure")
+    parser.add_argument("--suite", default=VALIDATION, help="what the rows are scored on")
+    chosen = parser.parse_args(arguments)
+    each: dict[str, list[pd.DataFrame]] = {name: [] for name in CHAIN}
+    for seed in range(1, SEEDS + 1):
+        rows = chain(seed)
+        made = Ablation(chosen.out, rows, (chosen.suite,), own=OWN, baseline=rows[0].name)
+        for name, row in zip(CHAIN, rows, strict=True):
+            print(f"{row.name} ...", flush=True)
+            made.make(row)
+            each[name].append(figures_of(Run.read(made.folder(row, chosen.suite))))
+    means = {name: sum(tables[1:], tables[0]) / len(tables) for name, tables in each.items()}
+    pairs = [(name, BASE) for name in CHAIN if name != BASE] + [(ALIGNED, LONGER)]
+    table = pd.concat({pair: tested(means[pair[0]], means[pair[1]]) for pair in pairs}, names=["row", "against"])
+    stem = chosen.figures / f"alignment-seeds-{chosen.suite}"
+    chosen.figures.mkdir(parents=True, exist_ok=True)
+    table.reset_index(["row", "against"]).to_csv(f"{stem}.csv", index=False, float_format="%.4g", lineterminator="\n")
+    draw(means, each, Path(f"{stem}.svg"))
+
+
+if __name__ == "__main__":
+    main()
