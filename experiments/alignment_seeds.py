@@ -27,7 +27,7 @@ from ebabench.results.runs import Run
 
 SEEDS = 3
 ALIGNED, LONGER = "tilt-0.2", "longer"
-CHAIN = (BASE, LONGER, ALIGNED, "tilt-0.2-anchored", "eba-dpo")
+CHAIN = (BASE, LONGER, ALIGNED, "tilt-0.2-anchored", "dpo")
 CLAIMED = ("energy_js", "energy_w1", "basin_populations_tv", "ramachandran_w2")
 GUARDED = ("js_radius_of_gyration", "rmsf_r", "rmwd", "diversity_mae")
 _HIGHER = {"rmsf_r"}
@@ -37,7 +37,7 @@ _DPO = {"steps": 400, "warmup": 50, "learning_rate": 5e-5, "seed": 3, "draws": 8
 def chain(seed: int) -> list[Row]:
     """Return the rows of one seed (from 1). Those of the first have the names they have in ``alignment_v2.py``."""
     rows = {row.name: row for row in ROWS} | {
-        "eba-dpo": Row("eba-dpo", "eba-dpo", BASE, suite=TRAINING, own=BASE, settings=_DPO)
+        "dpo": Row("dpo", "eba-dpo", BASE, suite=TRAINING, own=BASE, settings=_DPO)
     }
     return [_seeded(rows[name], seed) for name in CHAIN]
 
