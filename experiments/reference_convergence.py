@@ -14,7 +14,7 @@ import pandas as pd
 
 from ebabench.datasets.references import read_reference
 from ebabench.datasets.suites import load_suite, reference_reader
-from ebabench.metrics.divergence import basin_populations
+from ebabench.metrics.ramachandran import basin_populations
 from ebabench.scoring.convergence import slowest_torsion
 from ebabench.structures import Reference
 from ebabench.structures.geometry import torsions
