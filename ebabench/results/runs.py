@@ -131,6 +131,8 @@ class Run:
             RunError: The folder cannot be made or written, or another process is at work on it (``folder.busy``).
         """
         identity = identity.plain()
+        # Before the manifest, which is the first file of a run: another process may begin this run right now.
+        occupied = folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*")))
         if (folder / MANIFEST).exists():
             run = Run.read(folder)
             identity = run._with_digests(identity, digest)
@@ -141,7 +143,7 @@ class Run:
                     run=folder,
                 )
             run.learn_references(identity.references or {})
-        elif folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
+        elif occupied:
             raise InputError(
                 f"{folder} is not empty and not a run folder; choose another", code="run.folder", run=folder
             )

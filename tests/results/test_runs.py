@@ -40,6 +40,19 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+def test_a_run_that_another_process_begins_meanwhile_is_gone_on_with(tmp_path, monkeypatch):
+    folder, look = tmp_path / "run", Path.glob
+
+    def glob(self, pattern):
+        monkeypatch.setattr(Path, "glob", look)
+        Run.open(folder, identity())  # by the other process
+        return look(self, pattern)
+
+    folder.mkdir()
+    monkeypatch.setattr(Path, "glob", glob)
+    assert Run.open(folder, identity()).identity == Run.read(folder).identity
+
+
 def test_a_run_folder_holds_what_it_promises(tmp_path):
     run = make_run(tmp_path / "run")
     assert set(files(run.folder)) == {
