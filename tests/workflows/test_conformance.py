@@ -140,6 +140,7 @@ def test_every_card_of_the_project_is_complete_and_its_code_there(name: str) -> 
     assert failed(unstarted(CARDS.load(name))) == {}
 
 
+@pytest.mark.slow
 def test_a_deadline_that_is_too_near_is_told(tmp_path: Path) -> None:
     from ebabench.generators.scaffold import scaffold
 

@@ -12,6 +12,7 @@ import numpy as np
 from ebabench.errors import InputError
 from ebabench.io.layouts.listing import Listing, stem
 from ebabench.io.layouts.source import LeftOut, Part, Source
+from ebabench.system.files import open_regular
 
 ATOM37 = "ConfRover atom37"
 OWN = "npz of ebabench"
@@ -53,7 +54,7 @@ def headers(path: Path) -> dict[str, Header] | None:
     """Return what an archive holds by name, without reading the arrays; None for a file that is damaged or none."""
     found = {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as stored, zipfile.ZipFile(stored) as archive:
             for member in archive.namelist():
                 with archive.open(member) as file:
                     version = np.lib.format.read_magic(file)

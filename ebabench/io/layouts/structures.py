@@ -11,6 +11,7 @@ from ebabench.io.content import suffix_of
 from ebabench.io.layouts.listing import Listing, kind, stem
 from ebabench.io.layouts.source import LeftOut, Part, Source
 from ebabench.io.structures import parse_models
+from ebabench.system.files import open_regular
 
 MODELS = "one file with all conformations"
 SINGLE = "one file per conformation"
@@ -49,7 +50,7 @@ def single(path: Path) -> bool:
 def _several_models(path: Path) -> bool:
     if suffix_of(path) == ".bcif":
         return sum(len(part.positions) for part in parse_models(path)) > 1
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+    with open_regular(path) as plain, gzip.open(plain) if path.suffix.lower() == ".gz" else plain as file:
         if suffix_of(path) in (".cif", ".mmcif"):
             return _several_in_cif(file.read().decode())
         models, open_model, atoms = 0, False, False
