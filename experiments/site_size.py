@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,7 +35,7 @@ HELIX = {
     "CA": (2.29, 0.0, 0.0),
     "C": (1.66, 1.1, 26.0),
     "O": (2.0, 2.3, 22.0),
-    "CB": (3.29, -0.3, -21.0),
+    "CB": (3.32, -0.8, 18.0),
 }
 
 
@@ -164,7 +165,9 @@ def main() -> None:
     wall = time.perf_counter() - began
     size = sum(path.stat().st_size for path in asked.out.rglob("*") if path.is_file())
     used = sum(os.times()[:4])  # user and system time of this process and of its children
-    print(f"{built.pages} pages, {len(built.left_out)} left out, {size / 1e6:.1f} MB")
+    if built.left_out:
+        sys.exit("{} has no page: {}".format(*next(iter(built.left_out.items()))))
+    print(f"{built.pages} pages, {size / 1e6:.1f} MB")
     print(f"{wall:.0f} s, {used:.0f} s of processor time")
 
 
