@@ -156,7 +156,7 @@ def test_a_lasting_fault_is_one_line(
         (("headers", {"Content-Length": "1100000"}), "download.broken"),
         (("status", 416), "download.broken"),
         (("status", 206), "download.broken"),
-        (("drip", 0.02), "download.broken"),
+        pytest.param(("drip", 0.02), "download.broken", marks=pytest.mark.slow),
     ],
     ids=str,
 )
