@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 from ablation import Ablation, Row
 from alignment_v2 import BASE, OWN, ROWS, TRAINING, VALIDATION
-from scipy.stats import norm, wilcoxon
+from scipy.stats import wilcoxon
 
+from ebabench.results.claims import adjusted, targets_needed
 from ebabench.results.runs import Run
 
 SEEDS = 3
@@ -31,14 +32,14 @@ CHAIN = (BASE, LONGER, ALIGNED, "tilt-0.2-anchored", "dpo")
 CLAIMED = ("energy_js", "energy_w1", "basin_populations_tv", "ramachandran_w2")
 GUARDED = ("js_radius_of_gyration", "rmsf_r", "rmwd", "diversity_mae")
 _HIGHER = {"rmsf_r"}
-_DPO = {"steps": 400, "warmup": 50, "learning_rate": 5e-5, "seed": 3, "draws": 8, "crossed": True, "alpha_t": 60}
+_DPO = {"draws": 8, "crossed": True, "alpha_t": 60}
 
 
 def chain(seed: int) -> list[Row]:
     """Return the rows of one seed (from 1). Those of the first have the names they have in ``alignment_v2.py``."""
-    rows = {row.name: row for row in ROWS} | {
-        "dpo": Row("dpo", "eba-dpo", BASE, suite=TRAINING, own=BASE, settings=_DPO)
-    }
+    rows = {row.name: row for row in ROWS}
+    settings = {**rows[LONGER].settings, **_DPO}
+    rows["dpo"] = Row("dpo", "eba-dpo", BASE, suite=TRAINING, own=BASE, settings=settings)
     return [_seeded(rows[name], seed) for name in CHAIN]
 
 
@@ -68,32 +69,24 @@ def tested(row: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
     for key in row:
         pairs = pd.concat([row[key], base[key]], axis=1, keys=["a", "b"]).dropna()
         own = (pairs.a - pairs.b).to_numpy()
-        spread = own.std(ddof=1)
-        size = abs(own.mean()) / spread if spread else 0.0
-        # The normal approximation, at the level of the claims (0.01 after correction for all metrics of a row).
-        level = norm.ppf(1 - 0.01 / row.shape[1] / 2) + norm.ppf(0.8)
+        error = own.std(ddof=1) / np.sqrt(len(own))
         lines.append(
             {
                 "metric": key,
                 "value": pairs.a.median(),
                 "baseline": pairs.b.median(),
                 "difference": own.mean(),
-                "low": own.mean() - 1.96 * spread / np.sqrt(len(own)),
-                "high": own.mean() + 1.96 * spread / np.sqrt(len(own)),
+                "low": own.mean() - 1.96 * error,
+                "high": own.mean() + 1.96 * error,
                 "better_on": int(((own > 0) if key in _HIGHER else (own < 0)).sum()),
                 "targets": len(own),
                 "p": wilcoxon(own).pvalue if own.any() else 1.0,
-                "targets_needed": np.ceil((level / size) ** 2) if size else np.inf,
+                # At the level of the claims, shared among the metrics of a row.
+                "targets_needed": targets_needed(own, 0.01 / row.shape[1]),
             }
         )
-    return pd.DataFrame(lines).assign(p_holm=lambda table: _holm(table.p.to_numpy()))
-
-
-def _holm(p: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    order = np.argsort(p)
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
-    return adjusted
+    table = pd.DataFrame(lines)
+    return table.assign(p_holm=adjusted(table.p.tolist(), "holm"))
 
 
 def draw(means: dict[str, pd.DataFrame], each: dict[str, list[pd.DataFrame]], path: Path) -> None:
