@@ -94,6 +94,10 @@ def _run() -> int:  # noqa: PLR0911
     except UnicodeEncodeError as error:
         word = error.object[max(error.start - 20, 0) : error.end].splitlines()[-1]
         return _tell(f"a name that is not UTF-8 cannot be written: {word}", 2)
+    except SystemError as error:
+        if not isinstance(error.__cause__, KeyboardInterrupt):  # else a compiled function was interrupted
+            raise
+        code = _INTERRUPTED
     except MemoryError:
         return _tell("memory ran out; what was finished is kept, the same command goes on from it", 1)
     except SystemExit as error:

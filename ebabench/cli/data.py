@@ -95,7 +95,9 @@ def energy(
     elif forcefield is None:
         raise InputError("--forcefield: name the energy protocol", code="usage.forcefield")
     else:
-        table = energies(files or [], with_cutoff(forcefield, cutoff_nm), minimise=minimise, decompose=decompose)
+        protocol = with_cutoff(forcefield, cutoff_nm)
+        with progress() as tell:
+            table = energies(files or [], protocol, minimise=minimise, decompose=decompose, progress=tell)
     text = table.to_csv(index=False)
     if out is None:
         print(text, end="")

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +36,34 @@ Array = npt.NDArray[np.float64]
 _GBN2 = "c259f3d1a841f063a8a4ec7ce6409245658b5a931ec0f577c68ed8dbcd4670e3"
 _GBN2_OFFSET, _GBN2_COULOMB = 0.0195141, 138.935485
 _ACE = 28.3919551  # kJ/mol/nm^2, 4 pi times 5.4 cal/mol/A^2
+
+
+_of_thread = threading.local()
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Raise an interruption and a want of memory in the body as what they are.
+
+    OpenMM turns whatever a callback raises into an OpenMMException with its text, which is empty for an interruption:
+    a molecule would have no energy because somebody pressed Ctrl-C.
+    """
+    _of_thread.raised = None
+    try:
+        yield
+    except openmm.OpenMMException as error:
+        if "bad_alloc" in str(error):
+            raise MemoryError from None
+        raised = _of_thread.raised
+        if isinstance(raised, SystemError):  # a compiled function that was interrupted
+            raised = raised.__cause__ or raised
+        if raised is not None:
+            raise raised from None
+        if str(error) in ("", "<NULL>"):  # interrupted before the callback's first line
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        _of_thread.raised = None
 
 
 @dataclass(frozen=True)
@@ -228,7 +259,11 @@ def accelerate(system: openmm.System) -> openmm.System:
         system.removeForce(index)
 
     def compute(state: openmm.State) -> tuple[float, Array]:
-        return terms(state.getPositions(asNumpy=True)._value)
+        try:
+            return terms(state.getPositions(asNumpy=True)._value)
+        except BaseException as error:
+            _of_thread.raised = error
+            raise
 
     system.addForce(openmm.PythonForce(compute))
     return system

@@ -54,11 +54,16 @@ class Decomposition:
 
 
 def decompose(
-    molecule: Atoms | Molecule, positions: Positions, protocol: str, minimise: bool | None = None
+    molecule: Atoms | Molecule,
+    positions: Positions,
+    protocol: str,
+    minimise: bool | None = None,
+    on_frames: Callable[[int], None] | None = None,
 ) -> Decomposition:
     """Return the shares of residues and force terms in the energies of conformations.
 
-    Their sum over residues and terms is `potential_energies`, whose arguments these are.
+    Their sum over residues and terms is `potential_energies`, whose arguments these are; ``on_frames`` is that of
+    `ebabench.physics.energy.prepare_energies`.
 
     Raises:
         InputError: there is no such protocol, or it has a cutoff (code ``energy.cutoff``).
@@ -70,6 +75,8 @@ def decompose(
     values = np.full((len(positions), len(one.residue_names), len(TERMS)), np.nan)
     reasons, shares = {}, {}
     for k, found in enumerate(evaluator.evaluate(positions)):
+        if on_frames:
+            on_frames(1)
         if isinstance(found, CannotPrepare):
             reasons[k] = str(found)
             continue

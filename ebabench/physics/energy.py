@@ -6,6 +6,7 @@ One topology, one System and one Context serve all frames of a molecule. Energie
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,15 +60,21 @@ def potential_energies(
 
 
 def prepare_energies(
-    molecule: Atoms | Molecule, positions: Positions, protocol: str, minimise: bool | None = None
+    molecule: Atoms | Molecule,
+    positions: Positions,
+    protocol: str,
+    minimise: bool | None = None,
+    on_frames: Callable[[int], None] | None = None,
 ) -> Energies:
     """Return the energies of conformations, from the store where they are known, and the reasons where there are none.
 
     The energy of a frame depends on nothing but the frame, the molecule and the protocol. Arguments and errors are
-    those of `potential_energies`.
+    those of `potential_energies`. ``on_frames`` is called with the number of frames that were finished since.
     """
     values = known_energies(molecule, positions, protocol, minimise)
     missing = np.flatnonzero(np.isnan(values))
+    if on_frames:
+        on_frames(len(values) - len(missing))
     if not len(missing):
         return Energies(values, {})
     from ebabench.physics.evaluation import Evaluator
@@ -82,6 +89,8 @@ def prepare_energies(
         values[portion] = found
         reasons |= {int(portion[k]): reason for k, reason in failed.items()}
         store.remember(chosen.key(minimise), one.digest(), keys[portion], found)
+        if on_frames:
+            on_frames(len(portion))
     return Energies(values, reasons)
 
 

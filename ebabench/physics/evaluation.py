@@ -12,7 +12,7 @@ import numpy as np
 import openmm
 from scipy.spatial import cKDTree
 
-from ebabench.physics.accelerate import accelerate
+from ebabench.physics.accelerate import accelerate, stoppable
 from ebabench.physics.molecules import Molecule
 from ebabench.physics.preparation import CannotPrepare, Incomplete, Pairs, Template, disulfides, shared_template
 from ebabench.physics.protocols import Minimisation, Protocol
@@ -72,6 +72,14 @@ def constrain_hydrogens(template: Template) -> openmm.System:
     return system
 
 
+class _Interruptible(openmm.MinimizationReporter):  # type: ignore[misc]
+    """Lets Python look, after every iteration, whether it was interrupted: without, a minimisation runs to its end."""
+
+    def report(self, *_: object) -> bool:
+        """Go on."""
+        return False
+
+
 class _Minimiser:
     """Minimisation of one molecule, with springs to hydrogens whatever the protocol.
 
@@ -91,6 +99,8 @@ class _Minimiser:
                 self._restraint.addParticle(atom, (0.0, 0.0, 0.0))
             system.addForce(self._restraint)
         self._context = _context(system, protocol)
+        in_python = any(isinstance(force, openmm.PythonForce) for force in self._context.getSystem().getForces())
+        self._interruptible = None if in_python else _Interruptible()
 
     def __call__(self, positions: FloatArray) -> FloatArray:
         """Return the minimised positions [A, 3] of positions [A, 3], nanometre."""
@@ -99,7 +109,9 @@ class _Minimiser:
             for row, atom in enumerate(self._heavy):
                 self._restraint.setParticleParameters(row, atom, positions[atom].tolist())
             self._restraint.updateParametersInContext(self._context)
-        openmm.LocalEnergyMinimizer.minimize(self._context, self._how.tolerance, self._how.iterations)
+        openmm.LocalEnergyMinimizer.minimize(
+            self._context, self._how.tolerance, self._how.iterations, self._interruptible
+        )
         return np.asarray(self._context.getState(getPositions=True).getPositions(asNumpy=True)._value)
 
 
@@ -131,13 +143,14 @@ class Calculator:
             CannotPrepare: there is no energy, or minimisation could not mend the structure.
         """
         try:
-            if self._minimise:
-                positions = self._minimise(positions)
-            self._context.setPositions(positions)
-            if self._minimise and self.system.getNumConstraints():
-                self._context.applyConstraints(1e-6)
-                positions = self._context.getState(getPositions=True).getPositions(asNumpy=True)._value
-            energy = float(self._context.getState(getEnergy=True).getPotentialEnergy()._value)
+            with stoppable():
+                if self._minimise:
+                    positions = self._minimise(positions)
+                self._context.setPositions(positions)
+                if self._minimise and self.system.getNumConstraints():
+                    self._context.applyConstraints(1e-6)
+                    positions = self._context.getState(getPositions=True).getPositions(asNumpy=True)._value
+                energy = float(self._context.getState(getEnergy=True).getPotentialEnergy()._value)
         except openmm.OpenMMException as error:
             raise CannotPrepare(f"OpenMM: {error}") from error
         if not np.isfinite(energy):

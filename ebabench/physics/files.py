@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +27,22 @@ if TYPE_CHECKING:
 _SAMPLE = 10  # frames by which the bonds of a file are known
 _BLOCK = 20_000_000  # coordinates that are read at a time
 
+Tell = Callable[[str, int, int], None]
+"""``tell(what, done, total)``, called as the work goes on."""
 
-def energy_table(files: list[Path], protocol: str, *, minimise: bool = False) -> pd.DataFrame:
+
+def _silent(*_: object) -> None:
+    """Tell nothing."""
+
+
+def energy_table(files: list[Path], protocol: str, *, minimise: bool = False, progress: Tell = _silent) -> pd.DataFrame:
     """Return the energies of the conformations in files.
 
     Args:
         files: structure files and trajectories, of every kind that `read_frames` reads.
         protocol: name of the energy protocol.
         minimise: True to minimise first.
+        progress: called as ``progress(what, done, total)``, with frames.
 
     Returns:
         One row per conformation: ``file``, ``frame`` (from 1), ``chains`` and ``residues`` (counts; caps are no
@@ -49,9 +57,11 @@ def energy_table(files: list[Path], protocol: str, *, minimise: bool = False) ->
 
     chosen = get_protocol(protocol)
     tables = []
-    for file, frames in [(file, read_frames(file)) for file in files]:
+    opened = [(file, read_frames(file)) for file in files]
+    finished = _counted([frames for _, frames in opened], progress)
+    for file, frames in opened:
         for start, found, positions in _blocks(frames, chosen):
-            one = _energies(found, positions, protocol, minimise=minimise)
+            one = _energies(found, positions, protocol, minimise, finished)
             columns = {
                 "file": str(file),
                 "frame": np.arange(start + 1, start + 1 + len(positions)),
@@ -68,13 +78,16 @@ def energy_table(files: list[Path], protocol: str, *, minimise: bool = False) ->
     return pd.concat([table.astype(counts) for table in tables], ignore_index=True)
 
 
-def decomposition_table(files: list[Path], protocol: str, *, minimise: bool = False) -> pd.DataFrame:
+def decomposition_table(
+    files: list[Path], protocol: str, *, minimise: bool = False, progress: Tell = _silent
+) -> pd.DataFrame:
     """Return the shares of residues and force terms in the energies of the conformations in files.
 
     Args:
         files: as of `energy_table`.
         protocol: name of the energy protocol.
         minimise: True to minimise first.
+        progress: as of `energy_table`.
 
     Returns:
         One row per residue of a conformation: ``file``, ``frame``, ``chain``, ``residue`` (from 1, over all chains),
@@ -90,17 +103,21 @@ def decomposition_table(files: list[Path], protocol: str, *, minimise: bool = Fa
 
     chosen = get_protocol(protocol)
     tables = []
-    for file, frames in [(file, read_frames(file)) for file in files]:
+    opened = [(file, read_frames(file)) for file in files]
+    finished = _counted([frames for _, frames in opened], progress)
+    for file, frames in opened:
         for start, found, positions in _blocks(frames, chosen):
             numbers = np.arange(start + 1, start + 1 + len(positions))
             if isinstance(found, CannotPrepare):
+                finished(len(positions))
                 tables.append(pd.DataFrame({"file": str(file), "frame": numbers, "reason": str(found)}))
                 continue
             molecule = found.molecule
             reasons = _gaps(molecule, positions)
             whole = np.array([k not in reasons for k in range(len(positions))])
+            finished(len(reasons))
             values = np.full((len(positions), len(molecule.residue_names), len(TERMS)), np.nan)
-            part: Decomposition = decompose(molecule, positions[whole], protocol, minimise)
+            part: Decomposition = decompose(molecule, positions[whole], protocol, minimise, finished)
             values[whole] = part.values
             reasons |= {int(np.flatnonzero(whole)[k]): reason for k, reason in part.reasons.items()}
             length = values.shape[1]
@@ -184,13 +201,34 @@ def _gaps(molecule: Molecule, positions: Positions) -> dict[int, str]:
     return {k: gap for k, gap in enumerate(molecule.gaps(positions)) if gap}
 
 
-def _energies(found: Description | CannotPrepare, positions: Positions, protocol: str, *, minimise: bool) -> Energies:
+def _counted(files: Sequence[Frames], progress: Tell) -> Callable[[int], None]:
+    """What is called with the number of frames that were finished, and tells how many are by now."""
+    total, done = sum(map(len, files)), 0
+
+    def finished(frames: int) -> None:
+        nonlocal done
+        done += frames
+        progress("energies of frames", done, total)
+
+    finished(0)
+    return finished
+
+
+def _energies(
+    found: Description | CannotPrepare,
+    positions: Positions,
+    protocol: str,
+    minimise: bool,
+    finished: Callable[[int], None],
+) -> Energies:
     values = np.full(len(positions), np.nan)
     if isinstance(found, CannotPrepare):
+        finished(len(positions))
         return Energies(values, dict.fromkeys(range(len(positions)), str(found)))
     reasons = _gaps(found.molecule, positions)
     whole = np.array([k for k in range(len(positions)) if k not in reasons], np.int64)
-    part = prepare_energies(found.molecule, positions[whole], protocol, minimise)
+    finished(len(reasons))
+    part = prepare_energies(found.molecule, positions[whole], protocol, minimise, finished)
     values[whole] = part.values
     return Energies(values, reasons | {int(whole[k]): reason for k, reason in part.reasons.items()})
 

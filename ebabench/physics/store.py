@@ -20,7 +20,7 @@ from ebabench.structures.arrays import FloatArray, Positions
 from ebabench.system.cache import cache_dir, sealed, unsealed
 from ebabench.system.files import exclusive, replace_file
 
-_PORTION = 15_000
+_PORTION, _PAIRS = 15_000, 15_000_000  # atoms and pairs of atoms of the frames between two writes
 
 
 def _row(width: int | None) -> np.dtype[np.void]:
@@ -45,11 +45,13 @@ def frame_keys(positions: Positions) -> npt.NDArray[np.uint64]:
 def portions(missing: npt.NDArray[np.int64], atoms: int) -> list[npt.NDArray[np.int64]]:
     """Return the frames to compute between two writes, so that most of an interrupted run's work is stored.
 
+    An energy takes a time that grows with the square of the atoms: every frame of a long chain is stored by itself.
+
     Args:
         missing: [M], indices of the frames to compute.
         atoms: number of atoms per frame.
     """
-    size = max(1, _PORTION // atoms)
+    size = max(1, min(_PORTION // atoms, _PAIRS // atoms**2))
     return [missing[k : k + size] for k in range(0, len(missing), size)]
 
 

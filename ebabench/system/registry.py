@@ -35,7 +35,13 @@ def resolve(location: str) -> Any:
 
 
 def cause(error: BaseException) -> str:
-    """Return what an exception from outside says, with its type where that tells more."""
+    """Return what an exception from outside says, with its type where that tells more.
+
+    Raises:
+        KeyboardInterrupt: it is an interruption, which a compiled function passes on as a SystemError.
+    """
+    if isinstance(error, SystemError) and isinstance(error.__cause__, KeyboardInterrupt):
+        raise error.__cause__
     if isinstance(error, SystemExit):
         return f"it ended the program (sys.exit({error.code!r}))"
     if isinstance(error, MemoryError):

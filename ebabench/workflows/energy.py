@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 
 def energies(
-    files: Sequence[str | os.PathLike[str]], forcefield: str, *, minimise: bool | None = None, decompose: bool = False
+    files: Sequence[str | os.PathLike[str]],
+    forcefield: str,
+    *,
+    minimise: bool | None = None,
+    decompose: bool = False,
+    progress: Progress = silent,
 ) -> pd.DataFrame:
     """Return the potential energies of conformations, one row per conformation.
 
@@ -33,6 +38,7 @@ def energies(
         forcefield: The energy protocol, for instance ``"amber99sbildn-obc"``; ``"amber99sbildn-obc@2nm"`` has a cutoff.
         minimise: Whether structures are minimised first; False by default.
         decompose: One row per residue and one column per force term.
+        progress: Called as ``progress(what, done, total)``.
 
     Raises:
         InputError: A file cannot be read, or there is no such protocol.
@@ -43,7 +49,8 @@ def energies(
     for path in paths:
         if not path.is_file():
             raise InputError(f"{path}: no such file", code="file.missing", file=path)
-    return (decomposition_table if decompose else energy_table)(paths, forcefield, minimise=bool(minimise))
+    table = decomposition_table if decompose else energy_table
+    return table(paths, forcefield, minimise=bool(minimise), progress=progress)
 
 
 def energy_notes(table: pd.DataFrame) -> list[str]:

@@ -1,6 +1,7 @@
 """Energies of structures: what they must not depend on, what has none and why, and that nothing is computed twice."""
 
 import re
+import signal
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -10,14 +11,15 @@ from openmm import app, unit
 from proteins import STRAND, build, turned
 
 from ebabench.errors import InputError
-from ebabench.physics import evaluation, store
+from ebabench.io import structure_files
+from ebabench.physics import accelerate, evaluation, store
 from ebabench.physics.energy import export_energies, potential_energies, prepare_energies
 from ebabench.physics.evaluation import constrain_hydrogens
 from ebabench.physics.files import energy_table
 from ebabench.physics.hydrogens import plan_placement
 from ebabench.physics.preparation import build_template, disulfides
 from ebabench.physics.protocols import PROTOCOLS
-from ebabench.structures import Atoms
+from ebabench.structures import Atoms, Ensemble
 
 OBC = "amber99sbildn-obc"
 
@@ -218,6 +220,47 @@ def test_nothing_is_computed_twice(peptide, monkeypatch):
     potential_energies(atoms, frames[2:6], OBC)
     potential_energies(atoms, frames[:4], OBC, minimise=False)
     assert seen == [2, 4]
+
+
+@pytest.mark.parametrize("protocol", ["amber14-gbn2-restrained", "amber14-gbn2-restrained@2nm"])
+def test_an_interruption_is_no_energy_that_is_missing(protocol):
+    """Whenever it comes: in the compiled kernel, which OpenMM calls, or in OpenMM's own minimisation."""
+    target = build("A" * 10)
+    moved = target.native + 0.05 * np.random.default_rng(0).standard_normal((30, *target.native.shape))
+    potential_energies(target.atoms, moved[:1].astype(np.float32), protocol)  # prepared and compiled
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for moment in (0.01, 0.05, 0.09):
+            signal.setitimer(signal.ITIMER_REAL, moment)
+            with pytest.raises(KeyboardInterrupt):
+                potential_energies(target.atoms, moved.astype(np.float32), protocol)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("raised", [MemoryError(), openmm.OpenMMException("std::bad_alloc")])
+def test_memory_that_runs_out_is_no_energy_that_is_missing(peptide, monkeypatch, raised):
+    def fails(*_):
+        raise raised
+
+    monkeypatch.setattr(accelerate.Terms, "__call__", fails)
+    with pytest.raises(MemoryError):
+        potential_energies(peptide[0], peptide[1][:1], OBC)
+
+
+def test_a_file_tells_how_many_frames_are_done(peptide, tmp_path):
+    structure_files.write_pdb(Ensemble("x", *peptide), tmp_path / "x.pdb")
+    told = []
+    energy_table([tmp_path / "x.pdb"], OBC, progress=lambda *one: told.append(one[1:]))
+    assert told[0] == (0, len(peptide[1]))
+    assert told[-1] == (len(peptide[1]), len(peptide[1]))
+
+
+def test_a_long_chain_is_stored_frame_by_frame():
+    """One frame of 700 residues takes minutes, and nothing that is finished is computed again."""
+    assert [len(one) for one in store.portions(np.arange(3), 5500)] == [1, 1, 1]
+    assert sum(len(one) for one in store.portions(np.arange(1000), 60)) == 1000
 
 
 def test_exported_energies_are_found_where_they_are_shipped(peptide, tmp_path, monkeypatch):

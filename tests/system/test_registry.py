@@ -12,7 +12,7 @@ from ebabench.errors import InputError, RunError
 from ebabench.generators.cards import CARDS, load_card
 from ebabench.scoring.metric import METRICS, Metric, load_metrics
 from ebabench.scoring.score import score_target
-from ebabench.system.registry import Registry, resolve
+from ebabench.system.registry import Registry, cause, resolve
 
 MODULE = """
 from ebabench.scoring.metric import Metric
@@ -170,3 +170,11 @@ def test_all_suites_and_all_cards_of_the_project_load() -> None:
     assert {"peptides-v1", "peptides-val-v1", "peptides-train-v1"} <= set(suite_ids())
     assert all(load_suite(name).id == name for name in suite_ids())
     assert all(load_card(name).name == name for name in CARDS)
+
+
+def test_an_interruption_of_a_compiled_function_is_no_failure_of_its_caller() -> None:
+    """Numba passes a KeyboardInterrupt on as the cause of a SystemError, which is an Exception."""
+    error = SystemError("returned a result with an exception set")
+    error.__cause__ = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        cause(error)
