@@ -14,7 +14,7 @@ import numpy as np
 from ebabench.metrics.transport import EXACT, Frames, over_samples, wasserstein2
 from ebabench.metrics.weighting import mean
 from ebabench.scoring.metric import Metric
-from ebabench.scoring.spec import Approximation, MetricSpec, Value
+from ebabench.scoring.spec import Approximation, MetricSpec, NotAvailable, Value
 from ebabench.structures.arrays import FloatArray
 from ebabench.structures.geometry import principal_components
 
@@ -29,6 +29,7 @@ _spec = partial(
 )  # fmt: skip
 
 _BLOCK = 128
+_MOVING = 3  # C-alphas that move in more than one way once they are superposed
 _MOMENTS = ("mean", "covariance")
 Gaussians = tuple[FloatArray, FloatArray]
 
@@ -101,7 +102,9 @@ def compute(pair: Pair) -> Mapping[str, Value]:
         "md_pca_w2": pca_w2(a, pair.model_ca, reference, weights),
         "joint_pca_w2": pca_w2(a, pair.model_ca, joint, weights),
         "md_vs_md_pca_w2": float(pair.of_reference("plane", 1, lambda: _in_plane(pair, reference))["w2"]),
-        "pc_sim": abs(float(own[1][0] @ reference[1][0])),
+        "pc_sim": abs(float(own[1][0] @ reference[1][0]))
+        if a.shape[1] >= _MOVING
+        else NotAvailable("fewer than three C-alphas, which move in one way at most"),
     }
     if lack := pair.unavailable_reason("heavy"):
         return values | dict.fromkeys(("rmwd", "rmwd_translation", "rmwd_variance"), lack)

@@ -342,6 +342,14 @@ def test_the_reference_against_itself_is_perfect():
     assert values["md_pca_w2"] < values["md_vs_md_pca_w2"]
 
 
+@pytest.mark.parametrize("sequence", ["K", "KA"])
+def test_a_single_motion_has_no_direction_to_compare(sequence):
+    """One C-alpha does not move once it is superposed, and two do in one way: a cosine of 1 would say nothing."""
+    target = build(sequence)
+    found = METRICS.load("distribution").compute(make_pair(ensemble(target), reference(target)))
+    assert isinstance(found["pc_sim"], NotAvailable)
+
+
 def test_empty_unions_stay_undefined():
     """Nothing moves: no contact is weak or transient."""
     helix = build("GSLMKNFVIVDLL")

@@ -16,10 +16,11 @@ from ebabench.generators.build import build as build_generator
 from ebabench.generators.cards import CARDS, Card
 from ebabench.generators.protocol import Resources
 from ebabench.io.structure_files import write_pdb
+from ebabench.models import nma
 from ebabench.models.files import Files
 from ebabench.models.gaussian import Packed
 from ebabench.models.md import MolecularDynamics
-from ebabench.models.nma import NormalModes
+from ebabench.models.nma import NormalModes, dense_modes, sparse_modes
 from ebabench.physics.evaluation import gpu_platform
 from ebabench.results.identity import unofficial
 from ebabench.results.runs import Run
@@ -120,8 +121,22 @@ def test_ends_of_a_helix_move_more_than_its_middle() -> None:
     assert rmsf[[0, -1]].min() > rmsf[4:16].max()
 
 
-def test_a_network_that_falls_apart_is_said() -> None:
+def test_modes_of_a_long_chain_are_those_of_a_short_one() -> None:
+    """Sparse matrices, of which long chains' modes are made, have the eigenvalues and the motions of ProDy's."""
     pytest.importorskip("prody")
+    target = build("GACDEFHIKLMNPQRSTVWYA")
+    (stiffness, modes), (own, found, basis) = dense_modes(target, 10.0), sparse_modes(target, 10.0)
+    np.testing.assert_allclose(own, stiffness, atol=1e-9 * stiffness.max())
+    moving, stirred = (
+        one[:, value > 1e-6] / np.sqrt(value[value > 1e-6]) for one, value in ((modes, stiffness), (basis @ found, own))
+    )
+    np.testing.assert_allclose(stirred @ stirred.T, moving @ moving.T, atol=1e-6 * (moving**2).sum(1).max())
+
+
+@pytest.mark.parametrize("atoms", [2000, 0])
+def test_a_network_that_falls_apart_is_said(atoms: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("prody")
+    monkeypatch.setattr(nma, "_DENSE", atoms)
     apart = PEPTIDE.native + 50 * (PEPTIDE.atoms.residue > 4)[:, None].astype(np.float32)
     with pytest.raises(InputError, match="do not hold its residues together"):
         NMA.sample(Target("x", PEPTIDE.sequence, PEPTIDE.atoms, apart), 2, 0)
