@@ -189,10 +189,10 @@ def score_pair(
     families = [metrics[k] for k in missing]
     replicas = range(len(reference.replicas)) if missing else ()
     many = threads if pair.energy_protocol is None else 1
-    # The longest first: none is left to run alone at the end.
+    # The longest first: none is left to run alone at the end. The last families take longest.
     tasks = [partial(_measure_replica, k, families, pair, reference) for k in replicas]
-    found = _in_order([*tasks, *(partial(measure, [metric], pair) for metric in metrics)], many)
-    of_replicas, own = found[: len(tasks)], found[len(tasks) :]
+    found = _in_order([*tasks, *(partial(measure, [metric], pair) for metric in reversed(metrics))], many)
+    of_replicas, own = found[: len(tasks)], found[len(tasks) :][::-1]
     for k, floor in zip(missing, zip(*of_replicas, strict=True), strict=bool(missing)):
         if cached[k]:
             store_floor(keys[k], floor)

@@ -32,7 +32,7 @@ BACKBONE = ("N", "CA", "C", "O", "OXT")
 
 _PATCHES = 64
 _BLOCK = 16  # spheres tested at once
-_KNOWN = 48  # spheres kept for each atom that covered something of it
+_KNOWN = 96  # spheres kept for each atom that covered something of it
 _Array = npt.NDArray[Any]
 
 
@@ -100,14 +100,19 @@ def _bound(spheres: _Array, start: _Array, bounds: _Array) -> None:  # pragma: n
 
 
 @cached_njit(error_model="numpy")
-def _residues_near(r: int, bounds: _Array, gap: float, near: _Array) -> int:  # pragma: no cover
-    """Write the residues with atoms that may be nearer than ``gap`` to one of residue r; return their number."""
+def _residues_near(r: int, bounds: _Array, gap: float, near: _Array, balls: _Array) -> int:  # pragma: no cover
+    """Write the residues with atoms that may be nearer than ``gap`` to one of residue r; return their number.
+
+    Their balls go into ``balls`` [4, .], side by side.
+    """
     count = np.uint64(0)
     x, y, z, reach = bounds[0, r], bounds[1, r], bounds[2, r], bounds[3, r] + gap
     for q in range(bounds.shape[1]):
         square = (bounds[0, q] - x) ** 2 + (bounds[1, q] - y) ** 2 + (bounds[2, q] - z) ** 2
         # Without a branch, that would be mispredicted: what is not picked is overwritten.
         near[count] = q
+        balls[0, count], balls[1, count] = bounds[0, q], bounds[1, q]
+        balls[2, count], balls[3, count] = bounds[2, q], bounds[3, q]
         count += np.uint64(square < (bounds[3, q] + reach) ** 2)
     return np.int64(count)  # type: ignore[return-value]  # numba's integer
 
@@ -122,23 +127,26 @@ def _spheres_near(
     widest: float,
     spheres: _Array,
     start: _Array,
-    bounds: _Array,
     near: _Array,
+    near_count: int,
+    balls: _Array,
+    nearer: _Array,
     picked: _Array,
     around: _Array,
 ) -> int:  # pragma: no cover
     """Write the spheres other than i that reach within ``margin`` of a point: all that can cover something there.
 
-    ``near`` are the residues that they may belong to, and ``widest`` is the largest radius. The spheres go into
-    ``around`` [4, .], filled up to whole blocks with spheres of no size, and their numbers into ``picked``. Return
-    their number, filled up.
+    ``near`` are the residues that they may belong to, ``balls`` those around them, and ``widest`` is the largest
+    radius. The spheres go into ``around`` [4, .], filled up to whole blocks with spheres of no size, and their numbers
+    into ``picked``. Return their number, filled up. ``nearer`` is room for as many residues as ``near``.
     """
-    count = np.uint64(0)
-    for q in near:
-        square = (bounds[0, q] - x) ** 2 + (bounds[1, q] - y) ** 2 + (bounds[2, q] - z) ** 2
-        if square >= (bounds[3, q] + margin + widest) ** 2:
-            continue
-        for j in range(start[q], start[q + 1]):
+    residues = count = np.uint64(0)
+    for k in range(near_count):
+        square = (balls[0, k] - x) ** 2 + (balls[1, k] - y) ** 2 + (balls[2, k] - z) ** 2
+        nearer[residues] = near[k]
+        residues += np.uint64(square < (balls[3, k] + margin + widest) ** 2)
+    for k in range(np.int64(residues)):
+        for j in range(start[nearer[k]], start[nearer[k] + 1]):
             square = (spheres[j, 0] - x) ** 2 + (spheres[j, 1] - y) ** 2 + (spheres[j, 2] - z) ** 2
             picked[count] = j
             count += np.uint64((square < (margin + spheres[j, 3]) ** 2) & (j != i))
@@ -160,10 +168,32 @@ def _gather(which: _Array, count: int, spheres: _Array, into: _Array) -> bool:  
 
 
 @cached_njit(error_model="numpy")
-def _holds(sphere: _Array, x: float, y: float, z: float, margin: float) -> bool:  # pragma: no cover
-    """Return whether a sphere holds all within ``margin`` of a point."""
-    inner = sphere[3] - margin
-    return (sphere[0] - x) ** 2 + (sphere[1] - y) ** 2 + (sphere[2] - z) ** 2 < inner * inner  # type: ignore[no-any-return]
+def _holds(sphere: _Array, x: float, y: float, z: float) -> bool:  # pragma: no cover
+    """Return whether a sphere holds a point."""
+    square = (sphere[0] - x) ** 2 + (sphere[1] - y) ** 2 + (sphere[2] - z) ** 2
+    return square < sphere[3] * sphere[3]  # type: ignore[no-any-return]
+
+
+@cached_njit(error_model="numpy")
+def _unheld(
+    i: int, first: int, spheres: _Array, covers: _Array, centers: _Array, chords: _Array, rest: _Array
+) -> int:  # pragma: no cover
+    """Write the patches of sphere i that their last cover does not hold, ``first`` and those behind it at the front.
+
+    Return their number. There is no branch, as in ``_residues_near``.
+    """
+    count, radius = np.uint64(0), spheres[i, 3]
+    for step in range(_PATCHES):
+        patch = (first + step) % _PATCHES
+        j = np.uint32(covers[patch])
+        x = spheres[i, 0] + radius * centers[patch, 0]
+        y = spheres[i, 1] + radius * centers[patch, 1]
+        z = spheres[i, 2] + radius * centers[patch, 2]
+        inner = spheres[j, 3] - radius * chords[patch]
+        square = (spheres[j, 0] - x) ** 2 + (spheres[j, 1] - y) ** 2 + (spheres[j, 2] - z) ** 2
+        rest[count] = patch
+        count += np.uint64(1) - np.uint64(square < inner * inner)
+    return np.int64(count)  # type: ignore[return-value]
 
 
 @cached_njit(error_model="numpy")
@@ -201,7 +231,7 @@ def _free(
         x = spheres[i, 0] + radius * directions[point, 0]
         y = spheres[i, 1] + radius * directions[point, 1]
         z = spheres[i, 2] + radius * directions[point, 2]
-        if covers[point] != i and _holds(spheres[covers[point]], x, y, z, 0.0):
+        if covers[point] != i and _holds(spheres[covers[point]], x, y, z):
             continue
         k = _holder(x, y, z, 0.0, around, count)
         if k >= 0:
@@ -226,21 +256,22 @@ def _exposed(  # noqa: PLR0912
     chords: _Array,
     threshold: float,
 ) -> _Array:  # pragma: no cover
-    size, residues, patches = len(reach), len(start) - 1, len(centers)
+    size, residues = len(reach), len(start) - 1
     result = np.zeros((len(positions), residues), np.bool_)
     spheres, bounds, widest = np.empty((size, 4)), np.empty((4, residues)), 0.0
     for i in range(size):
         spheres[i, 3], widest = reach[i], max(widest, reach[i])
     near, near_count = np.empty(residues + 1, np.int64), 0
+    balls, nearer = np.empty((4, residues + 1)), np.empty(residues + 1, np.int64)
     around, picked = np.empty((4, size + _BLOCK)), np.empty(size + 1, np.int64)
     # What covered each patch and point last, and, for each atom, whatever did; at first the atom itself, that does not.
-    of_patch, of_point = np.empty((size, patches), np.int32), np.empty((size, len(points)), np.int32)
+    of_patch, of_point = np.empty((size, _PATCHES), np.int32), np.empty((size, len(points)), np.int32)
     known, newest = np.empty((size, _KNOWN), np.int32), np.zeros(size, np.int64)
     for table in (of_patch, of_point, known):
         for i in range(size):
             for k in range(table.shape[1]):
                 table[i, k] = i
-    these = np.empty((4, _KNOWN))
+    these, rest = np.empty((4, _KNOWN)), np.empty(_PATCHES + 1, np.int64)
     # Where a residue was exposed in the frame before, it is likely to be again.
     atom_hint, patch_hint = np.zeros(residues, np.int64), np.zeros(residues, np.int64)
     for frame in range(len(positions)):
@@ -256,14 +287,12 @@ def _exposed(  # noqa: PLR0912
                 if not side[i]:
                     continue
                 radius, gathered = reach[i], False
-                for step in range(patches):
-                    patch = (patch_hint[residue] + step) % patches
+                for step in range(_unheld(i, patch_hint[residue], spheres, of_patch[i], centers, chords, rest)):
+                    patch = rest[step]
                     x = spheres[i, 0] + radius * centers[patch, 0]
                     y = spheres[i, 1] + radius * centers[patch, 1]
                     z = spheres[i, 2] + radius * centers[patch, 2]
                     margin = radius * chords[patch]
-                    if _holds(spheres[of_patch[i, patch]], x, y, z, margin):
-                        continue
                     if not gathered:
                         gathered = _gather(known[i], _KNOWN, spheres, these)
                     k = _holder(x, y, z, margin, these, _KNOWN)
@@ -271,9 +300,9 @@ def _exposed(  # noqa: PLR0912
                         of_patch[i, patch] = known[i, k]
                         continue
                     if not near_known:
-                        near_count, near_known = _residues_near(residue, bounds, 2 * widest, near), True
+                        near_count, near_known = _residues_near(residue, bounds, 2 * widest, near, balls), True
                     count = _spheres_near(
-                        i, x, y, z, margin, widest, spheres, start, bounds, near[:near_count], picked, around
+                        i, x, y, z, margin, widest, spheres, start, near, near_count, balls, nearer, picked, around
                     )
                     k = _holder(x, y, z, margin, around, count)
                     if k >= 0:
