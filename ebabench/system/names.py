@@ -51,13 +51,13 @@ def check_name(text: str, what: str) -> str:
         InputError: It is not (code ``name.unsafe``); the message says why.
     """
     if fault := name_fault(text):
-        raise InputError(f"{what} '{printable(text)}': not a name: {fault}", code="name.unsafe", name=text)
+        raise InputError(f"{what} '{shortened(text)}': not a name: {fault}", code="name.unsafe", name=text)
     return text
 
 
 def _validated(text: str) -> str:
     if fault := name_fault(text):
-        raise ValueError(f"'{printable(text)}' is not a name: {fault}")
+        raise ValueError(f"'{shortened(text)}' is not a name: {fault}")
     return text
 
 
@@ -68,7 +68,7 @@ Name = Annotated[str, AfterValidator(_validated)]
 def _inside(text: str) -> str:
     path = PurePosixPath(text)
     if path.is_absolute() or not path.parts or any(name_fault(part) for part in path.parts) or "\\" in text:
-        raise ValueError(f"'{printable(text)}' is not a path of plain names that stays inside the folder")
+        raise ValueError(f"'{shortened(text)}' is not a path of plain names that stays inside the folder")
     return text
 
 
@@ -96,6 +96,26 @@ def file_name(url: str, otherwise: str) -> str:
     """Return the last part of an address as the name of a file, or ``otherwise`` if it is not fit for that."""
     name = PurePosixPath(unquote(urlsplit(url).path)).name
     return otherwise if name_fault(name) else name
+
+
+def folded(text: str) -> str:
+    """Return what names have in common that some file systems take for one: case and the coding of accents.
+
+    Example:
+        >>> folded("Gro\u0308\u00dfe") == folded("GR\u00d6\u00dfE")
+        True
+    """
+    return unicodedata.normalize("NFC", text).lower()
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """Return a text that is printable, and cut if it is longer than ``most`` characters.
+
+    Example:
+        >>> shortened("x" * 1000, 5)
+        'xxxxx...'
+    """
+    return printable(text if len(text) <= most else f"{text[:most]}...")
 
 
 def printable(text: str) -> str:

@@ -10,13 +10,17 @@ from typing import Annotated, Any, NoReturn
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from ebabench.system.files import read_file
+from ebabench.system.names import shortened
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 
 
 MOST_BYTES = 1 << 28
-"""A JSON or TOML file above this is none of ours."""
+"""A JSON file above this is none of ours."""
+
+_MOST_TOML = 1 << 22  # bytes, ten times the largest suite; a megabyte takes seconds to parse
+_MOST_TOLD = 400  # characters of what is wrong with a field, which may quote it
 
 
 class Strict(BaseModel):
@@ -30,7 +34,7 @@ def first_fault(error: ValidationError) -> str:
     faults = error.errors()
     where = ".".join(str(part) for part in faults[0]["loc"]) or "the file"
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return f"{where}: {faults[0]['msg'].removeprefix('Value error, ')}{more}"
+    return f"{shortened(where)}: {shortened(faults[0]['msg'].removeprefix('Value error, '), _MOST_TOLD)}{more}"
 
 
 def read_text(path: Path, most: int = MOST_BYTES) -> str:
@@ -47,25 +51,34 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Return what a TOML file says.
 
     Raises:
-        OSError: It cannot be read, or is no regular file.
+        OSError: It cannot be read, is no regular file, or has more than 4 MB.
         ValueError: It is not TOML, or is nested too deeply.
     """
     try:
-        return tomllib.loads(read_text(path))
+        return tomllib.loads(read_text(path, _MOST_TOML))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
 
 def parse_json(text: str) -> Any:
-    """Return what JSON says. Infinite numbers and NaN are no JSON.
+    """Return what JSON says. Infinite numbers, NaN, and a name that an object has twice are no JSON.
 
     Raises:
         ValueError: It is not JSON, or is nested too deeply.
     """
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{shortened(twice)!r} is there twice")
+    return found
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -50,6 +50,9 @@ def publish(run: Run, suite: Suite, leaderboards: str | os.PathLike[str] = LEADE
     run.remarks += [*(f"no new row: {text}" for text in made.board.remarks), f"the leaderboard is {made.table}"]
 
 
+_RUNS = Path("runs")  # which need not be there: the shipped rows are shown without any of one's own
+
+
 def leaderboard(
     suite: str | Suite = "peptides-v1",
     runs: str | os.PathLike[str] | Iterable[Run] = "runs",
@@ -67,8 +70,8 @@ def leaderboard(
         remove: Models whose rows are taken out. While their runs lie there, the next call brings them back.
 
     Raises:
-        InputError: A model to remove has no row of one's own, rows were scored against different references, or the CSV
-            is not a leaderboard of the suite.
+        InputError: The folder of runs is not there, a model to remove has no row of one's own, rows were scored against
+            different references, or the CSV is not a leaderboard of the suite.
         RunError: The leaderboard cannot be written.
 
     Example:
@@ -80,7 +83,10 @@ def leaderboard(
     chosen = suite if isinstance(suite, Suite) else load_suite(suite)
     left_out: dict[Path, str] = {}
     if isinstance(runs, str | os.PathLike):
-        runs = list(_found(Path(runs), left_out))
+        folder = Path(runs)
+        if not folder.is_dir() and (folder != _RUNS or os.path.lexists(folder)):
+            raise InputError(f"{folder}: there is no such folder of runs", code="runs.missing", folder=folder)
+        runs = list(_found(folder, left_out))
     kept = []
     for run in (run for run in runs if run.identity.suite == chosen.id):
         try:

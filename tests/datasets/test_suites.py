@@ -65,6 +65,30 @@ def test_a_suite_that_breaks_the_schema_names_file_and_field(
     assert str(caught.value).startswith(f"{path}: {fault}")
 
 
+def test_names_that_differ_in_the_coding_of_an_accent_are_one(tmp_path: Path) -> None:
+    """A file system of macOS makes one file of them."""
+    names = {"AGS": "Gr\u00f6\u00dfe", "KDE": "Gro\u0308\u00dfe"}
+    text = SUITE
+    for old, new in names.items():
+        text = text.replace(f'name = "{old}"', f'name = "{new}"')
+    with pytest.raises(InputError, match="listed more than once"):
+        load_suite(str(written(tmp_path, text)))
+
+
+@pytest.mark.parametrize("text", ["# " + "x" * (1 << 23), "a = [" + "1," * (1 << 22) + "]"])
+def test_a_suite_of_many_megabytes_is_refused_unread(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_suite(str(written(tmp_path, SUITE + text)))
+    assert "tiny-v1.toml" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_fault_quotes_no_more_than_a_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load_suite(str(written(tmp_path, SUITE.replace('"KDE"', f'"{"K" * 100_000}"', 1))))
+    assert len(str(caught.value)) < 1000
+
+
 def test_a_byte_order_mark_is_no_part_of_a_suite(tmp_path: Path) -> None:
     plain = load_suite(str(written(tmp_path, SUITE)))
     (tmp_path / "tiny-v1.toml").write_text(SUITE, encoding="utf-8-sig")

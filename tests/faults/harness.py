@@ -138,7 +138,7 @@ class Tally:
         self.tried[name] += one.tried
         self.wrong.setdefault(name, []).extend(one.wrong)
         assert one.tried, f"{name}: nothing was tried"
-        assert not one.wrong, f"{name}: {len(one.wrong)} of {one.tried} went wrong:\n" + "\n".join(one.wrong[:5])
+        assert not one.wrong, f"{name}: {len(one.wrong)} of {one.tried} went wrong:\n" + "\n".join(one.wrong)
 
     def tables(self) -> list[str]:
         """Rows in Markdown: of cases, of damaged files, of what bytes depend on."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from campaign import AllUndisturbed, Commands
-from harness import Tally, Zygote, difference
+from harness import Tally, Zygote, content, difference
 
 FULL = "import os; os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"
 BROKEN = "import os; r, w = os.pipe(); os.close(r); os.dup2(w, 1)"
@@ -90,6 +92,43 @@ def _folder(parent: Path, kind: str) -> Path:
     folder = parent / (os.fsdecode(b"\xff\xfe") if kind not in FOLDERS else FOLDERS[kind])
     folder.mkdir()
     return folder
+
+
+# Another user, who may read everything, as Python may be installed where only root looks, and writes what is theirs.
+NOBODY = """
+import ctypes, os
+library, reads = ctypes.CDLL(None), 1 << 2
+assert library.prctl(8, 1, 0, 0, 0) == 0
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+version, kept = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)(reads, reads, 0, 0, 0, 0)
+assert library.capset(version, kept) == 0
+"""
+
+
+@pytest.mark.campaign
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_folders_of_somebody_else(known: Commands, zygote: Zygote, tally: Tally) -> None:
+    """A user who may read and not write: one line that names the place, and what is there stays."""
+    with tally.case("folders of another user") as case, TemporaryDirectory() as open_to_all:
+        for name in known:
+            folder = Path(open_to_all) / name.replace(" ", "-")
+            folder.mkdir()
+            known[name].prepare(folder)
+            if (data := folder / "data").is_symlink():  # to a folder of root
+                shutil.copytree(data.resolve(), folder / "copied")
+                data.unlink()
+                (folder / "copied").rename(data)
+            before = content(folder)
+            for path in (folder.parent, folder, *folder.rglob("*")):
+                if not path.is_symlink():
+                    path.chmod(0o755 if path.is_dir() else 0o644)
+            end = known[name].run(zygote, folder, code=NOBODY)
+            fault = end.fault(1, 2)
+            if not fault and "ermission" not in end.errors:
+                fault = f"says nothing of permission: {end.errors.strip()}"
+            case.note(name, fault or difference(content(folder), before))
 
 
 @pytest.mark.campaign

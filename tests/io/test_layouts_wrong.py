@@ -151,6 +151,18 @@ def test_two_ways_are_refused_and_both_are_named(tmp_path: Path, one: str, other
     assert str(tmp_path / other) in message
 
 
+def test_codings_of_an_accent_are_one_name(tmp_path: Path) -> None:
+    """A file that came from macOS, beside one of the same name that did not."""
+    composed, decomposed = "gr\u00f6\u00dfe", "gro\u0308\u00dfe"
+    pdb(tmp_path / f"{decomposed}.pdb", 0, 5)
+    targets = {composed: TARGETS[NAME], "other": TARGETS[NAME]}  # the sequence does not tell them apart
+    assert find_sources(tmp_path, targets).sources.keys() == {composed}
+    pdb(tmp_path / f"{composed}.pdb", 0, 6)
+    fault = find_sources(tmp_path, targets).sources[composed].fault
+    assert fault is not None
+    assert fault.code == "ensembles.ambiguous"
+
+
 def test_runs_in_folders_below_a_target_are_joined(tmp_path: Path) -> None:
     for k in (1, 2, 10):
         trajectory(tmp_path / NAME / f"run{k}" / "samples.xtc", k, 5)

@@ -18,7 +18,7 @@ from ebabench.datasets.references import References
 from ebabench.datasets.simulation import FORCEFIELD, Simulation
 from ebabench.errors import InputError, unknown
 from ebabench.structures import ONE_TO_THREE, Reference, Target
-from ebabench.system.names import Name
+from ebabench.system.names import Name, folded
 from ebabench.system.registry import Registry, folder, toml_files
 from ebabench.system.schema import Text, first_fault, read_toml
 
@@ -101,8 +101,8 @@ class Suite:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     def __post_init__(self) -> None:
-        # Of names that differ in case alone, some file systems make one file.
-        twice = [name for name, count in Counter(target.name.lower() for target in self.targets).items() if count > 1]
+        # Of names that differ in case alone, or in how an accent is coded, some file systems make one file.
+        twice = [name for name, count in Counter(folded(target.name) for target in self.targets).items() if count > 1]
         if twice:
             raise ValueError(f"targets: {twice[0]} is listed more than once")
 

@@ -11,6 +11,7 @@ from ebabench.io.layouts.source import Source
 from ebabench.io.layouts.structures import SINGLE
 from ebabench.io.layouts.wording import candidates, generic
 from ebabench.structures.matching import align
+from ebabench.system.names import folded
 
 Groups = dict[str, list[Source]]
 
@@ -24,7 +25,7 @@ def by_targets(sources: Sequence[Source], targets: Mapping[str, str]) -> tuple[G
             case, and underscores, are no difference unless two targets differ in nothing else. A source whose names
             mean none belongs to the only target that fits its sequence, if no source is named after that target.
     """
-    spellings = [(_unique(targets, spell), spell) for spell in (str, str.lower, _squeezed)]
+    spellings = [(_unique(targets, spell), spell) for spell in (str, folded, _squeezed)]
     groups: Groups = {}
     nameless = []
     for source in sources:
@@ -123,7 +124,7 @@ def _last(name: str) -> str:
 
 
 def _squeezed(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
+    return "".join(letter for letter in folded(name) if letter.isalnum())
 
 
 def _unique(targets: Mapping[str, str], spell: Callable[[str], str]) -> dict[str, str]:
