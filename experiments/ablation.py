@@ -26,7 +26,7 @@ from ebabench.system.registry import folder as package_folder
 
 VALIDATION, TEST = "peptides-val-v1", "peptides-v1"
 TRAINING = "peptides-train-v1"
-BASELINE = "sft"
+BASELINE = "sft-v1"
 ENDPOINTS = ("basin_populations_tv", "ramachandran_w2", "js_radius_of_gyration", "energy_js", "energy_w1")
 _OWN = 64  # samples of a model for every training target
 _COLOURS, _SHIFTS = ("#8a929b", "#0b63b5"), (-0.15, 0.15)
@@ -65,7 +65,7 @@ def _dpo(name: str, start: str) -> Row:
 
 ROWS = (
     Row("pretrained"),
-    Row("sft"),
+    Row("sft-v1"),
     Row("sft-longer", "sft", settings=_COMMON),
     _eba("eba-round-1"),
     _eba("eba-round-2", "eba-round-1"),

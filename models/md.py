@@ -1,8 +1,9 @@
 """A short MD simulation from the native structure as a model.
 
-Force field, solvent, integrator and time step are those of the embedded suites' references
-(``ebabench.datasets.simulation``). On the CPU it runs as the references do (``ebabench.physics.langevin``), on a GPU on
-OpenMM's CUDA platform. The two differ in rounding and random numbers, and therefore in trajectory.
+Integrator and time step are those of the embedded suites' references (``ebabench.datasets.simulation``). The card says
+the temperature, the friction, and by the name of an energy protocol the force field and the solvent. On the CPU it runs
+as the references do (``ebabench.physics.langevin``), on a GPU on OpenMM's CUDA platform. The two differ in rounding and
+random numbers, and therefore in trajectory.
 """
 
 from __future__ import annotations
@@ -26,11 +27,21 @@ _SEEDS = 2**31 - 1  # OpenMM takes 32 bits, and takes 0 to mean any
 class MolecularDynamics:
     """Simulates ``nanoseconds`` after ``equilibration_ps``, which are discarded."""
 
-    def __init__(self, nanoseconds: float, equilibration_ps: float, temperature_k: float, on_gpu: bool) -> None:
+    def __init__(
+        self,
+        nanoseconds: float,
+        equilibration_ps: float,
+        temperature_k: float,
+        on_gpu: bool,
+        protocol: str,
+        friction_per_ps: float,
+    ) -> None:
         self.nanoseconds = nanoseconds
         self.equilibration_ps = equilibration_ps
         self.temperature_k = temperature_k
         self.on_gpu = on_gpu
+        self.protocol = protocol
+        self.friction_per_ps = friction_per_ps
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
         """Return evenly spaced frames.
@@ -49,6 +60,7 @@ class MolecularDynamics:
         from ebabench.physics.preparation import CannotPrepare, build_template, disulfides
         from ebabench.physics.protocols import get_protocol
 
+        protocol = get_protocol(self.protocol)
         simulation = Simulation(
             name=target.name,
             sequence=target.sequence,
@@ -58,13 +70,15 @@ class MolecularDynamics:
             temperature_k=self.temperature_k,
             seed=1 + seed % _SEEDS,
             equilibration_ps=self.equilibration_ps,
+            friction_per_ps=self.friction_per_ps,
+            forcefield=protocol.forcefield,
         )
         (bonded,) = disulfides(target.atoms, target.native[None])
         try:
             (gap,) = Molecule.of(target.atoms).gaps(target.native[None])
             if gap:
                 raise CannotPrepare(gap)
-            molecule = build_template(target.atoms, get_protocol("amber99sbildn-obc"), bonded)
+            molecule = build_template(target.atoms, protocol, bonded)
         except CannotPrepare as error:
             raise InputError(
                 f"{target.name}: cannot be simulated: {error}", code="md.prepare", target=target.name
@@ -126,11 +140,13 @@ class OnGpu:
 
 
 def build(card: Card, resources: Resources) -> Generator:
-    """Return the generator of the card ``md``."""
+    """Return the generator of the cards ``md`` and ``md-gbn2``."""
     settings = card.sampling
     return MolecularDynamics(
         float(settings["nanoseconds"]),
         float(settings["equilibration_ps"]),
         float(settings["temperature_k"]),
         on_gpu=resources.device != "cpu",
+        protocol=str(settings.get("protocol", "amber99sbildn-obc")),
+        friction_per_ps=float(settings.get("friction_per_ps", 1.0)),
     )

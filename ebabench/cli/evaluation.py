@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ebabench.cli.app import app, pairs, progress, show_text
+from ebabench.datasets import DEFAULT_SUITE
 
 if TYPE_CHECKING:
     from ebabench.results.runs import Run
@@ -49,7 +50,7 @@ _BOARDS = Path("runs/leaderboards")
 @app.command()
 def run(
     model: _Model,
-    suite: _SuiteId = "peptides-v1",
+    suite: _SuiteId = DEFAULT_SUITE,
     target: _Target = None,
     shard: _Shard = None,
     samples: _Samples = None,
@@ -97,7 +98,7 @@ def run(
 @app.command()
 def sample(
     model: _Model,
-    suite: _SuiteId = "peptides-v1",
+    suite: _SuiteId = DEFAULT_SUITE,
     target: _Target = None,
     shard: _Shard = None,
     samples: _Samples = None,

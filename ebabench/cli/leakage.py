@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from ebabench.cli.app import app, progress, show
+from ebabench.datasets import DEFAULT_SUITE
 
 
 @app.command()
 def leakage(
     model: Annotated[str, typer.Option(help="A model of `ebabench list models`, or the path of a card.")],
-    suite: Annotated[str, typer.Option(help="A suite of `ebabench list suites`.")] = "peptides-v1",
+    suite: Annotated[str, typer.Option(help="A suite of `ebabench list suites`.")] = DEFAULT_SUITE,
     below: Annotated[float, typer.Option(min=0, max=1, help="Targets of less identity count as unseen.")] = 0.3,
     run: Annotated[Path | None, typer.Option(help="A run folder: its figures at all and at unseen targets.")] = None,
     metric: Annotated[

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ebabench.cli.app import app, progress, show, show_text
+from ebabench.datasets import DEFAULT_SUITE
 from ebabench.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def plot(
 @app.command()
 def leaderboard(
     suite: Annotated[
-        str | None, typer.Option(help="The suite; peptides-v1 by default, with --verify that of the run or CSV.")
+        str | None, typer.Option(help=f"The suite; {DEFAULT_SUITE} by default, with --verify that of the run or CSV.")
     ] = None,
     runs: Annotated[Path, typer.Option(help="Where run folders lie.")] = Path("runs"),
     leaderboards: Annotated[Path, typer.Option(help="Where the leaderboards of your runs lie.")] = Path(
@@ -89,16 +90,16 @@ def leaderboard(
     from ebabench.workflows.publish import leaderboard as rebuild
 
     shown = select_metrics(metric).specs
-    made = rebuild(suite or "peptides-v1", runs, leaderboards, remove or ())
+    made = rebuild(suite or DEFAULT_SUITE, runs, leaderboards, remove or ())
     for folder, why in made.left_out.items():
         print(f"left out: {folder}: {why}")
     if made.board.lines:
-        chosen = shown if metric or everything else default_view(shown, load_suite(suite or "peptides-v1").family)
+        chosen = shown if metric or everything else default_view(shown, load_suite(suite or DEFAULT_SUITE).family)
         show_text(board_table(made.board, chosen, made.board.suite))
         if len(chosen) < len(shown):
             print("the metrics of the short table; --metric chooses others, --all shows all")
     if unseen is not None:
-        _at_unseen(made.runs, suite or "peptides-v1", unseen, metric)
+        _at_unseen(made.runs, suite or DEFAULT_SUITE, unseen, metric)
     if made.board.quoted:
         print(f"{len(made.board.quoted)} rows quoted from others stand in these files too, and are not ranked")
     print(f"{len(made.runs)} runs; the leaderboard is {made.table}, also as {', '.join(map(str, made.pages))}")

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ebabench.datasets import DEFAULT_SUITE
 from ebabench.datasets.suites import Suite, load_suite, suite_ids
 from ebabench.errors import InputError
 from ebabench.generators.cards import Card, load_card
@@ -36,7 +37,7 @@ _VERSION = 1
 
 def leakage(
     model: str | os.PathLike[str] | Card,
-    suite: str | Suite = "peptides-v1",
+    suite: str | Suite = DEFAULT_SUITE,
     *,
     jobs: int | None = None,
     progress: Progress = silent,

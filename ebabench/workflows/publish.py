@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ebabench.datasets import DEFAULT_SUITE
 from ebabench.datasets.suites import Suite, load_suite
 from ebabench.errors import InputError
 from ebabench.results.leaderboard import Board, rebuild, refusal
@@ -54,7 +55,7 @@ _RUNS = Path("runs")  # which need not be there: the shipped rows are shown with
 
 
 def leaderboard(
-    suite: str | Suite = "peptides-v1",
+    suite: str | Suite = DEFAULT_SUITE,
     runs: str | os.PathLike[str] | Iterable[Run] = "runs",
     leaderboards: str | os.PathLike[str] = LEADERBOARDS,
     remove: Sequence[str] = (),

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ebabench.datasets import DEFAULT_SUITE
 from ebabench.datasets.references import References
 from ebabench.datasets.suites import Suite, check_sequence, load_suite, reference_reader
 from ebabench.errors import InputError
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 def run(
     model: str | os.PathLike[str] | Card,
-    suite: str | Suite = "peptides-v1",
+    suite: str | Suite = DEFAULT_SUITE,
     *,
     targets: Sequence[str] | None = None,
     shard: str | None = None,
@@ -117,7 +118,7 @@ def run(
 
 def sample(
     model: str | os.PathLike[str] | Card,
-    suite: str | Suite = "peptides-v1",
+    suite: str | Suite = DEFAULT_SUITE,
     *,
     targets: Sequence[str] | None = None,
     shard: str | None = None,

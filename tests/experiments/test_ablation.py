@@ -30,8 +30,8 @@ def ablation(tmp_path_factory):
     suite = out / "peptides-train-v1.toml"
     suite.write_text(TRAINING + "".join(f'[[targets]]\nname = "{name}"\nsequence = "{name}"\n' for name in SEQUENCES))
     rows = (
-        Row("sft"),
-        Row("aligned", "eba", suite=str(suite), own="sft", settings={**FEW, "reference": True}),
+        Row("sft-v1"),
+        Row("aligned", "eba", suite=str(suite), own="sft-v1", settings={**FEW, "reference": True}),
         Row("again", "eba", start="aligned", suite=str(suite), own="aligned", settings=FEW),
     )
     made = Ablation(out, rows, (SUITE,), samples=8)
@@ -46,9 +46,9 @@ def test_rows_differ_from_the_baseline_and_the_baseline_not_from_itself(ablation
     draw_figure(differences, tmp_path / "ablation.svg")
     with (tmp_path / "ablation.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["row"] for row in rows} == {"sft", "aligned", "again"}
-    assert all(float(row["difference"]) == 0 for row in rows if row["row"] == "sft")
-    moved = [row for row in rows if row["row"] != "sft" and row["metric"] == "energy_w1"]
+    assert {row["row"] for row in rows} == {"sft-v1", "aligned", "again"}
+    assert all(float(row["difference"]) == 0 for row in rows if row["row"] == "sft-v1")
+    moved = [row for row in rows if row["row"] != "sft-v1" and row["metric"] == "energy_w1"]
     assert all(float(row["difference"]) for row in moved)
     assert moved[0]["value"] != moved[1]["value"]
     assert not any(row["better"] for row in rows), "four targets allow no verdict"

@@ -103,7 +103,7 @@ def _weights(folder: Path) -> None:
     from ebabench.models.eba.denoiser import InternalDenoiser
     from ebabench.system.registry import folder as installed
 
-    shipped = installed("ebabench.models.eba") / "checkpoints" / "sft" / "model.safetensors"
+    shipped = installed("ebabench.models.eba") / "checkpoints" / "sft-v1" / "model.safetensors"
     model = InternalDenoiser.fresh(0, {"width": 8, "depth": 1, "heads": 1, "pair": 4})
     model.geometry = InternalDenoiser.load(shipped).geometry
     model.save(folder / "x.safetensors", {})

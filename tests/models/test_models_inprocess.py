@@ -22,6 +22,7 @@ from ebabench.models.gaussian import Packed
 from ebabench.models.md import MolecularDynamics
 from ebabench.models.nma import NormalModes, dense_modes, sparse_modes
 from ebabench.physics.evaluation import gpu_platform
+from ebabench.physics.protocols import get_protocol
 from ebabench.results.identity import unofficial
 from ebabench.results.runs import Run
 from ebabench.structures import Ensemble, Reference, Target
@@ -33,6 +34,10 @@ NMA = NormalModes(amplitude=5.0, cutoff=10.0)
 
 def no_reference(name: str) -> Reference:
     raise AssertionError(f"asked for the reference of {name}")
+
+
+def short_md(equilibration_ps: float = 1.0, on_gpu: bool = False) -> MolecularDynamics:
+    return MolecularDynamics(0.004, equilibration_ps, 300.0, on_gpu, "amber99sbildn-obc", 1.0)
 
 
 def generator(name: str):
@@ -182,11 +187,11 @@ def kled() -> Target:
 
 @pytest.fixture(scope="module")
 def short(kled: Target) -> Ensemble:
-    return MolecularDynamics(0.004, 1.0, 300.0, on_gpu=False).sample(kled, 4, 1)
+    return short_md().sample(kled, 4, 1)
 
 
 def test_dynamics_repeat_under_a_seed_and_differ_under_another(kled: Target, short: Ensemble) -> None:
-    model = MolecularDynamics(0.004, 1.0, 300.0, on_gpu=False)
+    model = short_md()
     np.testing.assert_array_equal(model.sample(kled, 4, 1).positions, short.positions)
     assert np.abs(model.sample(kled, 4, 2).positions - short.positions).max() > 0.1
 
@@ -207,23 +212,29 @@ def test_dynamics_start_at_the_native_and_leave_it(kled: Target, short: Ensemble
     assert away.min() > 0.1
 
 
+def test_dynamics_of_version_2_have_the_physics_of_the_suites_references() -> None:
+    """Where the card and the suite said different things, the row of MD would not be of the judge's own MD."""
+    told, made = CARDS.load("md-gbn2").sampling, load_suite("peptides-v2").simulation
+    assert made is not None
+    assert get_protocol(str(told["protocol"])).forcefield == made.forcefield
+    assert (told["temperature_k"], told["friction_per_ps"]) == (made.temperature_k, made.friction_per_ps)
+
+
 def test_more_samples_than_time_steps_are_refused(kled: Target) -> None:
     with pytest.raises(InputError, match="more than it has time steps"):
-        MolecularDynamics(0.004, 0.0, 300.0, on_gpu=False).sample(kled, 4000, 1)
+        short_md(equilibration_ps=0.0).sample(kled, 4000, 1)
 
 
 def test_what_has_no_force_field_is_said(kled: Target) -> None:
     kept = np.flatnonzero(kled.atoms.name != "CG")
     with pytest.raises(InputError, match="KLED: cannot be simulated"):
-        MolecularDynamics(0.004, 1.0, 300.0, on_gpu=False).sample(
-            Target("KLED", kled.sequence, kled.atoms.take(kept), kled.native[kept]), 2, 1
-        )
+        short_md().sample(Target("KLED", kled.sequence, kled.atoms.take(kept), kled.native[kept]), 2, 1)
 
 
 @pytest.mark.skipif(gpu_platform() == "CUDA", reason="there is one")
 def test_a_gpu_that_is_not_here_is_named(kled: Target) -> None:
     with pytest.raises(InputError, match="cannot use its platform CUDA"):
-        MolecularDynamics(0.004, 1.0, 300.0, on_gpu=True).sample(kled, 2, 1)
+        short_md(on_gpu=True).sample(kled, 2, 1)
 
 
 # Files.

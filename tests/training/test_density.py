@@ -181,7 +181,7 @@ def test_the_compact_model_has_a_density(peptide: Target, monkeypatch: pytest.Mo
 
 def test_the_samples_of_the_compact_model_lie_on_the_circles_of_its_torsions(peptide: Target) -> None:
     """So the density in the planes of sine and cosine is one of torsions, but for a constant."""
-    denoiser = InternalDenoiser.load(folder("ebabench.models.eba") / "checkpoints" / "sft" / "model.safetensors")
+    denoiser = InternalDenoiser.load(folder("ebabench.models.eba") / "checkpoints" / "sft-v1" / "model.safetensors")
     condition, length = denoiser.condition(peptide), len(peptide.sequence)
     denoiser.network.eval()
     with torch.inference_mode():
