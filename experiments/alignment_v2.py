@@ -33,6 +33,7 @@ _SFT = {
 }
 _LONGER = {"steps": 400, "warmup": 50, "learning_rate": 5e-5, "seed": 3}
 _EBA = {**_LONGER, "conformations": 8, "draws": 8, "crossed": True, "reference": True}
+_PAPER = {"conformations": 3, "reference": False, "beta": round(1 / _KT, 4), "alpha_t": 40.0}
 _ANCHORED = {"anchor": 1.0, "anchor_sigma": 0.0, "learning_rate": 1e-4}
 
 
@@ -49,6 +50,16 @@ ROWS = (
     _eba("tilt-0.2", 0.2, 40.0),
     _eba("tilt-0.2-anchored", 0.2, 40.0, **_ANCHORED),
     _eba("tilt-0.3-alpha-t-10", 0.3, 10.0),
+    # One setting changed in `tilt-0.2`.
+    _eba("k-2", 0.2, 40.0, conformations=2),
+    _eba("k-3", 0.2, 40.0, conformations=3),
+    _eba("no-reference", 0.2, 40.0, reference=False),
+    Row("md-frames", "eba", BASE, suite=TRAINING, settings={**_EBA, "beta": round(0.2 / _KT, 4), "alpha_t": 40.0}),
+    # The paper's: frames of MD at full Boltzmann weights, three conformations, no reference.
+    Row("paper", "eba", BASE, suite=TRAINING, settings={**_EBA, **_PAPER}),
+    # Order or standing of energies in place of their Boltzmann weights.
+    Row("epo", "epo", BASE, suite=TRAINING, own=BASE, settings={**_EBA, "alpha_t": 30.0}),
+    Row("grpo", "grpo", BASE, suite=TRAINING, own=BASE, settings={**_EBA, "alpha_t": 10.0}),
 )
 
 
