@@ -1,9 +1,10 @@
 """Measure the noise of the draw of MD frames against the interval that a leaderboard prints.
 
-``python experiments/draw_noise.py runs/peptides-v1/eba-v1-s5000-n250`` prints a table of docs/explanation/uncertainty.md, in
-half a minute of processor time. Metrics of transport thin the reference to as many frames as the model has
-conformations, by one seed. Here the run is scored with other seeds: the standard deviation of a suite's value over
-draws is the noise of the draw. It enters the interval over targets, because each target has frames of its own.
+``python experiments/draw_noise.py runs/peptides-v1/eba-v1-s5000-n250`` prints a table of
+docs/explanation/uncertainty.md, in half a minute of processor time. Metrics of transport thin the reference to as many
+frames as the model has conformations, by one seed. Here the run is scored with other seeds: the standard deviation of a
+suite's value over draws is the noise of the draw. It enters the interval over targets, because each target has frames
+of its own.
 """
 
 from __future__ import annotations

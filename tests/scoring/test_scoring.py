@@ -249,14 +249,14 @@ def test_a_trajectory_on_disk_is_read_once_for_its_digest_and_again_when_it_chan
 
 @pytest.mark.skipif(not floor._PACKAGED.exists(), reason="no floor is shipped")
 def test_the_shipped_floor_is_that_of_todays_metrics_and_nothing_else():
-    chosen = load_suite("peptides-v1")
-    read = reference_reader(chosen)
     expected = set()
-    for target in chosen.targets:
-        md = read(target.name)
-        digests = reference_digest(md), md.target.atoms.digest()
-        for family in FAMILIES:
-            metric = METRICS.load(family)
-            key = floor.floor_key(*digests, chosen.samples, metric, chosen.protocol, chosen.energy)
-            expected.add(f"{key}.json")
-    assert {path.name for path in floor._PACKAGED.iterdir()} == expected, "see docs/explanation/uncertainty.md"
+    for chosen in map(load_suite, ("peptides-v1", "peptides-v2")):
+        read = reference_reader(chosen)
+        for target in chosen.targets:
+            md = read(target.name)
+            digests = reference_digest(md), md.target.atoms.digest()
+            for family in FAMILIES:
+                metric = METRICS.load(family)
+                key = floor.floor_key(*digests, chosen.samples, metric, chosen.protocol, chosen.energy)
+                expected.add(f"{key}.json")
+    assert {path.name for path in floor._PACKAGED.iterdir()} == expected, "see docs/explanation/noise-floor.md"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ebabench.datasets.md_speed import MdSpeed
-from ebabench.datasets.suites import load_suite, reference_reader
+from ebabench.datasets.suites import Suite, load_suite, reference_reader
 from ebabench.generators.cost import Cost
 from ebabench.results.md_times import FILE
 from ebabench.scoring.md_curve import ErrorCurve, curve_key, joined_curves, load_curve
@@ -33,20 +33,29 @@ def _empty_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield
 
 
-@pytest.fixture(scope="module")
-def curves() -> dict[str, tuple[str, ErrorCurve]]:
+def packaged(suite: Suite) -> dict[str, tuple[str, ErrorCurve]]:
     """The digest of the reference and the packaged curve, by target."""
-    found = {}
-    for one in SUITE.targets:
-        reference = READ(one.name)
+    found, read = {}, reference_reader(suite)
+    for one in suite.targets:
+        reference = read(one.name)
         every = reference.target.atoms
         digest, atoms = reference_digest(reference), subset(every, np.arange(len(every))).digest()
-        keys = [curve_key(digest, atoms, SUITE.samples, m, SUITE.protocol, SUITE.energy) for m in METRICS]
+        keys = [curve_key(digest, atoms, suite.samples, m, suite.protocol, suite.energy) for m in METRICS]
         stored = [load_curve(key) for key in keys]
         # To make them again: docs/explanation/md-equivalent-time.md
         assert all(stored), f"no curve of {one.name} is packaged for today's metrics"
         found[one.name] = digest, joined_curves([curve for curve in stored if curve is not None])
     return found
+
+
+@pytest.fixture(scope="module")
+def curves() -> dict[str, tuple[str, ErrorCurve]]:
+    return packaged(SUITE)
+
+
+def test_the_curves_of_peptides_v2_are_packaged() -> None:
+    suite = load_suite("peptides-v2")
+    assert packaged(suite).keys() == {target.name for target in suite.targets}
 
 
 def test_every_curve_reaches_from_two_frames_to_a_replica(curves: dict[str, tuple[str, ErrorCurve]]) -> None:
