@@ -50,15 +50,14 @@ ROWS = (
     _eba("tilt-0.2", 0.2, 40.0),
     _eba("tilt-0.2-anchored", 0.2, 40.0, **_ANCHORED),
     _eba("tilt-0.3-alpha-t-10", 0.3, 10.0),
-    # One setting changed in `tilt-0.2`.
-    _eba("k-2", 0.2, 40.0, conformations=2),
-    _eba("k-3", 0.2, 40.0, conformations=3),
-    _eba("no-reference", 0.2, 40.0, reference=False),
-    Row("md-frames", "eba", BASE, suite=TRAINING, settings={**_EBA, "beta": round(0.2 / _KT, 4), "alpha_t": 40.0}),
-    # The paper's: frames of MD at full Boltzmann weights, three conformations, no reference.
-    Row("paper", "eba", BASE, suite=TRAINING, settings={**_EBA, **_PAPER}),
     # Order or standing of energies in place of their Boltzmann weights.
     Row("epo", "epo", BASE, suite=TRAINING, own=BASE, settings={**_EBA, "alpha_t": 30.0}),
+    # `tilt-0.2` on frames of MD; and the paper's: full Boltzmann weights, three conformations, no reference.
+    Row("md-frames", "eba", BASE, suite=TRAINING, settings={**_EBA, "beta": round(0.2 / _KT, 4), "alpha_t": 40.0}),
+    Row("paper", "eba", BASE, suite=TRAINING, settings={**_EBA, **_PAPER}),
+    # One setting changed in `tilt-0.2`.
+    _eba("k-2", 0.2, 40.0, conformations=2),
+    _eba("no-reference", 0.2, 40.0, reference=False),
     Row("grpo", "grpo", BASE, suite=TRAINING, own=BASE, settings={**_EBA, "alpha_t": 10.0}),
 )
 

@@ -101,8 +101,8 @@ def _same_limits(row: Any) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--suite", default="peptides-v1")
-    parser.add_argument("--target", default="YQNR")
+    parser.add_argument("--suite", default="peptides-v2")
+    parser.add_argument("--target", default="IDRH")
     parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--samples", type=int, default=250)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,6 +1,6 @@
 """Pictures of a site for the README and the docs: a board, and the page of one target.
 
-    ebabench site runs leaderboards/peptides-v1.csv --out site
+    ebabench site runs --out site
     python experiments/site_pictures.py site docs/figures
 
 It needs Chromium and the Python package playwright.
@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 PICTURES = {
-    "site-board.png": ("peptides-v1/index.html", 880),
-    "site-target.png": ("peptides-v1/sft/AK16.html", 760),
+    "site-board.png": ("peptides-v2/index.html", 880),
+    "site-target.png": ("peptides-v1/sft-v1/AK16.html", 760),
 }
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
@@ -23,7 +23,7 @@ def main(site: Path, out: Path) -> None:
     """Write the pictures.
 
     Args:
-        site: A site of peptides-v1.
+        site: A site with the runs of peptides-v1 and peptides-v2.
         out: Where the pictures go.
     """
     from playwright.sync_api import sync_playwright

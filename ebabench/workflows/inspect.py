@@ -124,7 +124,7 @@ def inspect(
 
     Example:
         >>> import ebabench, tempfile
-        >>> run = ebabench.sample("static", targets=["KLED"], samples=2, out=tempfile.mkdtemp())
+        >>> run = ebabench.sample("static", "peptides-v1", targets=["KLED"], samples=2, out=tempfile.mkdtemp())
         >>> found = ebabench.inspect(run.folder / "ensembles", "peptides-v1")
         >>> [(one.target, one.conformations) for one in found.targets]
         [('KLED', 2)]

@@ -103,7 +103,7 @@ def test_unseen_targets_are_below_the_threshold() -> None:
 def test_a_row_is_shown_at_targets_that_its_model_has_not_seen(tmp_path: Path) -> None:
     suite = load_suite("peptides-v1")
     options = {"samples": 5, "metrics": ["pairwise_rmsd"], "leaderboards": None, "jobs": 1, "targets": ["KLED"]}
-    static = ebabench.run("static", out=tmp_path / "static", **options)
+    static = ebabench.run("static", "peptides-v1", out=tmp_path / "static", **options)
     nobody = ebabench.score_ensembles(
         static.folder / "ensembles", suite="peptides-v1", name="mine", metrics=["pairwise_rmsd"],
         out=tmp_path / "mine", leaderboards=None, jobs=1,
@@ -118,7 +118,7 @@ def test_a_row_is_shown_at_targets_that_its_model_has_not_seen(tmp_path: Path) -
 @pytest.mark.slow
 def test_figures_at_unseen_targets_leave_the_others_out(tmp_path: Path) -> None:
     options = {"samples": 5, "metrics": ["pairwise_rmsd"], "out": tmp_path, "leaderboards": None, "jobs": 1}
-    run = ebabench.run("static", targets=["KLED", "GAPF"], **options)
+    run = ebabench.run("static", "peptides-v1", targets=["KLED", "GAPF"], **options)
     every, some = at_unseen(run, ["KLED"], ["pairwise_rmsd_mae"])
     assert (every[0].estimate.n_targets, some[0].estimate.n_targets) == (2, 1)
 
