@@ -78,7 +78,7 @@ def leaderboard(
     Example:
         >>> import ebabench, tempfile
         >>> made = ebabench.leaderboard("peptides-v1", runs=[], leaderboards=tempfile.mkdtemp())
-        >>> made.table.name, any(line["model"] == "eba" for line in made.board.lines)
+        >>> made.table.name, any(line["model"] == "md" for line in made.board.lines)
         ('peptides-v1.csv', True)
     """
     chosen = suite if isinstance(suite, Suite) else load_suite(suite)
