@@ -2,8 +2,8 @@
 
 The 82 chains have their true sequences, folded as bundles of helices that shake, with hydrogens left out. Each target
 is scored as a process of its own, with nothing cached and with the reference cached; then all 82 by one command. CPU
-seconds, peak memory and fitted exponents are printed, and written as ``FOLDER/rehearsal.csv``. ``--targets 4
---frames 201`` does a part of it, without the one command.
+seconds, peak memory and fitted exponents are printed. ``FOLDER/rehearsal.csv`` gets a row after each process, and the
+same command goes on from there. ``--targets 4 --frames 201`` does a part of it, without the one command.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -30,6 +31,8 @@ from ebabench.structures import Ensemble, Target
 SUITE, SAMPLES, PER_HELIX = "atlas-test-v1", 250, 20
 CHUNK = 500  # frames made at a time
 COMPILING = 20  # frames of a reference that is scored first, to compile
+CASES = ("cold", "kept")
+COLUMNS = ("target", "residues", "frames", "case", "cpu_s", "clock_s", "peak_mib")
 
 
 def fold(name: str, sequence: str) -> Target:
@@ -56,6 +59,7 @@ def write(target: Target, folder: Path, frames: int) -> None:
 
 def score(folder: Path, out: str, models: Path, cache: Path) -> tuple[float, float, float]:
     """Return CPU seconds, seconds of the clock and peak memory in MiB of ``ebabench score`` as a process."""
+    shutil.rmtree(folder / "runs" / out, ignore_errors=True)  # of a process that was killed
     command = [sys.executable, "-m", "ebabench", "score", "--name", "rehearsal", "--ensembles", str(models)]
     command += ["--reference", str(folder / "md"), "--out", str(folder / "runs" / out)]
     began = time.perf_counter()
@@ -64,6 +68,46 @@ def score(folder: Path, out: str, models: Path, cache: Path) -> tuple[float, flo
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
     return used.ru_utime + used.ru_stime, time.perf_counter() - began, used.ru_maxrss / 1024
+
+
+class Costs:
+    """What each process cost, in a CSV that gets a row as soon as a process ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.exists():
+            path.write_text(",".join(COLUMNS) + "\n")
+        with path.open(newline="") as file:
+            self._rows = {(row["target"], int(row["frames"]), row["case"]): row for row in csv.DictReader(file)}
+
+    def has(self, target: str, frames: int, case: str) -> bool:
+        """Return whether a process was measured, in this session or before."""
+        return (target, frames, case) in self._rows
+
+    def add(self, *values: object) -> None:
+        """Keep the values of one process, in the order of ``COLUMNS``."""
+        row = dict(zip(COLUMNS, map(str, values), strict=True))
+        self._rows[row["target"], int(row["frames"]), row["case"]] = row
+        with self._path.open("a", newline="") as file:
+            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
+        print(*row.values(), flush=True)
+
+    def exponent(self, what: str, case: str, measured: list[tuple[str, int]]) -> float:
+        """Return the exponent with which CPU seconds grow with "frames" or "residues" of these targets."""
+        rows = [self._rows[target, frames, case] for target, frames in measured]
+        return exponent([float(row[what]) for row in rows], [float(row["cpu_s"]) for row in rows])
+
+
+def measure(costs: Costs, name: str, residues: int, frames: int, folder: Path, models: Path) -> None:
+    """Score with nothing cached and then with the reference cached, as far as that was not done before."""
+    cache = folder / f"cache-{name}"
+    for case in CASES:
+        if costs.has(name, frames, case):
+            continue
+        if case == "cold":
+            shutil.rmtree(cache, ignore_errors=True)
+        cpu, clock, memory = score(folder, f"{name}-{case}", models, cache)
+        costs.add(name, residues, frames, case, round(cpu, 2), round(clock, 2), round(memory))
 
 
 def exponent(sizes: list[float], seconds: list[float]) -> float:
@@ -81,38 +125,25 @@ def main() -> None:
     by_length = sorted(load_suite(SUITE).targets, key=lambda target: len(target.sequence))
     chosen = [by_length[k] for k in np.linspace(0, len(by_length) - 1, asked.targets).round().astype(int)]
     asked.folder.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, object]] = []
-
-    def measure(name: str, residues: int, frames: int, folder: Path, models: Path) -> None:
-        for case in ("cold", "kept"):
-            cpu, clock, memory = score(folder, f"{name}-{frames}-{case}", models, folder / f"cache-{name}-{frames}")
-            rows.append({"target": name, "residues": residues, "frames": frames, "case": case, "cpu_s": round(cpu, 2),
-                         "clock_s": round(clock, 2), "peak_mib": round(memory)})  # fmt: skip
-            print(*rows[-1].values(), flush=True)
-
-    first = chosen[len(chosen) // 2]  # is measured with more and fewer frames
-    for frames in (COMPILING, asked.frames, asked.frames // 2, 2 * asked.frames):
-        folder = asked.folder / f"frames-{frames}"
-        write(fold(first.name, first.sequence), folder, frames)
-        if frames == COMPILING:
-            score(folder, "compiling", folder / "models", folder / "cache")
-            continue
-        measure(first.name, len(first.sequence), frames, folder, folder / "models")
-    for target in chosen:
-        write(fold(target.name, target.sequence), asked.folder, asked.frames)
-        models = asked.folder / "models" / f"{target.name}.pdb"
-        measure(target.name, len(target.sequence), asked.frames, asked.folder, models)
+    costs = Costs(asked.folder / "rehearsal.csv")
+    middle = chosen[len(chosen) // 2]  # is measured with more and fewer frames
+    of_middle = [(middle, frames) for frames in (asked.frames // 2, asked.frames, 2 * asked.frames)]
+    of_length = [(target, asked.frames) for target in chosen]
+    folder = asked.folder / f"frames-{COMPILING}"
+    write(fold(middle.name, middle.sequence), folder, COMPILING)
+    score(folder, "compiling", folder / "models", folder / "cache")
+    for target, frames in of_middle + of_length:
+        folder = asked.folder if frames == asked.frames else asked.folder / f"frames-{frames}"
+        if not costs.has(target.name, frames, CASES[0]):
+            write(fold(target.name, target.sequence), folder, frames)
+        models = folder / "models" / f"{target.name}.pdb"
+        measure(costs, target.name, len(target.sequence), frames, folder, models)
     if len(chosen) == len(by_length):
         residues = sum(len(target.sequence) for target in chosen)
-        measure("all", residues, asked.frames, asked.folder, asked.folder / "models")
-    with (asked.folder / "rehearsal.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-    for case in ("cold", "kept"):
-        of_case = [row for row in rows if row["case"] == case and row["target"] != "all"]
-        for what, part in (("frames", of_case[:3]), ("residues", of_case[3:])):
-            found = exponent([float(str(row[what])) for row in part], [float(str(row["cpu_s"])) for row in part])
+        measure(costs, "all", residues, asked.frames, asked.folder, asked.folder / "models")
+    for what, series in (("frames", of_middle), ("residues", of_length)):
+        for case in CASES:
+            found = costs.exponent(what, case, [(target.name, frames) for target, frames in series])
             print(f"{case}: CPU seconds grow with {what} to the power of {found:.2f}")
 
 
