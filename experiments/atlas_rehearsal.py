@@ -29,6 +29,7 @@ from ebabench.io.structure_files import write_pdb
 from ebabench.structures import Ensemble, Target
 
 SUITE, SAMPLES, PER_HELIX = "atlas-test-v1", 250, 20
+APART = 5.0  # angstrom between helices: a turn is less than 12, and no frame of it 15, which is taken for a break
 CHUNK = 500  # frames made at a time
 COMPILING = 20  # frames of a reference that is scored first, to compile
 CASES = ("cold", "kept")
@@ -39,7 +40,7 @@ def fold(name: str, sequence: str) -> Target:
     """Return a bundle of helices with exactly this sequence."""
     helices = max(len(sequence) // PER_HELIX, 2)
     whole = -(-len(sequence) // helices) * helices
-    padded = bundle((sequence + sequence)[:whole], helices, 7.0)  # nearer than by default: no turn is a break
+    padded = bundle((sequence + sequence)[:whole], helices, APART)
     kept = np.flatnonzero(padded.atoms.residue < len(sequence))
     return Target(name, sequence, padded.atoms.take(kept), padded.native[kept])
 
