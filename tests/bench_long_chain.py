@@ -2,7 +2,7 @@
 
 The work is made in FOLDER: training suites of one helix of 700 residues and of one bundle of short helices (which has
 gaps: no energies, no alignment), 3 x 9 frames each. Every command is a process on one core. What is measured is its
-processor time, and the memory that it and its processes hold together.
+processor time, and the memory that it and its processes hold together. Alignment gets energies that are made up.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import mdtraj
+import numpy as np
 from bench_memory import most_held
 from bench_target import SEQUENCE
 from proteins import build, bundle, wobble
@@ -44,7 +45,7 @@ COMMANDS = {
     "`run --model eba`, 4 conformations": ("run", "--model", "eba", *SCORED),
     "`energy`, 3 frames": ("energy", "--stride", "9", "--jobs", "1", "--out", "energy.csv"),
     "`align --objective sft`, 2 steps": ("align", "--objective", "sft", "--out", "sft", *STEPS),
-    "`align --objective eba`, 2 steps": ("align", "--objective", "eba", "--out", "eba", "--stride", "3", *STEPS),
+    "`align --objective eba`, 2 steps": ("align", "--objective", "eba", "--out", "eba", *STEPS),
 }
 
 
@@ -63,6 +64,20 @@ def write_work(folder: Path) -> None:
         (folder / f"{name}-v1.toml").write_text(text)
 
 
+def store_energies(folder: Path) -> None:
+    """Put made-up energies of all frames into the cache: those of `energy` would take hours."""
+    from ebabench.datasets.references import read_reference
+    from ebabench.physics import store
+    from ebabench.physics.molecules import Molecule
+    from ebabench.physics.protocols import get_protocol
+
+    reference = read_reference(folder / "data", "long", "folder")
+    frames = np.concatenate([np.asarray(replica[:]) for replica in reference.replicas])
+    key = get_protocol("amber14-gbn2-restrained").key(minimise=True)
+    values = np.random.default_rng(0).normal(-7e4, 30.0, len(frames))
+    store.remember(key, Molecule.of(reference.target.atoms).digest(), store.frame_keys(frames), values)
+
+
 def main(folder: Path, *only: str) -> None:
     """Make the work, measure, print."""
     if not (folder / "bundle-v1.toml").exists():
@@ -73,6 +88,8 @@ def main(folder: Path, *only: str) -> None:
     for name, arguments in COMMANDS.items():
         if only and not any(word in name for word in only):
             continue
+        if "objective eba" in name:
+            store_energies(folder)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         suite = "bundle-v1.toml" if "nma" in name else "long-v1.toml"  # a helix bends with next to no stiffness
         command = [sys.executable, "-c", "from ebabench.cli import main; main()", *arguments]

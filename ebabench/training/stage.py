@@ -147,7 +147,7 @@ def align(
         denoiser.freeze()
     digests: list[str] = []
     conformations = _read(data, digests, on_progress)
-    if config.objective == "sft":
+    if config.objective == "sft" or stage.start is None:
         try:
             denoiser.adopt_geometry(conformations)
         except ValueError as error:

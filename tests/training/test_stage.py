@@ -66,6 +66,11 @@ def test_a_model_is_trained_then_aligned(suite: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_fresh_model_is_aligned_and_kept(suite: Path) -> None:
+    """Its ideal geometry is measured whatever the objective: without, the last step could not be kept."""
+    assert InternalDenoiser.load(_align(suite, "eba", "fresh")).geometry is not None
+
+
 def test_a_run_is_made_again_from_its_own_settings(suite: Path, called: Called) -> None:
     more = ("--model", "width=32", "--model", "placement=frames", "--set", "crop=8", "--set", "seed=4")
     common = ("--suite", str(suite), "--data", str(suite.parent / "data"), "--stride", "120", *STEPS)
