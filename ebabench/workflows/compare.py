@@ -52,7 +52,8 @@ def compare(
     Example:
         >>> import ebabench, tempfile
         >>> options = {"samples": 5, "metrics": ["pairwise_rmsd"], "leaderboards": None, "jobs": 1}
-        >>> runs = [ebabench.run(name, out=tempfile.mkdtemp(), **options) for name in ("static", "gaussian")]
+        >>> names = ("static", "gaussian")
+        >>> runs = [ebabench.run(name, "peptides-v1", out=tempfile.mkdtemp(), **options) for name in names]
         >>> table = ebabench.compare(*runs, metrics=["pairwise_rmsd_mae"])
         >>> int(table.loc["pairwise_rmsd_mae", "targets"])
         8

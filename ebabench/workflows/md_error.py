@@ -61,10 +61,10 @@ def md_error(
 
     Example:
         >>> import ebabench, tempfile
-        >>> options = {"targets": ["GAPF"], "samples": 20, "metrics": ["distances"], "leaderboards": None, "jobs": 1}
+        >>> options = {"targets": ["IDRH"], "samples": 20, "metrics": ["distances"], "leaderboards": None, "jobs": 1}
         >>> run = ebabench.run("gaussian", out=tempfile.mkdtemp(), **options)
         >>> table = ebabench.md_error(run, metrics=["distance_rmsf_mae"], resamples=3, jobs=1)
-        >>> bool(table.loc[("GAPF", "distance_rmsf_mae"), "error"] > 0)
+        >>> bool(table.loc[("IDRH", "distance_rmsf_mae"), "error"] > 0)
         True
     """
     import pandas as pd

@@ -42,10 +42,10 @@ def plot(
 
     Example:
         >>> import ebabench, tempfile
-        >>> options = {"targets": ["KLED"], "samples": 5, "metrics": ["rmsf_r"], "leaderboards": None, "jobs": 1}
+        >>> options = {"targets": ["IDRH"], "samples": 5, "metrics": ["rmsf_r"], "leaderboards": None, "jobs": 1}
         >>> run = ebabench.run("gaussian", out=tempfile.mkdtemp(), **options)
         >>> [picture.name for picture in ebabench.plot(run)]
-        ['KLED.png']
+        ['IDRH.png']
     """
     made = as_run(run)
     for name in targets:

@@ -96,8 +96,8 @@ def run(
 
     Example:
         >>> import ebabench, tempfile
-        >>> folder = tempfile.mkdtemp()
-        >>> run = ebabench.run("static", samples=5, metrics=["pairwise_rmsd"], out=folder, leaderboards=None, jobs=1)
+        >>> options = {"samples": 5, "metrics": ["pairwise_rmsd"], "leaderboards": None, "jobs": 1}
+        >>> run = ebabench.run("static", "peptides-v1", out=tempfile.mkdtemp(), **options)
         >>> len(run.targets), "pairwise_rmsd" in run.summary.index
         (8, True)
     """
@@ -160,7 +160,7 @@ def sample(
     Example:
         >>> import ebabench, tempfile
         >>> run = ebabench.sample("static", samples=2, out=tempfile.mkdtemp())
-        >>> len(run.load_ensemble("KLED"))
+        >>> len(run.load_ensemble("IDRH"))
         2
     """
     plan = _plan(model, suite, targets, shard, samples, seed, data, device, batch_size, random_weights, settings, out)

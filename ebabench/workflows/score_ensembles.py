@@ -86,7 +86,7 @@ def score_ensembles(
 
     Example:
         >>> import ebabench, tempfile
-        >>> sampled = ebabench.sample("static", samples=5, out=tempfile.mkdtemp())
+        >>> sampled = ebabench.sample("static", "peptides-v1", samples=5, out=tempfile.mkdtemp())
         >>> options = {"metrics": ["pairwise_rmsd"], "out": tempfile.mkdtemp(), "leaderboards": None, "jobs": 1}
         >>> run = ebabench.score_ensembles(sampled.folder / "ensembles", suite="peptides-v1", name="mine", **options)
         >>> len(run.targets)
