@@ -301,12 +301,12 @@ def test_the_workers_of_all_devices_end_with_the_run(tmp_path: Path, end: signal
     assert all(ends(int(pid)) for pid in pids.read_text().split())
     if end == signal.SIGINT:
         assert process.returncode == 1
-        assert "interrupted; kept in runs/peptides-v1/faulty" in said
+        assert "interrupted; kept in runs/peptides-v2/faulty" in said
 
 
 def test_a_run_goes_on_past_a_fault_and_resumes(tmp_path: Path) -> None:
     model = card(tmp_path / "model", "NaN", more='on = "KLED"\n')
-    command = ["sample", "--model", str(model.path), "--samples", "4", "--out", "run"]
+    command = ["sample", "--model", str(model.path), "--suite", "peptides-v1", "--samples", "4", "--out", "run"]
     done = ebabench(*command, cwd=tmp_path)
     assert done.returncode == 1
     assert "1 of 8 targets failed, KLED: 1 of 4 conformations have positions that are not finite" in done.stderr

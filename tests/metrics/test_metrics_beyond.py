@@ -71,7 +71,7 @@ def test_tetrapeptides_have_what_they_can():
     assert reasons.keys() == {
         "ramachandran_w2", "basin_populations_tv", "alpha_percent", "md_alpha_percent", "js_pairwise_distance",
         "js_tic", "contact_rmse", "ca_clash_percent", "md_ca_clash_percent", "js_side_chain_torsions",
-        "exposure_coupling_r", *(spec.key for spec in METRICS.load("energy").specs),
+        "exposure_coupling_r", "pc_sim", *(spec.key for spec in METRICS.load("energy").specs),
     }  # fmt: skip
 
 

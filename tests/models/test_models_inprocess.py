@@ -293,9 +293,8 @@ def test_a_run_of_files_from_a_folder_is_whole_and_unofficial(tmp_path: Path, ca
     for target in suite.targets:
         made = Packed(3.0, 7.35).sample(reader(target.name).target, 4, 0)
         write_pdb(made, tmp_path / f"{target.name}.pdb")
-    status, _, errors = called(
-        "sample", "--model", "files", "--set", f"folder={tmp_path}", "--samples", "3", "--out", "run"
-    )
+    options = ("--suite", "peptides-v1", "--samples", "3", "--out", "run")
+    status, _, errors = called("sample", "--model", "files", "--set", f"folder={tmp_path}", *options)
     assert status == 0, errors
     assert len(list(Path("run/ensembles").glob("*.npz"))) == len(suite.targets)
     assert "settings other than the card's: folder" in unofficial(Run.read(Path("run")).identity, [], suite)
