@@ -38,7 +38,9 @@ class End:
         """What is wrong with how it ended; empty if it ended with one of the codes, in one line if it failed."""
         if self.hung:
             return "hung"
-        if TRACEBACK in self.errors:
+        # A process of a pool whose parent was killed before it got its task ends so, by Python's own code.
+        orphaned = self.code == -signal.SIGKILL and self.errors.rstrip().endswith("EOFError: Ran out of input")
+        if TRACEBACK in self.errors and not orphaned:
             return f"a traceback: {self.errors.strip().splitlines()[-1][:200]}"
         if self.code not in codes:
             return f"exit {self.code}: {self.errors.strip()[-300:]}"
