@@ -147,9 +147,11 @@ def test_a_test_suite_is_not_for_training() -> None:
 def test_no_test_or_validation_sequence_is_trained_on() -> None:
     from ebabench.datasets.suites import load_suite
 
-    seen = {t.sequence for suite in ("peptides-train-v1", "peptides-train-600k-v1") for t in load_suite(suite).targets}
-    judged = {t.sequence for suite in ("peptides-v1", "peptides-val-v1") for t in load_suite(suite).targets}
-    assert not seen & judged
+    def sequences(*suites: str) -> set[str]:
+        return {target.sequence for suite in suites for target in load_suite(suite).targets}
+
+    trained = sequences("peptides-train-v1", "peptides-train-600k-v1", "peptides-train-v2", "peptides-train-600k-v2")
+    assert not trained & sequences("peptides-v1", "peptides-v2", "peptides-val-v1", "peptides-val-v2")
 
 
 def test_every_amino_acid_is_trained_at_every_position() -> None:
