@@ -111,7 +111,7 @@ def sample(
     cluster: _Cluster = None,
     out: _Out = None,
 ) -> None:
-    """Sample a suite with a model; `ebabench run` with the same settings goes on from there."""
+    """Sample a suite with a model, MD or none; `ebabench run` with the same settings goes on where there is MD."""
     from ebabench.workflows.run import sample as sample_model
 
     with progress() as tell:
@@ -131,6 +131,8 @@ def sample(
             out=out,
             progress=tell,
         )
+    for remark in made.remarks:
+        print(remark)
     made.check()
     print(f"ensembles are in {made.folder / 'ensembles'}")
 

@@ -31,6 +31,12 @@ def replica_files(root: Path, name: str, tier: str) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def check_there(data: Path | None) -> None:
+    """Raise InputError (``references.missing``) if a place for references is named that does not exist."""
+    if data is not None and not data.exists():
+        raise InputError(f"--data {data}: no such file or folder", code="references.missing", file=data)
+
+
 def folder_tier(root: Path, names: Iterable[str]) -> str:
     """The tier to read a folder with: "atlas-analysis" if its files are named so, else "folder".
 

@@ -270,7 +270,11 @@ class References:
 
     def here(self) -> list[str]:
         """Return the targets whose files are on disk."""
-        return [name for name in self.names if replica_files(self.root, name, self.tier)]
+        return [name for name in self.names if self.has(name)]
+
+    def has(self, name: str) -> bool:
+        """Return whether the files of a target are on disk."""
+        return bool(replica_files(self.root, name, self.tier))
 
     def _open(self, name: str) -> OneReference:
         return ReferenceFiles(self.root, name, self.tier)

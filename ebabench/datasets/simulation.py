@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
+EXTENDED = (-120.0, 130.0)
+"""Phi and psi of every residue of an extended chain, in degrees."""
 FORCEFIELD = ("amber99sbildn.xml", "amber99_obc.xml")
 _CHUNK_FRAMES = 100
 _ATTEMPTS = 20
@@ -123,38 +125,54 @@ class Peptide:
     heavy: npt.NDArray[np.int64]
 
 
+def build_chain(sequence: str, torsions: list[tuple[float, float]]) -> tuple[Atoms, Array]:
+    """Return the heavy atoms of a peptide from its sequence, and their positions [N, 3] in angstrom.
+
+    Names and order are those of the references that ``simulate`` makes. The last residue has its terminal oxygen.
+
+    Args:
+        sequence: Letters of the twenty amino acids.
+        torsions: Phi and psi of every residue, in degrees.
+
+    Example:
+        >>> atoms, positions = build_chain("GA", [(-120.0, 130.0)] * 2)
+        >>> " ".join(atoms.name), positions.shape
+        ('N CA C O N CA C O CB OXT', (10, 3))
+    """
+    import PeptideBuilder
+    from PeptideBuilder import Geometry
+
+    structure: Any = None
+    # A torsion of exactly half a turn is handled, but not without a warning.
+    with np.errstate(invalid="ignore"):
+        for index, letter in enumerate(sequence):
+            geometry = Geometry.geometry(letter)
+            geometry.phi = torsions[index][0]
+            if structure is None:
+                structure = PeptideBuilder.initialize_res(geometry)
+            else:
+                geometry.psi_im1 = torsions[index - 1][1]
+                PeptideBuilder.add_residue(structure, geometry)
+        PeptideBuilder.add_terminal_OXT(structure)
+    rows = [(atom, k) for k, residue in enumerate(structure.get_residues()) for atom in residue]
+    atoms = Atoms(
+        np.array([atom.get_name() for atom, _ in rows]),
+        np.array([atom.get_parent().get_resname() for atom, _ in rows]),
+        np.array([k for _, k in rows], np.int64),
+    )
+    # Thousandths of an angstrom, as in a file: the last bit of a library's sine must not decide a trajectory.
+    return atoms, np.round(np.array([atom.get_coord() for atom, _ in rows], float), 3)
+
+
 def build_peptide(sequence: str, torsions: list[tuple[float, float]], forcefield: tuple[str, ...]) -> Peptide:
     """All-atom peptide with charged termini at pH 7 from backbone torsions in degrees.
 
     Histidines are neutral and protonated at ND1 in every conformation: the replicas are of one molecule.
     """
-    import PeptideBuilder
-    from PeptideBuilder import Geometry
-
     from ebabench.physics.preparation import build_template
     from ebabench.physics.protocols import Minimisation, Protocol
 
-    structure: Any = None
-    for index, letter in enumerate(sequence):
-        geometry = Geometry.geometry(letter)
-        geometry.phi = torsions[index][0]
-        if structure is None:
-            structure = PeptideBuilder.initialize_res(geometry)
-        else:
-            geometry.psi_im1 = torsions[index - 1][1]
-            PeptideBuilder.add_residue(structure, geometry)
-    # A torsion of exactly half a turn is handled, but not without a warning.
-    with np.errstate(invalid="ignore"):
-        PeptideBuilder.add_terminal_OXT(structure)
-    residues = list(structure.get_residues())
-    rows = [(atom, k) for k, residue in enumerate(residues) for atom in residue]
-    atoms = Atoms(
-        np.array([atom.get_name() for atom, _ in rows]),
-        np.array([residues[k].get_resname() for _, k in rows]),
-        np.array([k for _, k in rows], np.int64),
-    )
-    # Thousandths of an angstrom, as in a file: the last bit of a library's sine must not decide a trajectory.
-    heavy = np.round(np.array([atom.get_coord() for atom, _ in rows], float), 3)
+    atoms, heavy = build_chain(sequence, torsions)
     template = build_template(atoms, Protocol("", 0, tuple(forcefield), True, Minimisation(0.0, 0), False))
     return Peptide(template.topology, template.complete(heavy[None])[0], template.given)
 
@@ -339,8 +357,7 @@ def _go_on(simulation: Simulation, folder: Path, identity: Path) -> None:
 
 
 def _resumed(simulation: Simulation, last: Frames) -> tuple[Peptide, Trajectory]:
-    extended = [(-120.0, 130.0)] * len(simulation.sequence)
-    peptide = build_peptide(simulation.sequence, extended, simulation.forcefield)
+    peptide = build_peptide(simulation.sequence, [EXTENDED] * len(simulation.sequence), simulation.forcefield)
     moving = dynamics(simulation, peptide.topology)
     if last.state.shape != moving.state.shape:
         raise InputError(f"{simulation.name}: the state to go on from is of another molecule", code="simulate.damaged")

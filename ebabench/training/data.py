@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.datasets.layout import replica_files
+from ebabench.datasets.layout import check_there, replica_files
 from ebabench.datasets.reference_layouts import FoundReferences, find_references
+from ebabench.datasets.references import References
 from ebabench.datasets.suites import Suite, check_sequence, load_suite, reference_reader
+from ebabench.datasets.targets import target_of
 from ebabench.errors import InputError
 from ebabench.generators.sampling import matched
 from ebabench.io.layouts import Source, find_sources, read_source
@@ -106,12 +108,14 @@ def load(suite_ids: Sequence[str], data: Path | None, stride: int, samples: Path
             a TOML that lists them), or a folder that holds them as ``SUITE`` (required for several suites). None reads
             the embedded references.
         stride: Every ``stride``-th frame is used.
-        samples: A folder of ensembles that replace the MD. Targets that it lacks are excluded.
+        samples: A folder of ensembles that replace the MD. Targets that it lacks are excluded. A simulated suite then
+            needs no references: where there is none of a target, its atoms follow from its sequence.
 
     Raises:
-        InputError: A suite is not a training suite (``suite.split``), ``data`` in another layout than ATLAS's lacks a
-            target (``references.missing``), or ``samples`` has no target (``samples.none``).
+        InputError: A suite is not a training suite (``suite.split``), there is no ``data``, or references are missing
+            (``references.missing``), or ``samples`` has no target (``samples.none``).
     """
+    check_there(data)
     readers: dict[str, list[Callable[[str], Reference]]] = {}
     suites = [load_suite(one) for one in suite_ids]
     sequences = {target.name: target.sequence for suite in suites for target in suite.targets}
@@ -124,12 +128,16 @@ def load(suite_ids: Sequence[str], data: Path | None, stride: int, samples: Path
                 suite=suite.id,
             )
         # Two suites with targets of the same names must not be read from one folder.
-        read = _reader(suite, data / suite.id if data and len(suite_ids) > 1 else data)
-        for target in suite.targets:
-            if found is None:
+        place = data / suite.id if data and len(suite_ids) > 1 else data
+        if found is None:
+            read = _reader(suite, place)
+            for target in suite.targets:
                 readers.setdefault(target.name, []).append(read)
-            elif target.name in found:
-                readers[target.name] = [partial(_samples, read, found[target.name])]
+        else:
+            references = _references(suite, place, required=suite.simulation is None)
+            for target in suite.targets:
+                if target.name in found:
+                    readers[target.name] = [partial(_samples, suite, references, found[target.name])]
     if not readers:
         raise InputError(
             f"{samples}: no ensembles of the targets of {', '.join(suite_ids)}", code="samples.none", folder=samples
@@ -139,9 +147,9 @@ def load(suite_ids: Sequence[str], data: Path | None, stride: int, samples: Path
 
 def _reader(suite: Suite, data: Path | None) -> Callable[[str], Reference]:
     """Return what reads the MD of a suite's targets, in the layout of ATLAS or another one."""
-    found = None if data is None else _other_layout(suite, data)
-    if found is None:
-        return reference_reader(suite, data)
+    found = _references(suite, data, required=True)
+    if not isinstance(found, FoundReferences):
+        return found
     names = [target.name for target in suite.targets]
     if lacking := [name for name in names if name not in found.names]:
         raise InputError(
@@ -151,6 +159,12 @@ def _reader(suite: Suite, data: Path | None) -> Callable[[str], Reference]:
             suite=suite.id,
         )
     return partial(_checked, found, suite)
+
+
+def _references(suite: Suite, data: Path | None, *, required: bool) -> References:
+    """Return the references of a suite that are there, in the layout of ATLAS or another one."""
+    found = None if data is None else _other_layout(suite, data)
+    return found or reference_reader(suite, data, required=required)
 
 
 def _other_layout(suite: Suite, data: Path) -> FoundReferences | None:
@@ -173,17 +187,17 @@ def _checked(references: FoundReferences, suite: Suite, name: str) -> Reference:
     return reference
 
 
-def _samples(read: Callable[[str], Reference], source: Source, name: str) -> Reference:
-    """Return a target's reference with an ensemble in place of its replicas. Raises InputError if atoms are missing."""
-    reference = read(name)
-    ensemble = matched(read_source(source, name), reference.target)
-    if len(ensemble.atoms) != len(reference.target.atoms):
+def _samples(suite: Suite, references: References, source: Source, name: str) -> Reference:
+    """Return an ensemble of a target in the place of replicas of MD. Raises InputError if atoms are missing."""
+    target = target_of(suite, references, name)
+    ensemble = matched(read_source(source, name), target)
+    if len(ensemble.atoms) != len(target.atoms):
         raise InputError(
-            f"{source}: has {len(ensemble.atoms)} of the {len(reference.target.atoms)} atoms of {name}",
+            f"{source}: has {len(ensemble.atoms)} of the {len(target.atoms)} atoms of {name}",
             code="samples.atoms",
             file=source.paths[0],
         )
-    return replace(reference, replicas=(ensemble.positions,), numbers=(1,))
+    return Reference(target, (ensemble.positions,), suite.tier)
 
 
 def with_energies(

@@ -22,6 +22,7 @@ from ebabench.generators.sampling import Outcome, sample
 from ebabench.results.manifest import machine
 from ebabench.results.runs import Run
 from ebabench.scoring.reference_cache import reference_digest
+from ebabench.structures import Target
 from ebabench.workflows.models import model_devices
 from ebabench.workflows.progress import Progress
 
@@ -127,14 +128,21 @@ _loaded: dict[str, Generator] = {}
 
 
 def sampler(
-    card: Card, resources: Resources, read: References, run: Run, samples: int, seed: int
+    card: Card, resources: Resources, target: Callable[[str], Target], run: Run, samples: int, seed: int
 ) -> Callable[[str], Outcome]:
     """Return a callable that samples and stores a target on a worker, given its name. A worker loads the model once."""
-    return partial(_sample, uuid4().hex, card, resources, read, run.folder, samples, seed)
+    return partial(_sample, uuid4().hex, card, resources, target, run.folder, samples, seed)
 
 
 def _sample(
-    key: str, card: Card, resources: Resources, read: References, folder: Path, samples: int, seed: int, name: str
+    key: str,
+    card: Card,
+    resources: Resources,
+    target: Callable[[str], Target],
+    folder: Path,
+    samples: int,
+    seed: int,
+    name: str,
 ) -> Outcome:
     if key not in _loaded:
         _loaded.clear()
@@ -143,7 +151,7 @@ def _sample(
     run, device = Run.read(folder), resources.device
     (made,) = sample(
         [_loaded[key]],
-        [read.target(name)],
+        [target(name)],
         samples,
         seed,
         run.load_ensemble,

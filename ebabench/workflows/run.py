@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ebabench.datasets import DEFAULT_SUITE
+from ebabench.datasets.layout import check_there
 from ebabench.datasets.references import References
-from ebabench.datasets.suites import Suite, check_sequence, load_suite, reference_reader
+from ebabench.datasets.suites import Suite, load_suite, reference_reader
+from ebabench.datasets.targets import target_of
 from ebabench.errors import InputError
 from ebabench.generators.build import build
 from ebabench.generators.cards import Card
@@ -33,7 +35,14 @@ from ebabench.workflows.models import check_random_weights, model_card, model_de
 from ebabench.workflows.progress import Progress, silent
 from ebabench.workflows.publish import LEADERBOARDS, publish
 from ebabench.workflows.session import Session
-from ebabench.workflows.targets import digest_here, remember_digests, select_targets, small_digests, targets_here
+from ebabench.workflows.targets import (
+    digest_here,
+    remember_digests,
+    select_targets,
+    small_digests,
+    targets_here,
+    without_md,
+)
 
 if TYPE_CHECKING:
     from ebabench.system.cluster import ClusterExecutor
@@ -135,7 +144,8 @@ def sample(
 ) -> Run:
     """Sample a suite with a model, and return the run, which is not scored.
 
-    ``ebabench.run`` with the same arguments continues it.
+    A suite whose MD is simulated from sequences needs none of it here: the atoms of a target follow from its sequence.
+    ``ebabench.run`` with the same arguments continues the run, where there is MD.
 
     Args:
         model: A name of ``ebabench.list_models()``, the path of a card, or a card.
@@ -163,7 +173,21 @@ def sample(
         >>> len(run.load_ensemble("IDRH"))
         2
     """
-    plan = _plan(model, suite, targets, shard, samples, seed, data, device, batch_size, random_weights, settings, out)
+    plan = _plan(
+        model,
+        suite,
+        targets,
+        shard,
+        samples,
+        seed,
+        data,
+        device,
+        batch_size,
+        random_weights,
+        settings,
+        out,
+        scored=False,
+    )
     with plan.connected(cluster, None, progress) as (workers, tell):
         return plan.sampled(workers, tell).run
 
@@ -194,7 +218,7 @@ class _Plan:
                 code="cluster.device",
                 device=self.device,
             )
-        names = [target.name for target in self.asked]
+        names = [target.name for target in self.asked if self.read.has(target.name)]
         return connected(cluster, jobs, progress, self.read, names, self.identity.references)
 
     def compiling(self, selection: Selection) -> AbstractContextManager[None]:
@@ -225,7 +249,8 @@ class _Plan:
                 devices,
             )
         else:
-            work = sampler(self.card, self._on(self.device), self.read, run, self.samples, self.seed)
+            target = partial(target_of, self.suite, self.read)
+            work = sampler(self.card, self._on(self.device), target, run, self.samples, self.seed)
             fit = workers.using(GPU=1) if self.device.startswith("cuda") else workers
             outcomes = sample_on(fit, work, list(sequences), run.load_ensemble, session.claims)
         session.keep("sampling", outcomes)
@@ -248,16 +273,21 @@ def _plan(
     random_weights: bool,
     settings: Mapping[str, Any] | None,
     out: str | os.PathLike[str] | None,
+    *,
+    scored: bool = True,
 ) -> _Plan:
     chosen = suite if isinstance(suite, Suite) else load_suite(suite)
     card = model_card(model, settings).with_batch_size(batch_size)
     check_random_weights(card, random_weights)
     parse_devices(device)
-    read = reference_reader(chosen, Path(data) if data is not None else None)
-    names, missing = targets_here(read, select_targets(read.names, targets, shard), bool(targets))
-    asked = [read.target(name) for name in names]
-    for target in asked:
-        check_sequence(chosen, read.root, target)
+    built = not scored and chosen.simulation is not None  # where there is no MD
+    place = Path(data) if data is not None else None
+    if built:
+        check_there(place)
+    read = reference_reader(chosen, place, required=not built)
+    wanted = select_targets(read.names, targets, shard)
+    names, remarks = (wanted, without_md(read, wanted)) if built else targets_here(read, wanted, bool(targets))
+    asked = [target_of(chosen, read, name) for name in names]
     count, start = samples or chosen.samples, chosen.seed if seed is None else seed
     if count < 2 or start < 0:
         raise InputError(
@@ -274,11 +304,11 @@ def _plan(
         protocol=chosen.protocol,
         energy=chosen.energy,
         card=card.facts(),
-        references=small_digests(read, names, strict=True),
+        references=small_digests(read, [name for name in names if read.has(name)], strict=True),
         random_weights=random_weights,
     )
     folder = Path(out) if out is not None else _folder(card, chosen, count, start, random_weights)
-    return _Plan(card, chosen, read, asked, missing, identity, folder, device, batch_size, count, start)
+    return _Plan(card, chosen, read, asked, remarks, identity, folder, device, batch_size, count, start)
 
 
 def _folder(card: Card, suite: Suite, samples: int, seed: int, random_weights: bool) -> Path:

@@ -60,6 +60,13 @@ def targets_here(read: References, wanted: Sequence[str], by_name: bool) -> tupl
     return [name for name in wanted if name in here], [f"{left}: {few(lacking)}"] * bool(lacking)
 
 
+def without_md(read: References, wanted: Sequence[str]) -> list[str]:
+    """Return a remark on the targets whose references are not on disk, and which are sampled all the same."""
+    lacking = [name for name in wanted if not read.has(name)]
+    built = f"{len(lacking)} of {len(wanted)} targets have no references here: atoms and an unfolded native structure"
+    return [f"{built} come from their sequences"] * bool(lacking)
+
+
 def small_digests(read: References, names: Sequence[str], strict: bool) -> dict[str, str]:
     """Return the digests of small references, which cost little to read before the first target is worked on.
 

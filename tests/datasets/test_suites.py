@@ -14,6 +14,7 @@ AMINO_ACIDS = set("ACDEFGHIKLMNPQRSTVWY")
 # Beside the tests: the wheel leaves the training references out.
 EMBEDDED = Path(__file__).parents[2] / "ebabench" / "datasets" / "peptides"
 SIMULATED = [name for name in suite_ids() if load_suite(name).simulation and not load_suite(name).draft]
+WITH_MD = [name for name in SIMULATED if name != "peptides-sequences-v2"]
 
 
 def written(folder: Path, text: str) -> Path:
@@ -206,7 +207,7 @@ def test_a_reference_that_is_not_there_or_broken_or_anothers(tiny: Tiny, tmp_pat
         reference_reader(suite, tmp_path)("AGS")
 
 
-@pytest.mark.parametrize("suite_id", SIMULATED)
+@pytest.mark.parametrize("suite_id", WITH_MD)
 def test_embedded_references_are_the_suites(suite_id: str) -> None:
     suite = load_suite(suite_id)
     root = EMBEDDED / suite_id
@@ -218,7 +219,7 @@ def test_embedded_references_are_the_suites(suite_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "suite", [pytest.param(name, marks=pytest.mark.slow) if "train" in name else name for name in SIMULATED]
+    "suite", [pytest.param(name, marks=pytest.mark.slow) if "train" in name else name for name in WITH_MD]
 )
 def test_every_embedded_replica_is_of_l_amino_acids(suite: str) -> None:
     """In the first frame and the last: a start that runs through itself can turn a centre over."""
@@ -259,11 +260,12 @@ def test_references_are_made_when_they_are_as_long_as_the_suite_says(tiny: Tiny,
 
 def test_peptides_v2_are_the_names_of_the_field() -> None:
     """No name is in two splits; all are of four amino acids."""
-    suites = [load_suite(f"peptides-{split}") for split in ("v2", "val-v2", "train-v2", "train-600k-v2")]
-    test, val, train, hot = ([target.sequence for target in suite.targets] for suite in suites)
-    assert (len(test), len(val), len(train)) == (54, 20, 1000)
+    splits = ("v2", "val-v2", "train-v2", "sequences-v2", "train-600k-v2")
+    suites = [load_suite(f"peptides-{split}") for split in splits]
+    test, val, train, without_md, hot = ([target.sequence for target in suite.targets] for suite in suites)
+    assert (len(test), len(val), len(train), len(without_md)) == (54, 20, 1000, 1000)
     assert train == hot
-    assert len(set(test + val + train)) == 1074
-    assert all(len(name) == 4 and set(name) <= AMINO_ACIDS for name in test + val + train)
+    assert len(set(test + val + train + without_md)) == 2074
+    assert all(len(name) == 4 and set(name) <= AMINO_ACIDS for name in test + val + train + without_md)
     seeds = [one.seed for suite in suites for one in suite.simulations()]
     assert len(set(seeds)) == len(seeds)

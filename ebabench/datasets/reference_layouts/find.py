@@ -46,14 +46,12 @@ class FoundReferences(References):
         with _blamed(name):
             return super().target(name)
 
-    def here(self) -> list[str]:
-        """Return the targets whose files are on disk."""
-        found = []
-        for name in self.names:
-            with suppress(InputError):
-                self.files(name)
-                found.append(name)
-        return found
+    def has(self, name: str) -> bool:
+        """Return whether the files of a target are on disk."""
+        with suppress(InputError):
+            self.files(name)
+            return True
+        return False
 
     def _open(self, name: str) -> OneReference:
         return self._openers[name]()

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 
 from ebabench.datasets.layout import ATLAS_FRAMES, ATLAS_NANOSECONDS, ATLAS_REPLICAS, replica_files
 from ebabench.datasets.references import References
-from ebabench.datasets.simulation import FORCEFIELD, Simulation
+from ebabench.datasets.simulation import EXTENDED, FORCEFIELD, Simulation
 from ebabench.errors import InputError, unknown
 from ebabench.structures import ONE_TO_THREE, Reference, Target
 from ebabench.system.names import Name, folded
@@ -38,7 +38,7 @@ def _sequence(text: str) -> str:
 
 Sequence = Annotated[str, AfterValidator(_sequence)]
 Torsions = tuple[tuple[int | float, int | float], ...]
-_STARTS = {"helix": (-60.0, -45.0), "extended": (-120.0, 130.0)}
+_STARTS = {"helix": (-60.0, -45.0), "extended": EXTENDED}
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -256,7 +256,7 @@ def suite_ids() -> list[str]:
     return list(SUITES)
 
 
-def reference_reader(suite: Suite, data: Path | None = None) -> References:
+def reference_reader(suite: Suite, data: Path | None = None, *, required: bool = True) -> References:
     """Return the references of a suite: called with the name of a target, they give its Reference.
 
     The result can be pickled. It raises InputError if the target is not the suite's, its files are missing or damaged,
@@ -266,6 +266,7 @@ def reference_reader(suite: Suite, data: Path | None = None) -> References:
         suite: The suite.
         data: Its folder in the layout of ATLAS, or a folder with one of the suite's id in it; by default what is
             embedded.
+        required: Whether references that are not embedded are refused here. Otherwise they are when one is read.
 
     Raises:
         InputError: The references are not embedded, and ``data`` is not given (``references.missing``).
@@ -275,16 +276,12 @@ def reference_reader(suite: Suite, data: Path | None = None) -> References:
         root = own if own.is_dir() else data
     else:
         root = folder("ebabench.datasets") / "peptides" / suite.id
-        if not root.is_dir():
-            filled = f" that `{_fetch(suite)}` has filled" if suite.tier in ATLAS_FRAMES else " in the ATLAS layout"
-            filled += f" (`ebabench simulate --suite {suite.id}` makes them)" if suite.simulation else ""
-            raise InputError(
-                f"the references of {suite.id} are not shipped: give --data, a folder{filled}",
-                code="references.missing",
-                suite=suite.id,
-            )
+        if required and not root.is_dir():
+            raise _not_shipped(suite)
+    shipped = data is not None or root.is_dir()
+    explain = partial(_explain, suite, root) if shipped else partial(_not_shipped, suite)
     names = [target.name for target in suite.targets]
-    return References(root, names, suite.tier, partial(_check, suite, root), partial(_explain, suite, root))
+    return References(root, names, suite.tier, partial(_check, suite, root), explain)
 
 
 def references_made(suite: Suite, root: Path | None = None) -> int:
@@ -339,6 +336,19 @@ def _explain(suite: Suite, root: Path, error: InputError) -> InputError:
         f"{error}; {here} of {len(suite.targets)} chains are there (`{_fetch(suite)} --data {root}`)",
         code=error.code,
         **error.named,
+    )
+
+
+def _not_shipped(suite: Suite, error: InputError | None = None) -> InputError:
+    """The error of a reference that is not embedded; ``error`` names the target."""
+    filled = f" that `{_fetch(suite)}` has filled" if suite.tier in ATLAS_FRAMES else " in the ATLAS layout"
+    filled += f" (`ebabench simulate --suite {suite.id}` makes them)" if suite.simulation else ""
+    named = {"target": error.named["target"]} if error and "target" in error.named else {}
+    return InputError(
+        f"the references of {suite.id} are not shipped: give --data, a folder{filled}",
+        code="references.missing",
+        suite=suite.id,
+        **named,
     )
 
 
