@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker, spawn
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,31 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_
 """The environment variables by which libraries learn how many threads they may have."""
 
 _PATIENCE = 1.0  # seconds that a worker has to end
+# What a worker runs. An interruption ends it without a word: its parent tells of it. The pipe from its parent, from
+# which it reads what to do, hangs up when the parent ends, however that ends. Then the worker ends, also while it waits
+# for a task on a queue whose other end it holds itself, and tells nothing of what it could not read.
+_PROGRAM = """\
+import os, select, signal, threading
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+pipe = os.dup({pipe})
+def hung_up(wait):
+    poll = select.poll()
+    poll.register(pipe, 0)
+    return poll.poll(wait)
+def end_with_parent():
+    hung_up(None)
+    os._exit(1)
+threading.Thread(target=end_with_parent, daemon=True).start()
+try:
+    {program}
+except BaseException:
+    if hung_up(0):
+        os._exit(1)
+    raise
+"""
+_spawning = threading.Lock()
+_command_line = spawn.get_command_line
 
 
 def cores() -> int:
@@ -70,18 +96,29 @@ def limit_threads() -> None:
 
 
 class _Process(SpawnProcess):
-    """A process that runs the script of its parent only if that script expects it: ``if __name__ == "__main__"``."""
+    """A process that runs ``_PROGRAM``, and its parent's script only if that expects it: ``if __name__ == "__main__"``."""
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:  # noqa: N802  # the name that multiprocessing calls
-        main = sys.modules["__main__"]
-        if _is_guarded(main):
-            return SpawnProcess._Popen(process_obj)
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            return SpawnProcess._Popen(process_obj)
-        finally:
-            sys.modules["__main__"] = main
+        with _spawning:
+            main = sys.modules["__main__"]
+            if not _is_guarded(main):
+                sys.modules["__main__"] = ModuleType("__main__")
+            spawn.get_command_line = _worker_command
+            # An interruption waits until the worker can take it.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+            try:
+                return SpawnProcess._Popen(process_obj)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                spawn.get_command_line = _command_line
+                sys.modules["__main__"] = main
+
+
+def _worker_command(**options: Any) -> list[str]:
+    """Return the command line of multiprocessing for a process, with ``_PROGRAM`` around its program."""
+    *python, program, flag = _command_line(**options)
+    return [*python, _PROGRAM.format(pipe=options["pipe_handle"], program=program), flag]
 
 
 def _is_guarded(main: ModuleType) -> bool:
@@ -113,7 +150,8 @@ def workers(jobs: int | None = None) -> Iterator[ProcessPoolExecutor]:
         RunError: A worker was killed (code ``process.died``), and the body did not take care of it.
     """
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs or cores(), mp_context=_Context(), initializer=_begin_worker)
+    _track_silently()
+    pool = ProcessPoolExecutor(jobs or cores(), mp_context=_Context())
     try:
         with environment(dict.fromkeys(THREADS, "1")):  # there is one process a core
             yield pool
@@ -155,13 +193,9 @@ def _set(variables: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    # A worker of a killed process would wait for work for ever: it holds the other end of its own queue.
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
+def _track_silently() -> None:
+    """Start what removes the semaphores of a process that was killed, unless it runs. It does so without a warning."""
+    told = os.environ.get("PYTHONWARNINGS")
+    quiet = "ignore:resource_tracker:UserWarning"
+    with environment({"PYTHONWARNINGS": f"{told},{quiet}" if told else quiet}):
+        resource_tracker.ensure_running()

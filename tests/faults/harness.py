@@ -38,14 +38,15 @@ class End:
         """What is wrong with how it ended; empty if it ended with one of the codes, in one line if it failed."""
         if self.hung:
             return "hung"
-        # A process of a pool whose parent was killed before it got its task ends so, by Python's own code.
-        orphaned = self.code == -signal.SIGKILL and self.errors.rstrip().endswith("EOFError: Ran out of input")
-        if TRACEBACK in self.errors and not orphaned:
+        if TRACEBACK in self.errors:
             return f"a traceback: {self.errors.strip().splitlines()[-1][:200]}"
         if self.code not in codes:
             return f"exit {self.code}: {self.errors.strip()[-300:]}"
+        # A command that was killed may have told of its progress; what it leaves behind says nothing.
         if self.code > 0 and self.errors.strip().count("\n"):
             return f"more than one line: {self.errors.strip()[:300]}"
+        if "resource_tracker" in self.errors:
+            return f"a warning: {self.errors.strip()[:300]}"
         return ""
 
 

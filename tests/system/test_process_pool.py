@@ -22,6 +22,37 @@ if __name__ == "__main__":
 """
 
 
+# The command ends when it has started a process and has not told it yet what to do, or has told it a part of that.
+ENDS_EARLY = """
+import builtins, os, signal, time
+from test_process_pool import process
+from ebabench.system.process_pool import workers
+
+OPEN = open
+
+class Cut:
+    def __init__(self, file):
+        self.file = file
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        pass
+    def write(self, data):
+        self.file.write(bytes(data)[:{told}])
+        self.file.flush()
+        {end}
+
+def opened(file, *arguments, **options):
+    found = OPEN(file, *arguments, **options)
+    return Cut(found) if isinstance(file, int) and "wb" in arguments else found
+
+if __name__ == "__main__":
+    builtins.open = opened
+    with workers(2) as pool:
+        pool.submit(process, 0).result()
+"""
+
+
 def process(_):
     time.sleep(0.05)
     return os.getpid()
@@ -57,23 +88,45 @@ def test_a_worker_has_one_thread_whatever_the_environment_says(monkeypatch):
     assert "OPENBLAS_NUM_THREADS" not in os.environ
 
 
-def test_workers_end_when_their_process_is_killed(tmp_path):
-    script = tmp_path / "slow.py"
-    script.write_text(SLOW)
+def started(script, text):
+    """Start a script. Its output ends when the last process ends that it started."""
+    script.write_text(text)
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    parent = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}
+    return subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+        start_new_session=True,
     )
+
+
+def test_workers_end_when_their_process_is_killed(tmp_path):
+    parent = started(tmp_path / "slow.py", SLOW)
     assert parent.stdout is not None
     pids = [int(word) for word in parent.stdout.readline().split()]
     assert pids
     assert all(alive(pid) for pid in pids)
     parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    deadline = time.monotonic() + 20
-    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    _, errors = parent.communicate(timeout=60)
+    assert not errors
     assert not any(alive(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("told", [0, 100, 100_000])
+def test_workers_that_have_just_been_started_end_without_a_word(told, tmp_path):
+    parent = started(tmp_path / "early.py", ENDS_EARLY.format(told=told, end="os.kill(os.getpid(), signal.SIGKILL)"))
+    out, errors = parent.communicate(timeout=60)
+    assert parent.returncode == -signal.SIGKILL
+    assert not out + errors
+
+
+def test_an_interruption_of_workers_that_are_being_started_is_told_once(tmp_path):
+    text = ENDS_EARLY.format(told=0, end="time.sleep(0.5); os.killpg(0, signal.SIGINT)")
+    parent = started(tmp_path / "early.py", text)
+    _, errors = parent.communicate(timeout=60)
+    assert errors.count("KeyboardInterrupt") == 1
 
 
 def test_a_script_without_a_guard_is_run_once(tmp_path):
