@@ -94,7 +94,7 @@ def make_reference(
     if sum(math.prod(replica.shape) for replica in stored) <= _AT_ONCE:
         replicas = tuple(_finite(heavy.source, np.asarray(heavy.positions[:])) for heavy, _ in read)
     target = Target(name, atoms.sequence, atoms, first.first())
-    return Reference(target, replicas, tier, tuple(frames), modifications(first))
+    return Reference(target, replicas, tier, tuple(frames), modifications(first), tuple(one.source for one in chains))
 
 
 def files_stamp(paths: Iterable[Path], chain: str | None, modified_as_parent: bool) -> str:
@@ -293,6 +293,12 @@ class References:
 
 
 def _finite(source: str, replica: Positions) -> Positions:
-    if not np.isfinite(replica).all():
-        raise InputError(f"{source}: holds coordinates that are not finite", code="reference.not-finite", file=source)
+    if not (finite := np.isfinite(replica).all((1, 2))).all():
+        frame = int(finite.argmin()) + 1
+        raise InputError(
+            f"{source}: NaN or infinite positions in frame {frame}; leave the frame out",
+            code="reference.not-finite",
+            file=source,
+            frame=frame,
+        )
     return replica

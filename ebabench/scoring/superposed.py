@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ebabench.scoring.shared_frames import SharedFrames
-from ebabench.structures import Reference, validation
+from ebabench.structures import Reference
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
-from ebabench.structures.geometry import chiral_centers, superpose
-from ebabench.structures.nomenclature import canonical
+from ebabench.structures.geometry import superpose
 from ebabench.structures.torsions import torsion_angles
+from ebabench.structures.validation import validated_blocks
 
 _CHUNK = 256
 _HELD = 32_000_000  # coordinates, or torsions, 128 MB; where there are more, frames are read again when asked for
@@ -164,15 +164,5 @@ class SuperposedReference:
 
     def _blocks(self) -> Iterator[tuple[int, int, Positions]]:
         """Yield the frames in blocks, validated, with the index of the replica and the number of the first frame."""
-        reference = self._reference
-        atoms, place = canonical(reference.target.atoms), np.arange(len(reference.target.sequence))
-        has_centers = len(chiral_centers(atoms)) > 0
-        for k, (number, replica) in enumerate(zip(reference.numbers, reference.replicas, strict=True)):
-            who = f"the reference of {reference.target.name}: replica {number}"
-            for first in range(0, len(replica), _CHUNK):
-                block = np.asarray(replica[first : first + _CHUNK], np.float32)
-                here = f"{who} from frame {first + 1}"
-                validation.validate(here, atoms, place, block)
-                if has_centers:
-                    validation.validate_chirality(here, atoms, block, reference.target.native)
-                yield k, int(self._starts[k]) + first, block
+        for replica, first, block in validated_blocks(self._reference):
+            yield replica, int(self._starts[replica]) + first, block

@@ -287,7 +287,8 @@ class Reference:
     """Molecular dynamics of one target: ``replicas[k]`` [F_k, N, 3] in angstrom, over ``target.atoms``.
 
     ``numbers``: the replicas' numbers, from 1. ``tier`` names the source ("md-implicit", "atlas-protein", ...):
-    references of different tiers are never mixed in a table. ``notes``: as those of an ensemble.
+    references of different tiers are never mixed in a table. ``notes``: as those of an ensemble. ``files``: of each
+    replica, what messages call its file; empty for frames in memory.
     """
 
     target: Target
@@ -295,6 +296,7 @@ class Reference:
     tier: str
     numbers: tuple[int, ...] = field(default=())
     notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.numbers:
@@ -311,4 +313,5 @@ class Reference:
             self,
             replicas=tuple(self.replicas[k] for k in kept),
             numbers=tuple(self.numbers[k] for k in kept),
+            files=tuple(self.files[k] for k in kept) if self.files else (),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -10,6 +11,7 @@ from ebabench.errors import InputError
 from ebabench.structures.arrays import IndexArray, Positions
 from ebabench.structures.ensembles import Atoms, Reference
 from ebabench.structures.geometry import chiral_centers, signed_volume, superpose
+from ebabench.structures.nomenclature import canonical
 
 _BOND_CA = 3.8  # angstrom, between consecutive C-alphas
 _MIRRORED = 0.9  # share of inverted centers
@@ -19,34 +21,51 @@ _FAR = 1e5  # angstrom: farther out, numbers of single precision are 0.008 apart
 _JUMP = 15.0  # no strained chain, only a box, is this far apart
 _REACH = 15.0  # the farthest side-chain atom is 8 from its C-alpha
 _SAME_PLACE, _MOST = 0.01, 0.5  # angstrom, the rounding of XTC; share of frames: chance does it in a few
+_BLOCK = 256  # frames
 _TWIN_RMSD = 0.002  # what rounding in a file and superposition leave between copies
 
 
-def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) -> None:
-    """Raises InputError, naming the frame (from 1), for what is no ensemble of this chain.
+def validate(
+    who: str, atoms: Atoms, place: IndexArray, positions: Positions, numbers: IndexArray | None = None
+) -> None:
+    """Raises InputError, naming the frame, for what is no ensemble of this chain.
 
     Args:
         who: how the message names the ensemble.
         atoms: the atoms in the columns of ``positions``.
         place: for every residue of ``atoms`` its index along the full chain.
         positions: [S, N, 3], supposedly in angstrom.
+        numbers: [S], by what number the message names each frame; from 1 by default.
+
+    Raises:
+        InputError: ``ensemble.not-finite``, ``ensemble.far``, ``ensemble.padded`` (atoms in one place),
+            ``ensemble.unit`` (nanometres), ``ensemble.broken`` (a chain or a residue that is torn).
     """
+
+    def number(frame: int) -> int:
+        return frame + 1 if numbers is None else int(numbers[frame])
+
+    def refused(thing: str, frame: int, told: str) -> InputError:
+        return InputError(f"{who}: {told}", code=f"ensemble.{thing}", frame=number(frame))
+
     if not np.isfinite(positions).all():
         frame = int(np.flatnonzero(~np.isfinite(positions).all((1, 2)))[0])
-        raise InputError(f"{who}: NaN or infinite positions in frame {frame + 1}; leave the frame out")
+        raise refused("not-finite", frame, f"NaN or infinite positions in frame {number(frame)}; leave the frame out")
     if max(-float(positions.min()), float(positions.max())) > _FAR:
         frame = int(np.flatnonzero((np.abs(positions) > _FAR).any((1, 2)))[0])
-        raise InputError(
-            f"{who}: positions in frame {frame + 1} are {np.abs(positions[frame]).max():.3g} angstrom from the origin, "
+        raise refused(
+            "far",
+            frame,
+            f"positions in frame {number(frame)} are {np.abs(positions[frame]).max():.3g} angstrom from the origin, "
             "where single precision is too coarse; center the molecule (gmx trjconv -center)",
-            code="ensemble.far",
-            frame=frame + 1,
         )
     if np.count_nonzero(positions) <= positions.size - 6 and ((zero := (positions == 0).all(2).sum(1)) > 1).any():
         frame = int(np.flatnonzero(zero > 1)[0])
-        raise InputError(
-            f"{who}: {zero[frame]} atoms lie at the origin in frame {frame + 1}: missing atoms were padded; "
-            "leave them out of the file"
+        raise refused(
+            "padded",
+            frame,
+            f"{zero[frame]} atoms lie at the origin in frame {number(frame)}: missing atoms were padded; leave "
+            "them out of the file",
         )
     ca = atoms.select("CA")
     step = np.linalg.norm(np.diff(positions[:, ca], axis=1), axis=2)[:, np.diff(place[atoms.residue[ca]]) == 1]
@@ -57,17 +76,31 @@ def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) ->
     short = np.abs(per_frame - _BOND_CA / 10) < 0.1
     if abs(typical - _BOND_CA / 10) < 0.1 or (short.any() and step.shape[1] >= _SEVERAL_STEPS):
         frame = int(short.argmax())
-        raise InputError(
-            f"{who}: consecutive C-alphas are {per_frame[frame]:.2f} apart in frame {frame + 1}: these are nanometres, "
-            "not angstrom: multiply the coordinates by 10"
+        raise refused(
+            "unit",
+            frame,
+            f"consecutive C-alphas are {per_frame[frame]:.2f} apart in frame {number(frame)}: these are nanometres, "
+            "not angstrom: multiply the coordinates by 10",
         )
     if not 1 < typical < _JUMP:
-        raise InputError(f"{who}: consecutive C-alphas are {typical:.3g} apart: not a chain in angstrom")
+        raise InputError(
+            f"{who}: consecutive C-alphas are {typical:.3g} apart: not a chain in angstrom", code="ensemble.unit"
+        )
+    if step.shape[1] >= _SEVERAL_STEPS and per_frame.min() < 1:
+        frame = int(per_frame.argmin())
+        raise refused(
+            "broken",
+            frame,
+            f"consecutive C-alphas are {per_frame[frame]:.2g} angstrom apart in frame {number(frame)}: atoms lie in "
+            "one place; leave the frame out",
+        )
     if step.max() > _JUMP:
         frame, bond = divmod(int(step.argmax()), step.shape[1])
-        raise InputError(
-            f"{who}: consecutive C-alphas {step.max():.1f} angstrom apart in frame {frame + 1} (pair {bond + 1}): "
-            "a jump through a periodic boundary, or a broken chain; make molecules whole (gmx trjconv -pbc whole)"
+        raise refused(
+            "broken",
+            frame,
+            f"consecutive C-alphas {step.max():.1f} angstrom apart in frame {number(frame)} (pair {bond + 1}): a jump "
+            "through a periodic boundary, or a broken chain; make molecules whole (gmx trjconv -pbc whole)",
         )
     own = np.full(len(place), -1)
     own[atoms.residue[ca]] = ca
@@ -77,10 +110,12 @@ def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) ->
     reach[:, own[atoms.residue] < 0] = 0
     if reach.max() > _REACH:
         frame, atom = divmod(int(reach.argmax()), reach.shape[1])
-        raise InputError(
-            f"{who}: atom {atoms.name[atom]} of residue {place[atoms.residue[atom]] + 1} lies {reach.max():.1f} "
-            f"angstrom from its C-alpha in frame {frame + 1}: a jump through a periodic boundary, or a broken residue; "
-            "make molecules whole (gmx trjconv -pbc whole)"
+        raise refused(
+            "broken",
+            frame,
+            f"atom {atoms.name[atom]} of residue {place[atoms.residue[atom]] + 1} lies {reach.max():.1f} angstrom from "
+            f"its C-alpha in frame {number(frame)}: a jump through a periodic boundary, or a broken residue; make "
+            "molecules whole (gmx trjconv -pbc whole)",
         )
     within = np.diff(atoms.residue) == 0
     apart = np.compress(within, np.diff(positions, axis=1), axis=1)
@@ -89,11 +124,14 @@ def validate(who: str, atoms: Atoms, place: IndexArray, positions: Positions) ->
         atom = int(np.flatnonzero(within)[same][0])
         raise InputError(
             f"{who}: atoms {atoms.name[atom]} and {atoms.name[atom + 1]} of residue {place[atoms.residue[atom]] + 1} "
-            "lie in one place: missing atoms were padded; leave them out of the file"
+            "lie in one place: missing atoms were padded; leave them out of the file",
+            code="ensemble.padded",
         )
 
 
-def validate_chirality(who: str, atoms: Atoms, positions: Positions, native: Positions) -> None:
+def validate_chirality(
+    who: str, atoms: Atoms, positions: Positions, native: Positions, numbers: IndexArray | None = None
+) -> None:
     """Raise InputError if frames are mirror images: by their stereocenters, or by their fold where there are none.
 
     A single inverted center is a model's error, which metrics count. A frame is mirrored if nine in ten of its centers
@@ -106,6 +144,7 @@ def validate_chirality(who: str, atoms: Atoms, positions: Positions, native: Pos
         atoms: [N], the atoms.
         positions: [S, N, 3].
         native: [N, 3], the native structure.
+        numbers: [S], by what number the message names each frame; from 1 by default.
 
     Raises:
         InputError: ``ensemble.mirrored``, which names the first frame.
@@ -127,12 +166,44 @@ def validate_chirality(who: str, atoms: Atoms, positions: Positions, native: Pos
         mirror = np.sqrt(((superpose(-positions, native) - centered) ** 2).sum(2).mean(1))
         mirrored = (mirror < 0.5 * as_is) & (len(atoms.select("CA")) >= 12)
     if mirrored.any():
+        frame = int(mirrored.argmax()) + 1 if numbers is None else int(numbers[mirrored.argmax()])
         raise InputError(
             f"{who}: {mirrored.sum()} of {len(positions)} frames are mirrored structures, of D-amino acids; the first "
-            f"is frame {int(mirrored.argmax()) + 1}; leave them out, or mirror them back if the generator flips them",
+            f"is frame {frame}; leave them out, or mirror them back if the generator flips them",
             code="ensemble.mirrored",
-            frame=int(mirrored.argmax()) + 1,
+            frame=frame,
         )
+
+
+def validated_blocks(
+    reference: Reference, chosen: Sequence[IndexArray] | None = None
+) -> Iterator[tuple[int, int, Positions]]:
+    """Yield the frames of a reference's replicas in blocks that are validated, handedness included.
+
+    Args:
+        reference: The replicas.
+        chosen: Per replica, the indices of the frames that are wanted; by default all.
+
+    Yields:
+        The index of the replica, how many of its wanted frames came before, and the block [F, N, 3].
+
+    Raises:
+        InputError: As ``validate`` and ``validate_chirality``. It names target, replica, file and frame.
+    """
+    atoms, place = canonical(reference.target.atoms), np.arange(len(reference.target.sequence))
+    has_centers = len(chiral_centers(atoms)) > 0
+    for k, (number, replica) in enumerate(zip(reference.numbers, reference.replicas, strict=True)):
+        who = f"the reference of {reference.target.name}: replica {number}"
+        if reference.files:
+            who += f" ({reference.files[k]})"
+        wanted = np.arange(len(replica)) if chosen is None else chosen[k]
+        for first in range(0, len(wanted), _BLOCK):
+            rows = wanted[first : first + _BLOCK]
+            block = np.asarray(replica[rows], np.float32)
+            validate(who, atoms, place, block, rows + 1)
+            if has_centers:
+                validate_chirality(who, atoms, block, reference.target.native, rows + 1)
+            yield k, first, block
 
 
 def validate_replicas(reference: Reference) -> None:

@@ -96,7 +96,7 @@ def limit_threads() -> None:
 
 
 class _Process(SpawnProcess):
-    """A process that runs ``_PROGRAM``, and its parent's script only if that expects it: ``if __name__ == "__main__"``."""
+    """A process that runs ``_PROGRAM``, and its parent's script only if that has a guard (``__name__``)."""
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:  # noqa: N802  # the name that multiprocessing calls

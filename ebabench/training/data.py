@@ -24,6 +24,7 @@ from ebabench.physics import store
 from ebabench.physics.molecules import Molecule
 from ebabench.structures import Reference, Target
 from ebabench.structures.arrays import FloatArray, Positions
+from ebabench.structures.validation import validated_blocks
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of the task, how much of it is done, and how much there is."""
@@ -79,20 +80,39 @@ class Trajectories:
         """Return every ``stride``-th frame of every replica that has an energy, with the first suite's native.
 
         Raises:
-            InputError: Two suites have a target of this name with different atoms (``suite.conflict``), or a file
-                cannot be read.
+            InputError: Two suites have a target of this name with different atoms (``suite.conflict``), a file cannot
+                be read, or a frame is none that would be scored (as ``validated_blocks``).
         """
+        references = self._references()
+        frames = [np.arange(0, len(one), self.stride) for reference in references for one in reference.replicas]
+        if self.energies is not None:
+            ends = np.cumsum([len(one) for one in frames])[:-1]
+            known = np.split(np.isfinite(self.energies), ends)
+            frames = [rows[own] for rows, own in zip(frames, known, strict=True)]
+        target, left = references[0].target, iter(frames)
+        blocks = [np.empty((0, len(target.atoms), 3), np.float32)]
+        for reference in references:
+            blocks += [block for *_, block in validated_blocks(reference, [next(left) for _ in reference.replicas])]
+        return Conformations(target, np.concatenate(blocks), self.kept(self.energies), self.kept(self.residue_energies))
+
+    def read_unchecked(self) -> Conformations:
+        """Return every ``stride``-th frame as it is: one of no molecule has no energy.
+
+        Raises:
+            InputError: As ``read``, but for frames that would not be scored.
+        """
+        references = self._references()
+        replicas = [replica[:: self.stride] for reference in references for replica in reference.replicas]
+        return Conformations(references[0].target, np.concatenate(replicas))
+
+    def _references(self) -> list[Reference]:
         references = [reader(self.name) for reader in self.readers]
-        target = references[0].target
-        if any(other.target.atoms.digest() != target.atoms.digest() for other in references):
+        digests = {reference.target.atoms.digest() for reference in references}
+        if len(digests) > 1:
             raise InputError(
                 f"{self.name} has other atoms in one suite than in another", code="suite.conflict", target=self.name
             )
-        replicas = [replica[:: self.stride] for reference in references for replica in reference.replicas]
-        positions = np.concatenate(replicas)
-        if self.energies is not None:
-            positions = positions[np.isfinite(self.energies)]
-        return Conformations(target, positions, self.kept(self.energies), self.kept(self.residue_energies))
+        return references
 
     def kept(self, values: FloatArray | None) -> FloatArray | None:
         """Return the values [F, ...] of those frames that have an energy."""
@@ -197,7 +217,7 @@ def _samples(suite: Suite, references: References, source: Source, name: str) ->
             code="samples.atoms",
             file=source.paths[0],
         )
-    return Reference(target, (ensemble.positions,), suite.tier)
+    return Reference(target, (ensemble.positions,), suite.tier, files=(str(source),))
 
 
 def with_energies(
@@ -255,7 +275,7 @@ def _known(protocol: str, residues: bool, minimise: bool | None, one: Trajectori
     from ebabench.physics.decomposition import known_residue_energies
     from ebabench.physics.energy import known_energies
 
-    read = one.read()
+    read = one.read_unchecked()
     atoms = read.target.atoms
     (gap,) = Molecule.of(atoms).gaps(read.target.native[None])
     if gap:
@@ -274,7 +294,7 @@ def _computed(
     from ebabench.physics.decomposition import residue_energies
     from ebabench.physics.energy import prepare_energies
 
-    read = one.read()
+    read = one.read_unchecked()
     atoms, positions = read.target.atoms, read.positions[rows]
     if not residues:
         found = prepare_energies(atoms, positions, protocol, minimise)

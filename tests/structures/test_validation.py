@@ -68,6 +68,14 @@ def test_nanometres_in_some_frames(frames):
         validate("x", TARGET.atoms, PLACE, positions)
 
 
+def test_a_frame_whose_atoms_lie_in_one_place():
+    positions = ensemble(TARGET).positions.copy()
+    positions[3] = positions[3, :1]
+    with pytest.raises(InputError, match="frame 4") as error:
+        validate("x", TARGET.atoms, PLACE, positions)
+    assert error.value.code == "ensemble.broken"
+
+
 def test_a_jump_through_a_boundary_names_the_remedy():
     positions = ensemble(TARGET).positions.copy()
     positions[4, TARGET.atoms.residue > 9] += 60

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import Called
-from proteins import STRAND, build
+from proteins import STRAND, build, wobble
 
 from ebabench.errors import InputError
 from ebabench.physics import decomposition, store
 from ebabench.physics.decomposition import residue_energies
 from ebabench.physics.energy import potential_energies
-from ebabench.structures import Atoms, Reference
+from ebabench.scoring.pair import make_pair
+from ebabench.structures import Atoms, Ensemble, Reference
 from ebabench.structures.arrays import Positions
 from ebabench.training.data import Conformations, FloatArray, Trajectories, load, with_energies
 from ebabench.training.exclusions import Exclusion, keep, sifted, told
@@ -52,6 +53,38 @@ def test_frames_without_an_energy_are_left_out() -> None:
     assert len(read.positions) == len(read.energies) == 3
     assert np.isfinite(read.energies).all()
     assert read.residue_energies is None
+
+
+def _one_place(frames: Positions) -> None:
+    frames[5] = 7.0
+
+
+def _exploded(frames: Positions) -> None:
+    frames[5, 8:] += 40.0
+
+
+def _nanometres(frames: Positions) -> None:
+    frames[5] /= 10
+
+
+def _mirrored(frames: Positions) -> None:
+    frames[:, :, 0] *= -1
+
+
+@pytest.mark.parametrize(("wrong", "named"), [(_one_place, 6), (_exploded, 6), (_nanometres, 6), (_mirrored, 1)])
+def test_frames_that_would_not_be_scored_are_not_trained_on(wrong: Callable[[Positions], None], named: int) -> None:
+    """By the same check, which names the replica and the frame as its file counts it."""
+    target = build("GASAS", STRAND)
+    good = wobble(target, 8, 1, 0.3, 0.02)
+    bad = good.copy()
+    wrong(bad)
+    md = Reference(target, (good, bad), "md-implicit")
+    with pytest.raises(InputError, match=f"replica 2: .*frame {named}") as scored:
+        make_pair(Ensemble("GASAS", target.atoms, good), md).md_ca  # noqa: B018
+    for stride in (1, 5):
+        with pytest.raises(InputError, match=f"replica 2: .*frame {named}") as trained:
+            Trajectories("GASAS", (lambda _name: md,), stride).read()
+        assert trained.value.code == scored.value.code
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -106,7 +139,7 @@ def test_energies_of_residues_add_up_and_are_kept(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_training_reads_enters_its_digest() -> None:
-    one = _trajectories().read()
+    one = _trajectories().read_unchecked()
     finite = replace(one, positions=np.nan_to_num(one.positions))
     moved = replace(finite, positions=finite.positions + np.float32(1e-3))
     digests = {c.digest() for c in (one, finite, moved, replace(finite, energies=np.zeros(4)))}
@@ -180,7 +213,7 @@ def test_energies_are_shared_out_by_frames_and_those_that_are_known_are_not_comp
     monkeypatch.setattr(store, "_PORTION", 1)  # a frame at a time
     told: list[tuple[str, int, int]] = []
     one = _trajectories()
-    read = one.read()
+    read = one.read_unchecked()
     sound = np.array([0, 2, 3])
     of: Callable[[Atoms, Positions, str], FloatArray] = residue_energies if residues else potential_energies
     expected = of(read.target.atoms, read.positions[sound[1:]], PROTOCOL)
