@@ -36,7 +36,7 @@ _COLOURS, _SHIFTS = ("#8a929b", "#0b63b5"), (-0.15, 0.15)
 class Row:
     """One training. Without an ``objective``, the shipped model of that name.
 
-    ``start``: a shipped model, or an earlier row. ``suite``: of the training targets. ``own``: the model, usually
+    ``start``: a shipped model, or an earlier row. ``suites``: of the training targets. ``own``: the model, usually
     ``start``, whose own samples of them take the place of their MD. ``settings``: of
     `ebabench.training.loop.TrainConfig`.
     """
@@ -44,7 +44,7 @@ class Row:
     name: str
     objective: str = ""
     start: str = BASELINE
-    suite: str = TRAINING
+    suites: tuple[str, ...] = (TRAINING,)
     own: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -118,8 +118,8 @@ class Ablation:
             ebabench.align(
                 self.out / row.name,
                 row.objective,
-                [row.suite],
-                samples=self._samples(row.own, row.suite) if row.own else None,
+                row.suites,
+                samples=self._samples(row.own, row.suites) if row.own else None,
                 start=self._checkpoint(row.start),
                 settings=row.settings,
                 threads=1,
@@ -144,11 +144,13 @@ class Ablation:
         tables = {row.name: ebabench.compare(self._runs[row.name, suite], base, metrics=ENDPOINTS) for row in self.rows}
         return pd.concat(tables, names=["row"])
 
-    def _samples(self, model: str, suite: str) -> Path:
-        """Ensembles of a training suite's targets, sampled by a model itself."""
-        made = ebabench.sample(self._card(model), suite, samples=self.own, seed=7, out=self.out / "samples" / model)
-        made.check()
-        return made.folder / "ensembles"
+    def _samples(self, model: str, suites: Sequence[str]) -> Path:
+        """Return the folder of ensembles of training suites' targets, sampled by a model itself."""
+        place = self.out / "samples" / model
+        for suite in suites:
+            out = place / ebabench.load_suite(suite).id
+            ebabench.sample(self._card(model), suite, samples=self.own, seed=7, out=out).check()
+        return out / "ensembles" if len(suites) == 1 else place
 
     def _card(self, model: str) -> str:
         return str(self.out / model / f"{model}.toml") if model in self._trained else model

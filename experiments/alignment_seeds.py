@@ -12,7 +12,7 @@ by Wilcoxon's signed ranks over targets, two-sided, with Holm's correction for a
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,12 @@ _HIGHER = {"rmsf_r"}
 _DPO = {"draws": 8, "crossed": True, "alpha_t": 60}
 
 
-def chain(seed: int) -> list[Row]:
-    """Return the rows of one seed (from 1). Those of the first have the names they have in ``alignment_v2.py``."""
+def chain(seed: int) -> dict[str, Row]:
+    """Return the rows of one seed (from 1). Those of the first are called as in ``alignment_v2.py``."""
     rows = {row.name: row for row in ROWS}
     settings = {**rows[LONGER].settings, **_DPO}
-    rows["dpo"] = Row("dpo", "eba-dpo", BASE, suite=TRAINING, own=BASE, settings=settings)
-    return [_seeded(rows[name], seed) for name in CHAIN]
+    rows["dpo"] = Row("dpo", "eba-dpo", BASE, suites=(TRAINING,), own=BASE, settings=settings)
+    return {name: seeded(rows[name], seed, CHAIN) for name in CHAIN}
 
 
 def named(name: str, seed: int) -> str:
@@ -48,9 +48,11 @@ def named(name: str, seed: int) -> str:
     return name if seed == 1 else f"{name}-seed-{seed}"
 
 
-def _seeded(row: Row, seed: int) -> Row:
+def seeded(row: Row, seed: int, trained: Sequence[str]) -> Row:
+    """Return a row of the chain ``trained`` at a seed. What is no row of the chain is the same at every seed."""
+
     def of(other: str) -> str:
-        return named(other, seed) if other in CHAIN else other
+        return named(other, seed) if other in trained else other
 
     settings = {**row.settings, "seed": row.settings["seed"] + 10 * (seed - 1)}
     return replace(row, name=of(row.name), start=of(row.start), own=of(row.own), settings=settings)
@@ -89,28 +91,53 @@ def tested(row: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
     return table.assign(p_holm=adjusted(table.p.tolist(), "holm"))
 
 
-def draw(means: dict[str, pd.DataFrame], each: dict[str, list[pd.DataFrame]], path: Path) -> None:
-    """A panel for each metric: the differences from the base model, with intervals; small dots are single seeds."""
+def made(out: Path, chains: Sequence[Mapping[str, Row]], suite: str) -> dict[str, list[pd.DataFrame]]:
+    """Make the rows of every seed, the base model first, and return their figures: by name, one table per seed."""
+    each: dict[str, list[pd.DataFrame]] = {name: [] for name in chains[0]}
+    for chain_of_seed in chains:
+        rows = list(chain_of_seed.values())
+        ablation = Ablation(out, rows, (suite,), own=OWN, baseline=rows[0].name)
+        for name, row in chain_of_seed.items():
+            print(f"{row.name} ...", flush=True)
+            ablation.make(row)
+            each[name].append(figures_of(Run.read(ablation.folder(row, suite))))
+    return each
+
+
+def write(each: Mapping[str, list[pd.DataFrame]], more: Sequence[tuple[str, str]], stem: Path) -> None:
+    """Write ``stem.csv``, every row against the first one and the pairs in ``more``, and ``stem.svg``."""
+    means = {name: sum(tables[1:], tables[0]) / len(tables) for name, tables in each.items()}
+    base, *rows = means
+    pairs = [*((name, base) for name in rows), *more]
+    table = pd.concat({pair: tested(means[pair[0]], means[pair[1]]) for pair in pairs}, names=["row", "against"])
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    table = table.reset_index(["row", "against"])
+    table.to_csv(f"{stem}.csv", index=False, float_format="%.4g", lineterminator="\n")
+    draw(means, each, Path(f"{stem}.svg"))
+
+
+def draw(means: Mapping[str, pd.DataFrame], each: Mapping[str, list[pd.DataFrame]], path: Path) -> None:
+    """A panel for each metric: the differences from the first row, with intervals; small dots are single seeds."""
     from matplotlib.figure import Figure
 
-    names = [name for name in CHAIN if name != BASE]
+    base, *names = means
     figure = Figure(figsize=(13, 5), layout="constrained")
     panels: Any = figure.subplots(2, 4, sharey=True)
     for axes, key in zip(panels.flat, (*CLAIMED, *GUARDED), strict=True):
         axes.axvline(0, color="#8a929b", lw=0.8)
         for place, name in enumerate(names):
-            found = tested(means[name], means[BASE]).set_index("metric").loc[key]
+            found = tested(means[name], means[base]).set_index("metric").loc[key]
             axes.plot([found.low, found.high], [place, place], color="#0b63b5", lw=1.4)
             filled = "#0b63b5" if found.p_holm <= 0.01 else "white"
             axes.plot(found.difference, place, "o", color="#0b63b5", ms=5, mfc=filled)
-            for one, base in zip(each[name], each[BASE], strict=True):
-                axes.plot((one[key] - base[key]).mean(), place + 0.25, ".", color="#8a929b", ms=4)
+            for one, start in zip(each[name], each[base], strict=True):
+                axes.plot((one[key] - start[key]).mean(), place + 0.25, ".", color="#8a929b", ms=4)
         better = "right" if key in _HIGHER else "left"
         axes.set_title(f"{key} ({better} is better)", fontsize=9)
         axes.tick_params(labelsize=8)
     panels[0, 0].set_yticks(range(len(names)), names)
     panels[0, 0].invert_yaxis()
-    figure.supxlabel(f"less {BASE}, mean over targets, 95 %; filled: p <= 0.01 by Holm; dots: single seeds", fontsize=9)
+    figure.supxlabel(f"less {base}, mean over targets, 95 %; filled: p <= 0.01 by Holm; dots: single seeds", fontsize=9)
     figure.savefig(path, metadata={"Date": None})
 
 
@@ -121,21 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--figures", type=Path, required=True, help="folder for the table and the figure")
     parser.add_argument("--suite", default=VALIDATION, help="what the rows are scored on")
     chosen = parser.parse_args(arguments)
-    each: dict[str, list[pd.DataFrame]] = {name: [] for name in CHAIN}
-    for seed in range(1, SEEDS + 1):
-        rows = chain(seed)
-        made = Ablation(chosen.out, rows, (chosen.suite,), own=OWN, baseline=rows[0].name)
-        for name, row in zip(CHAIN, rows, strict=True):
-            print(f"{row.name} ...", flush=True)
-            made.make(row)
-            each[name].append(figures_of(Run.read(made.folder(row, chosen.suite))))
-    means = {name: sum(tables[1:], tables[0]) / len(tables) for name, tables in each.items()}
-    pairs = [(name, BASE) for name in CHAIN if name != BASE] + [(ALIGNED, LONGER)]
-    table = pd.concat({pair: tested(means[pair[0]], means[pair[1]]) for pair in pairs}, names=["row", "against"])
-    stem = chosen.figures / f"alignment-seeds-{chosen.suite}"
-    chosen.figures.mkdir(parents=True, exist_ok=True)
-    table.reset_index(["row", "against"]).to_csv(f"{stem}.csv", index=False, float_format="%.4g", lineterminator="\n")
-    draw(means, each, Path(f"{stem}.svg"))
+    each = made(chosen.out, [chain(seed) for seed in range(1, SEEDS + 1)], chosen.suite)
+    write(each, [(ALIGNED, LONGER)], chosen.figures / f"alignment-seeds-{chosen.suite}")
 
 
 if __name__ == "__main__":

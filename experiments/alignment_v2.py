@@ -40,25 +40,25 @@ _ANCHORED = {"anchor": 1.0, "anchor_sigma": 0.0, "learning_rate": 1e-4}
 def _eba(name: str, tilt: float, alpha_t: float, **changed: Any) -> Row:
     """EBA on own samples with beta = tilt / kT. alpha T is neutral at about 25 to 40."""
     settings = {**_EBA, "beta": round(tilt / _KT, 4), "alpha_t": alpha_t, **changed}
-    return Row(name, "eba", BASE, suite=TRAINING, own=BASE, settings=settings)
+    return Row(name, "eba", BASE, suites=(TRAINING,), own=BASE, settings=settings)
 
 
 ROWS = (
     Row("pretrained"),
-    Row(BASE, "sft", "pretrained", suite=TRAINING, settings=_SFT),
-    Row("longer", "sft", BASE, suite=TRAINING, settings=_LONGER),
+    Row(BASE, "sft", "pretrained", suites=(TRAINING,), settings=_SFT),
+    Row("longer", "sft", BASE, suites=(TRAINING,), settings=_LONGER),
     _eba("tilt-0.2", 0.2, 40.0),
     _eba("tilt-0.2-anchored", 0.2, 40.0, **_ANCHORED),
     _eba("tilt-0.3-alpha-t-10", 0.3, 10.0),
     # Order or standing of energies in place of their Boltzmann weights.
-    Row("epo", "epo", BASE, suite=TRAINING, own=BASE, settings={**_EBA, "alpha_t": 30.0}),
+    Row("epo", "epo", BASE, suites=(TRAINING,), own=BASE, settings={**_EBA, "alpha_t": 30.0}),
     # `tilt-0.2` on frames of MD; and the paper's: full Boltzmann weights, three conformations, no reference.
-    Row("md-frames", "eba", BASE, suite=TRAINING, settings={**_EBA, "beta": round(0.2 / _KT, 4), "alpha_t": 40.0}),
-    Row("paper", "eba", BASE, suite=TRAINING, settings={**_EBA, **_PAPER}),
+    Row("md-frames", "eba", BASE, suites=(TRAINING,), settings={**_EBA, "beta": round(0.2 / _KT, 4), "alpha_t": 40.0}),
+    Row("paper", "eba", BASE, suites=(TRAINING,), settings={**_EBA, **_PAPER}),
     # One setting changed in `tilt-0.2`.
     _eba("k-2", 0.2, 40.0, conformations=2),
     _eba("no-reference", 0.2, 40.0, reference=False),
-    Row("grpo", "grpo", BASE, suite=TRAINING, own=BASE, settings={**_EBA, "alpha_t": 10.0}),
+    Row("grpo", "grpo", BASE, suites=(TRAINING,), own=BASE, settings={**_EBA, "alpha_t": 10.0}),
 )
 
 

@@ -31,8 +31,8 @@ def ablation(tmp_path_factory):
     suite.write_text(TRAINING + "".join(f'[[targets]]\nname = "{name}"\nsequence = "{name}"\n' for name in SEQUENCES))
     rows = (
         Row("sft-v1"),
-        Row("aligned", "eba", suite=str(suite), own="sft-v1", settings={**FEW, "reference": True}),
-        Row("again", "eba", start="aligned", suite=str(suite), own="aligned", settings=FEW),
+        Row("aligned", "eba", suites=(str(suite),), own="sft-v1", settings={**FEW, "reference": True}),
+        Row("again", "eba", start="aligned", suites=(str(suite),), own="aligned", settings=FEW),
     )
     made = Ablation(out, rows, (SUITE,), samples=8)
     for row in rows:
