@@ -43,10 +43,12 @@ COMMANDS = {
     "`run --model gaussian`, 4 conformations": ("run", "--model", "gaussian", *SCORED),
     "`run --model nma`, 4 conformations": ("run", "--model", "nma", *SCORED),
     "`run --model eba`, 4 conformations": ("run", "--model", "eba", *SCORED),
-    "`energy`, 3 frames": ("energy", "--stride", "9", "--jobs", "1", "--out", "energy.csv"),
+    "`energy --minimise`, 1 frame": (
+        "energy", "one-long.pdb", "--forcefield", "amber14-gbn2-restrained", "--minimise", "--out", "energy.csv"
+    ),
     "`align --objective sft`, 2 steps": ("align", "--objective", "sft", "--out", "sft", *STEPS),
     "`align --objective eba`, 2 steps": ("align", "--objective", "eba", "--out", "eba", *STEPS),
-}
+}  # fmt: skip
 
 
 def write_work(folder: Path) -> None:
@@ -60,6 +62,7 @@ def write_work(folder: Path) -> None:
         for number in (1, 2, 3):
             with mdtraj.formats.XTCTrajectoryFile(str(here / f"{name}_prod_R{number}_fit.xtc"), "w") as file:
                 file.write(wobble(target, FRAMES, number, 0.5, 0.03) / 10)
+        write_pdb(Ensemble(name, target.atoms, wobble(target, 1, 4, 0.5, 0.03)), folder / f"one-{name}.pdb")
         text = SUITE.format(name=name, samples=SAMPLES, sequence=target.sequence)
         (folder / f"{name}-v1.toml").write_text(text)
 
@@ -93,7 +96,8 @@ def main(folder: Path, *only: str) -> None:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         suite = "bundle-v1.toml" if "nma" in name else "long-v1.toml"  # a helix bends with next to no stiffness
         command = [sys.executable, "-c", "from ebabench.cli import main; main()", *arguments]
-        process = subprocess.Popen([*command, "--suite", suite, "--data", "data"], stdout=subprocess.DEVNULL)
+        of_suite = () if arguments[0] == "energy" else ("--suite", suite, "--data", "data")
+        process = subprocess.Popen([*command, *of_suite], stdout=subprocess.DEVNULL)
         most = most_held(process)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

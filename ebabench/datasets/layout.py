@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ebabench.errors import InputError
+from ebabench.system.files import entry
+from ebabench.system.names import composed
 
 ATLAS_FRAMES = {"atlas-protein": 10_001, "atlas-analysis": 1_001}
 """The tiers of ATLAS, and the frames of each of their replicas: every 10 ps, or every 100 ps, of 100 ns."""
@@ -26,8 +28,9 @@ def replica_name(name: str, replica: int | str, tier: str) -> str:
 
 def replica_files(root: Path, name: str, tier: str) -> dict[int, Path]:
     """The trajectories of one target, by the number of the replica, in that order."""
-    pattern = re.compile(replica_name(re.escape(name), r"([1-9]\d*)", tier))
-    found = {int(match[1]): path for path in (root / name).glob("*.xtc") if (match := pattern.fullmatch(path.name))}
+    pattern = re.compile(replica_name(re.escape(composed(name)), r"([1-9]\d*)", tier))
+    paths = entry(root, name).glob("*.xtc")
+    found = {int(match[1]): path for path in paths if (match := pattern.fullmatch(composed(path.name)))}
     return dict(sorted(found.items()))
 
 

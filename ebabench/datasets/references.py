@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,8 @@ from ebabench.structures import Reference, StoredFrames, Target
 from ebabench.structures.arrays import Positions
 from ebabench.system.array_cache import file_sha256
 from ebabench.system.download import Pins
-from ebabench.system.names import check_name
+from ebabench.system.files import entry
+from ebabench.system.names import check_name, composed
 
 _AT_ONCE = 8_000_000  # coordinates, 32 MB: about ten times the largest embedded target
 _HELD = 16  # references
@@ -30,12 +31,25 @@ _HELD = 16  # references
 
 def reference_names(root: Path, *, missing_ok: bool = False) -> list[str]:
     """Return the targets in a folder of that layout. Raises InputError if there are none, unless ``missing_ok``."""
-    names = sorted(path.parent.name for path in root.glob("*/*.pdb") if path.stem == path.parent.name)
+    found = ((composed(path.parent.name), composed(path.stem)) for path in root.glob("*/*.pdb"))
+    names = sorted(folder for folder, stem in found if stem == folder)
     for name in names:
         check_name(name, f"{root}: target")
+    check_once(root, names)
     if not names and not missing_ok:
         raise InputError(f"{root}: no references in it (NAME/NAME.pdb with NAME/NAME_prod_R1_fit.xtc)")
     return names
+
+
+def check_once(root: Path, names: Iterable[str]) -> None:
+    """Raise InputError (``reference.twice``) if a folder has files of one name in two codings of an accent."""
+    if twice := [name for name, count in Counter(map(composed, names)).items() if count > 1]:
+        raise InputError(
+            f"{root}: holds {twice[0]} twice, with its accents coded in two ways; remove one",
+            code="reference.twice",
+            target=twice[0],
+            file=root,
+        )
 
 
 def read_reference(
@@ -145,8 +159,8 @@ class ReferenceFiles:
     ) -> None:
         self.name, self.tier = name, tier
         self.trajectories = replica_files(root, name, tier)
-        self._folder, self._chain, self._modified_as_parent = root / name, chain, modified_as_parent
-        self._path = self._folder / f"{name}.pdb"
+        self._folder, self._chain, self._modified_as_parent = entry(root, name), chain, modified_as_parent
+        self._path = entry(self._folder, f"{name}.pdb")
         if not self._path.is_file() or not self.trajectories:
             expected = f"{name}.pdb and {replica_name(name, 1, tier)}"
             raise InputError(
@@ -200,7 +214,7 @@ def check_pinned(root: Path, name: str) -> None:
         return
     pinned = Pins(root / PINS).get(name, sha256=dict) or {"sha256": {}}
     for file, expected in pinned["sha256"].items():
-        path = root / name / file
+        path = entry(root, name) / file
         if path.is_file() and file_sha256(path) != expected:
             raise InputError(
                 f"{path} has changed since it was fetched: its SHA-256 is not that in {PINS}; remove {root / name} and "
@@ -233,7 +247,7 @@ class References:
         check: Callable[[Reference], None] | None = None,
         explain: Callable[[InputError], InputError] | None = None,
     ) -> None:
-        self.root, self.names, self.tier = root, tuple(names), tier
+        self.root, self.names, self.tier = root, tuple(map(composed, names)), tier
         self._check, self._explain = check, explain
         self._forget()
 
@@ -259,7 +273,7 @@ class References:
 
     def files(self, name: str) -> OneReference:
         """Return the files of a reference. Raises InputError (``unknown.target``, ``reference.missing``)."""
-        if name not in self.names:
+        if composed(name) not in self.names:
             raise unknown("target", name, self.names)
         if name not in self._files:
             try:

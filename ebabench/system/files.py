@@ -18,9 +18,22 @@ from typing import IO
 
 from filelock import FileLock
 
+from ebabench.system.names import composed
+
 LOCK_FILE = ".lock"
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _NAME_KEPT = 60  # characters of a file's name in that of its temporary, so that a long name stays within 255 bytes
+
+
+def entry(folder: Path, name: str) -> Path:
+    """Return the path of a name in a folder, by the spelling of accents that the disk has, if it is there."""
+    path = folder / name
+    if name.isascii() or path.exists():
+        return path
+    with suppress(OSError):
+        found = (one for one in folder.iterdir() if composed(one.name) == composed(name))
+        return next(found, path)
+    return path
 
 
 @contextmanager

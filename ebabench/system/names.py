@@ -58,7 +58,7 @@ def check_name(text: str, what: str) -> str:
 def _validated(text: str) -> str:
     if fault := name_fault(text):
         raise ValueError(f"'{shortened(text)}' is not a name: {fault}")
-    return text
+    return composed(text)
 
 
 Name = Annotated[str, AfterValidator(_validated)]
@@ -105,7 +105,19 @@ def folded(text: str) -> str:
         >>> folded("Gro\u0308\u00dfe") == folded("GR\u00d6\u00dfE")
         True
     """
-    return unicodedata.normalize("NFC", text).lower()
+    return composed(text).lower()
+
+
+def composed(text: str) -> str:
+    """Return a name as it is compared: each accent in one character with its letter (NFC).
+
+    Some file systems, and programs that copy files, spell it in two.
+
+    Example:
+        >>> composed("o\u0308") == "\u00f6"
+        True
+    """
+    return unicodedata.normalize("NFC", text)
 
 
 def shortened(text: str, most: int = 200) -> str:

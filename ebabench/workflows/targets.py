@@ -12,7 +12,7 @@ import numpy as np
 from ebabench.datasets.references import References
 from ebabench.errors import InputError, unknown
 from ebabench.scoring.reference_cache import cached_arrays, reference_digest
-from ebabench.system.names import printable
+from ebabench.system.names import composed, printable
 
 _SMALL = 2_000_000  # bytes of trajectories
 
@@ -32,10 +32,11 @@ def select_targets(known: Sequence[str], targets: Sequence[str] | None = None, s
         >>> select_targets("abcde", shard="2/3")
         ['b', 'e']
     """
-    for name in targets or ():
+    wanted = [composed(name) for name in targets or ()]
+    for name in wanted:
         if name not in known:
             raise unknown("target", name, known)
-    chosen = [name for name in known if not targets or name in targets]
+    chosen = [name for name in known if not wanted or name in wanted]
     if shard is None:
         return chosen
     match = re.fullmatch(r"(\d+)/(\d+)", shard)

@@ -10,13 +10,28 @@ import pytest
 from proteins import build, wobble
 
 from ebabench.datasets.reference_layouts import find_references
+from ebabench.datasets.suites import load_suite, reference_reader
 from ebabench.errors import InputError
 from ebabench.io.structure_files import write_pdb
 from ebabench.scoring.pair import make_pair
 from ebabench.structures import Ensemble, Reference
+from ebabench.workflows.targets import select_targets
 
 h5py = pytest.importorskip("h5py")
 
+SUITE = """
+id = "own-v1"
+title = "Own"
+split = "test"
+family = "peptides"
+tier = "folder"
+protocol = "corrected"
+samples = 4
+seed = 1
+[[targets]]
+name = "{name}"
+sequence = "{sequence}"
+"""
 SEQUENCE = "GAIHWKSTV"
 TARGET = build(SEQUENCE)
 FRAMES = [wobble(TARGET, 12 + k, seed=k).round(3) for k in range(3)]
@@ -285,3 +300,42 @@ def test_no_references_and_what_is_read(tmp_path: Path) -> None:
         with pytest.raises(InputError) as error:
             find_references(path)
         assert error.value.code == code
+
+
+COMPOSED, DECOMPOSED = "gr\u00f6\u00dfe", "gro\u0308\u00dfe"
+
+
+def renamed(root: Path, name: str) -> None:
+    """Give the target x another name."""
+    for path in sorted(root.rglob("x*"), reverse=True):
+        path.rename(path.with_name(name + path.name[1:]))
+
+
+@pytest.mark.parametrize("lay", [atlas, mdgen, flat])
+def test_codings_of_an_accent_are_one_name_of_a_reference(tmp_path: Path, lay) -> None:
+    """A folder that came from macOS, of a target that its suite spells otherwise, or a user."""
+    root = lay(tmp_path / "md")
+    renamed(root, DECOMPOSED)
+    found = find_references(root)
+    assert found.names == (COMPOSED,)
+    for name in (COMPOSED, DECOMPOSED):
+        assert found(name).target.name == COMPOSED
+        assert found.files(name).size
+    lay(root)
+    renamed(root, COMPOSED)
+    with pytest.raises(InputError) as refused:
+        find_references(root)(COMPOSED)
+    assert refused.value.code in ("reference.twice", "ensembles.ambiguous")
+
+
+def test_a_suite_finds_references_by_any_coding_of_an_accent(tmp_path: Path) -> None:
+    root = atlas(tmp_path / "md")
+    renamed(root, DECOMPOSED)
+    for name in (COMPOSED, DECOMPOSED):
+        (tmp_path / "own-v1.toml").write_text(SUITE.format(name=name, sequence=SEQUENCE), encoding="utf-8")
+        suite = load_suite(str(tmp_path / "own-v1.toml"))
+        read = reference_reader(suite, root)
+        assert read.here() == [COMPOSED]
+        assert len(read(DECOMPOSED).replicas) == len(FRAMES)
+        assert suite.target(DECOMPOSED).name == COMPOSED
+        assert select_targets(read.names, [DECOMPOSED]) == [COMPOSED]

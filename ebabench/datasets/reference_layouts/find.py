@@ -14,12 +14,14 @@ from ebabench.datasets.references import (
     OneReference,
     ReferenceFiles,
     References,
+    check_once,
     files_stamp,
     make_reference,
     reference_names,
 )
 from ebabench.errors import InputError
 from ebabench.structures import Reference, Target
+from ebabench.system.names import composed
 
 
 class FoundReferences(References):
@@ -54,7 +56,7 @@ class FoundReferences(References):
         return False
 
     def _open(self, name: str) -> OneReference:
-        return self._openers[name]()
+        return self._openers[composed(name)]()
 
 
 def find_references(
@@ -80,10 +82,10 @@ def find_references(
         raise InputError(f"{path}: no such file or folder", code="reference.missing", file=path)
 
     def made(layout: str, tier: str, replicas: Mapping[str, Replicas]) -> FoundReferences:
+        check_once(path, replicas)
         how = (tier, chain, modified_as_parent)
-        return FoundReferences(
-            path, layout, tier, {name: partial(_Files, name, one, *how) for name, one in replicas.items()}
-        )
+        own = zip(map(composed, replicas), replicas.values(), strict=True)
+        return FoundReferences(path, layout, tier, {name: partial(_Files, name, one, *how) for name, one in own})
 
     found, table = _atlas(path, chain, modified_as_parent), listed.find(path)
     files = mdcath.find(path) if found is None and table is None else {}
@@ -138,7 +140,7 @@ def _atlas(path: Path, chain: str | None, modified_as_parent: bool) -> FoundRefe
         return None
     root, names = path, reference_names(path, missing_ok=True)
     if not any(replica_files(root, name, tier) for name in names for tier in ("folder", "atlas-analysis")):
-        root, names = path.absolute().parent, [path.absolute().name]
+        root, names = path.absolute().parent, [composed(path.absolute().name)]
         if not any(replica_files(root, names[0], tier) for tier in ("folder", "atlas-analysis")):
             return None
     tier = folder_tier(root, names)

@@ -18,7 +18,8 @@ from ebabench.datasets.references import References
 from ebabench.datasets.simulation import EXTENDED, FORCEFIELD, Simulation
 from ebabench.errors import InputError, unknown
 from ebabench.structures import ONE_TO_THREE, Reference, Target
-from ebabench.system.names import Name, folded
+from ebabench.system.files import entry
+from ebabench.system.names import Name, composed, folded
 from ebabench.system.registry import Registry, folder, toml_files
 from ebabench.system.schema import Text, first_fault, read_toml
 
@@ -118,7 +119,7 @@ class Suite:
     def target(self, name: str) -> SuiteTarget:
         """The target of that name. Raises InputError."""
         for target in self.targets:
-            if target.name == name:
+            if target.name == composed(name):
                 return target
         raise unknown(f"target of {self.id}", name, [target.name for target in self.targets])
 
@@ -293,7 +294,7 @@ def references_made(suite: Suite, root: Path | None = None) -> int:
     wanted: dict[str, set[str]] = {}
     for one in suite.simulations():
         wanted.setdefault(one.name, set()).add(one.digest())
-    files = {name: root / name / "provenance.json" for name in wanted}
+    files = {name: entry(root, name) / "provenance.json" for name in wanted}
     return sum(
         wanted[name] <= {one.get("digest") for one in json.loads(file.read_text())}
         for name, file in files.items()
