@@ -1,8 +1,9 @@
 """``python tests/bench_long_chain.py FOLDER``: time and memory of sampling, aligning and energies of 700 residues.
 
 The work is made in FOLDER: training suites of one helix of 700 residues and of one bundle of short helices (which has
-gaps: no energies, no alignment), 3 x 9 frames each. Every command is a process on one core. What is measured is its
-processor time, and the memory that it and its processes hold together. Alignment gets energies that are made up.
+gaps: no energies, no alignment), 3 x 9 frames each, and of one frame of the helix. Every command is a
+process on one core. What is measured is its processor time, and the memory that it and its processes hold together.
+Alignment gets energies that are made up.
 """
 
 from __future__ import annotations
@@ -43,26 +44,24 @@ COMMANDS = {
     "`run --model gaussian`, 4 conformations": ("run", "--model", "gaussian", *SCORED),
     "`run --model nma`, 4 conformations": ("run", "--model", "nma", *SCORED),
     "`run --model eba`, 4 conformations": ("run", "--model", "eba", *SCORED),
-    "`energy --minimise`, 1 frame": (
-        "energy", "one-long.pdb", "--forcefield", "amber14-gbn2-restrained", "--minimise", "--out", "energy.csv"
-    ),
+    "`energy`, 1 frame": ("energy", "--jobs", "1", "--out", "energy.csv"),
     "`align --objective sft`, 2 steps": ("align", "--objective", "sft", "--out", "sft", *STEPS),
     "`align --objective eba`, 2 steps": ("align", "--objective", "eba", "--out", "eba", *STEPS),
-}  # fmt: skip
+}
 
 
 def write_work(folder: Path) -> None:
     """Make the suites and their references."""
     unit = f"C{SEQUENCE}"  # all twenty amino acids, which alignment measures its ideal geometry from
     sequence = (unit * (RESIDUES // len(unit) + 1))[:RESIDUES]
-    for name, target in {"long": build(sequence), "bundle": bundle(sequence, RESIDUES // 20)}.items():
+    helix, chains = build(sequence), bundle(sequence, RESIDUES // 20)
+    for name, target, frames in (("long", helix, FRAMES), ("one", helix, 1), ("bundle", chains, FRAMES)):
         here = folder / "data" / name
         here.mkdir(parents=True)
         write_pdb(Ensemble(name, target.atoms, target.native[None]), here / f"{name}.pdb")
-        for number in (1, 2, 3):
+        for number in (1, 2, 3) if frames > 1 else (1,):
             with mdtraj.formats.XTCTrajectoryFile(str(here / f"{name}_prod_R{number}_fit.xtc"), "w") as file:
-                file.write(wobble(target, FRAMES, number, 0.5, 0.03) / 10)
-        write_pdb(Ensemble(name, target.atoms, wobble(target, 1, 4, 0.5, 0.03)), folder / f"one-{name}.pdb")
+                file.write(wobble(target, frames, number, 0.5, 0.03) / 10)
         text = SUITE.format(name=name, samples=SAMPLES, sequence=target.sequence)
         (folder / f"{name}-v1.toml").write_text(text)
 
@@ -94,10 +93,10 @@ def main(folder: Path, *only: str) -> None:
         if "objective eba" in name:
             store_energies(folder)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        suite = "bundle-v1.toml" if "nma" in name else "long-v1.toml"  # a helix bends with next to no stiffness
+        # A helix bends with next to no stiffness.
+        suite = "bundle-v1.toml" if "nma" in name else "one-v1.toml" if "energy" in name else "long-v1.toml"
         command = [sys.executable, "-c", "from ebabench.cli import main; main()", *arguments]
-        of_suite = () if arguments[0] == "energy" else ("--suite", suite, "--data", "data")
-        process = subprocess.Popen([*command, *of_suite], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([*command, "--suite", suite, "--data", "data"], stdout=subprocess.DEVNULL)
         most = most_held(process)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -13,6 +13,8 @@ import numpy as np
 from ebabench import __version__
 from ebabench.datasets.simulation import Frames, Simulation, replica_folder
 from ebabench.errors import RunError
+from ebabench.io.topologies import read_topology
+from ebabench.io.xtc import XtcFrames
 from ebabench.system.files import replace_file, replacement
 
 
@@ -62,18 +64,17 @@ def take_up(simulation: Simulation, exported: Path, work: Path) -> None:
     folder, source = replica_folder(simulation, work), exported / simulation.name
     if (folder / "simulation.json").exists() or not (source / "restart.npz").exists():
         return
-    import mdtraj
-
     listed = [
         one for one in json.loads((source / "provenance.json").read_text()) if one["replica"] == simulation.replica
     ]
     if not listed or listed[0].get("identity") != simulation.identity():
         return
     topology = source / f"{simulation.name}.pdb"
+    atoms = len(read_topology(topology).atoms)
     with np.load(source / "restart.npz", allow_pickle=False) as restart:
         state, count = (restart[f"{key}_{simulation.replica}"] for key in ("state", "count"))
     path = source / f"{simulation.name}_prod_R{simulation.replica}_fit.xtc"
-    positions = mdtraj.load_xtc(str(path), top=mdtraj.load_pdb(str(topology), standard_names=False)).xyz * 10
+    positions = XtcFrames(path, atoms, np.arange(atoms))[:]
     folder.mkdir(parents=True, exist_ok=True)
     Frames(positions, np.full(len(positions), np.nan), state, count, len(positions)).write(folder / "frames.npz")
     replace_file(folder / "topology.pdb", topology.read_bytes())

@@ -27,6 +27,8 @@ _MAGIC_INTS = np.array(
 _FIRST = 9  # the first that is not zero
 _LAST = len(_MAGIC_INTS) - 1
 _PLAIN_ATOMS = 9  # up to so many are not packed
+# Integers per nanometre: below, they are more than an angstrom apart; above, single precision has no such digits.
+_COARSEST, _FINEST = 10.0, 1e8
 _HEAD, _PLAIN_HEAD = 92, 56  # bytes before the coordinates
 
 
@@ -173,7 +175,7 @@ def _packed(data: Any, limit: Any, n_atoms: Any, slot: Any, found: Any) -> Any: 
     for k in range(len(header)):
         header[k] = _signed(data, _PLAIN_HEAD + 4 * k)
     precision = np.uint32(header[0]).view(np.float32)
-    if not precision > 0 or not np.isfinite(precision):
+    if not _COARSEST <= precision <= _FINEST:
         return False
     inverse = np.float32(1.0 / np.float64(precision))
     least = header[1:4]

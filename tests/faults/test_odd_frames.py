@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import mdtraj
@@ -89,6 +90,34 @@ def test_a_frame_of_no_molecule(kind: str, tmp_path: Path, tally: Tally) -> None
         energies = table["energy_kj_per_mol"].tolist()
         told = table["reason"].tolist()[1] != "" or energies[1] > 1e9  # as given, bonds are that long
         case.note("energy", "" if told and np.isfinite(energies[::2]).all() else f"energies of {energies}")
+
+
+@pytest.mark.parametrize("precision", [0.0, -1000.0, np.nan, np.inf, 1e30, 1e-30, 1.0, 1e9])
+def test_an_absurd_precision_in_a_header(precision: float, tmp_path: Path, tally: Tally) -> None:
+    """Coordinates of XTC are integers over the precision, which each frame tells."""
+    frames = wobble(TARGET, 6, 1, 0.3, 0.03)
+    (tmp_path / "md" / "x").mkdir(parents=True)
+    for number in (1, 2):
+        write_xtc(tmp_path / "md" / "x" / f"x_prod_R{number}_fit.xtc", wobble(TARGET, 6, number, 0.3, 0.03))
+    for folder in (tmp_path, tmp_path / "md" / "x"):
+        write_pdb(Ensemble("x", TARGET.atoms, TARGET.native[None]), folder / "x.pdb")
+    write_xtc(tmp_path / "x.xtc", frames)
+    for path in (tmp_path / "x.xtc", tmp_path / "md" / "x" / "x_prod_R2_fit.xtc"):
+        data = bytearray(path.read_bytes())
+        at = data.index(struct.pack(">f", 1000.0), 100)  # of the second frame
+        data[at : at + 4] = struct.pack(">f", precision)
+        path.write_bytes(data)
+    model = Ensemble("x", TARGET.atoms, frames)
+    acts = {
+        "an ensemble": lambda: read_ensemble(tmp_path / "x.xtc", "x"),
+        "a reference": lambda: ebabench.score(
+            model, read_reference(tmp_path / "md", "x", "folder"), metrics=["rmsf_r"]
+        ),
+        "energies": lambda: energy_table([tmp_path / "x.xtc"], "amber99sbildn-obc"),
+    }
+    with tally.case("an absurd precision in the header of an XTC frame") as case:
+        for what, act in acts.items():
+            case.note(f"{precision} {what}", refused(act, ".xtc", "damaged in frame 2"))
 
 
 @pytest.mark.parametrize("cell", [5.0, 12.0, 15.9])
