@@ -88,6 +88,7 @@ def test_md_that_is_trained_on_is_refused_where_it_is_missing(mixed: Path, calle
     status, _, errors = called(*common, "--data", str(mixed.parent / "data"))
     assert status == 2
     assert f"no molecular dynamics of {WITHOUT[0]}" in errors
+    assert f"ebabench simulate --suite mixed-v1 --target {WITHOUT[0]}" in errors
     status, _, errors = called(*common)
     assert status == 2
     assert "the references of mixed-v1 are not shipped" in errors

@@ -328,8 +328,11 @@ def check_sequence(suite: Suite, root: Path, target: Target) -> None:
 
 
 def _explain(suite: Suite, root: Path, error: InputError) -> InputError:
-    """The error of a missing reference, with how many of ATLAS are there."""
+    """The error of a missing reference, with what makes it, or how many of ATLAS are there."""
     name = str(error.named.get("target", ""))
+    if suite.simulation is not None and error.code == "reference.missing":
+        makes = f"`ebabench simulate --suite {suite.id} --target {name} --out {root}` makes it"
+        return InputError(f"{error}; {makes}", code=error.code, **error.named)
     if suite.tier not in ATLAS_FRAMES or replica_files(root, name, suite.tier):
         return error
     here = sum(bool(replica_files(root, target.name, suite.tier)) for target in suite.targets)
