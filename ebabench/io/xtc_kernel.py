@@ -95,7 +95,7 @@ def _bits_of(value: Any) -> Any:
     return bits
 
 
-@cached_njit(error_model="numpy", nogil=True, inline="always")
+@cached_njit(error_model="numpy", nogil=True)
 def _window(data: Any, at: Any) -> Any:
     """The 64 bits from bit ``at`` on, the most significant one first; nine bytes must be there."""
     first, shift = at >> 3, np.uint64(at & 7)
@@ -105,13 +105,13 @@ def _window(data: Any, at: Any) -> Any:
     return (value << shift) | (np.uint64(data[first + 8]) >> (np.uint64(8) - shift))
 
 
-@cached_njit(error_model="numpy", nogil=True, inline="always")
+@cached_njit(error_model="numpy", nogil=True)
 def _read(data: Any, at: Any, bits: Any) -> Any:
     """``bits`` (1 to 32) bits at bit ``at``, the most significant one first."""
     return np.int64(_window(data, at) >> np.uint64(64 - bits))
 
 
-@cached_njit(error_model="numpy", nogil=True, inline="always")
+@cached_njit(error_model="numpy", nogil=True)
 def _divide(value: Any, size: Any) -> Any:
     """Quotient and remainder; by a floating-point product where that is exact after one correction."""
     if value < np.uint64(1) << np.uint64(52):
