@@ -70,8 +70,9 @@ def _reduce_columns(cost: _Array, price: _Array, column_of: _Array, row_of: _Arr
 def _augment(start: int, cost: _Array, price: _Array, column_of: _Array, row_of: _Array) -> None:  # pragma: no cover
     """Find the shortest path from a free row to a free column, and move the rows along it to other columns."""
     size = len(cost)
-    distance, before = cost[start] - price, np.full(size, start)
-    done = np.zeros(size, np.bool_)
+    distance, before, done = np.empty(size), np.empty(size, np.int64), np.zeros(size, np.bool_)
+    for column in range(size):
+        distance[column], before[column] = cost[start, column] - price[column], start
     while True:
         least, nearest = np.inf, -1
         for column in range(size):
