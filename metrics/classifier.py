@@ -136,6 +136,8 @@ def compute(pair: Pair) -> Mapping[str, Value]:
     MD has as many frames as the model, evenly spaced over its replicas. Of more than 1,000 samples, 1,000 are taken:
     evenly spaced ones, or by systematic resampling where weights are unequal.
     """
+    import sklearn.svm  # noqa: F401  (it takes a second, in which another thread reads the reference)
+
     keys = [spec.key for spec in CLASSIFIER.specs]
     if lack := pair.unavailable_reason("backbone"):
         return dict.fromkeys(keys, lack)

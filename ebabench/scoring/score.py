@@ -186,17 +186,17 @@ def score_pair(
     cached = [metric.name not in uncached for metric in metrics]
     floors = [(load_floor(key) or () if found else ()) for key, found in zip(keys, cached, strict=False)]
     missing = [k for k, floor in enumerate(floors) if not floor]
-    families = [metrics[k] for k in missing]
-    replicas = range(len(reference.replicas)) if missing else ()
     many = threads if pair.energy_protocol is None else 1
-    # The longest first: none is left to run alone at the end. The last families take longest.
-    tasks = [partial(_measure_replica, k, families, pair, reference) for k in replicas]
-    found = _in_order([*tasks, *(partial(measure, [metric], pair) for metric in reversed(metrics))], many)
-    of_replicas, own = found[: len(tasks)], found[len(tasks) :][::-1]
-    for k, floor in zip(missing, zip(*of_replicas, strict=True), strict=bool(missing)):
+    replicas = range(len(reference.replicas)) if missing else ()
+    pairs = [pair, *_in_order([partial(replica_pair, k, pair, reference) for k in replicas], many)]
+    # The last families take longest: they are begun first, and none is left to run alone at the end.
+    asked = [(one, k) for one in range(len(pairs)) for k in reversed(missing if one else range(len(metrics)))]
+    tasks = [partial(measure, [metrics[k]], pairs[one]) for one, k in asked]
+    found = {at: figures for at, (figures,) in zip(asked, _in_order(tasks, many), strict=True)}
+    for k in missing:
+        floors[k] = tuple(found[one, k] for one in range(1, len(pairs)))
         if cached[k]:
-            store_floor(keys[k], floor)
-        floors[k] = floor
+            store_floor(keys[k], floors[k])
     return Record(
         target=reference.target.name,
         sequence=reference.target.sequence,
@@ -205,7 +205,7 @@ def score_pair(
         n_reference_frames=sum(pair.replica_lengths),
         coverage=pair.coverage,
         metric_versions={spec.key: spec.version for metric in metrics for spec in metric.specs},
-        figures=_joined([figures for (figures,) in own]),
+        figures=_joined([found[0, k] for k in range(len(metrics))]),
         floor=tuple(_joined(replica) for replica in zip(*floors, strict=True)),
         random_weights=ensemble.random_weights,
         batch_size=ensemble.batch_size,
@@ -220,10 +220,6 @@ def _floor_keys(pair: Pair, reference: Reference, metrics: Sequence[Metric]) -> 
     """One a family of metrics: what was computed before, for any model, is taken from the cache."""
     digest, atoms = reference_digest(reference), subset(reference.target.atoms, pair.in_reference).digest()
     return [floor_key(digest, atoms, len(pair), metric, pair.protocol, pair.energy_protocol) for metric in metrics]
-
-
-def _measure_replica(k: int, metrics: Sequence[Metric], pair: Pair, reference: Reference) -> list[MetricValues]:
-    return measure(metrics, replica_pair(k, pair, reference))
 
 
 def replica_pair(k: int, pair: Pair, reference: Reference) -> Pair:
