@@ -123,6 +123,8 @@ def read_board(path: Path, suite: Suite, specs: Sequence[MetricSpec]) -> Board:
         raise InputError(f"{path} is not a leaderboard: {error}", code="board.read", file=path) from error
     if missing := [name for name in (*_HEAD, *_TAIL) if name not in (*names, *_NEW)]:
         raise InputError(f"{path} is not a leaderboard: it has no column {missing[0]!r}", code="board.read", file=path)
+    if len({*names}) < len(names):
+        raise InputError(f"{path} is not a leaderboard: two of its columns have one name", code="board.read", file=path)
     known = {*_HEAD, *_OF_QUOTES, *_TAIL, *_figures(empty.specs), *worth_columns(empty.specs), BETTER_THAN}
     others = tuple(name for name in names if name not in known)
     for line in lines:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ebabench.errors import InputError
 from ebabench.scoring.pair import Pair
+from ebabench.scoring.records import MetricValues
 from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
 from ebabench.system.registry import Loaded, Registry, cause, resolve
 
@@ -59,21 +60,24 @@ def load_metrics() -> Loaded[Metric]:
                 raise fault
             faults[name] = fault
         else:
-            things[name] = metric if name in own else replace(metric, compute=_Guarded(metric))
+            things[name] = metric if name in own else replace(metric, compute=Guarded(metric))
     return Loaded(things, faults)
 
 
 @dataclass(frozen=True)
-class _Guarded:
+class Guarded:
     """What a plug-in computes. Where it raises or breaks its contract, its own figures are not available."""
 
     metric: Metric
 
     def __call__(self, pair: Pair) -> Mapping[str, Value]:
+        """Return the figures of a pair; see ``Metric.compute``."""
         asked = [spec.key for spec in self.metric.specs if not spec.of]
         try:
             found = self.metric.compute(pair)
-            return {key: found[key] for key in asked}
+            values = {key: found[key] for key in asked}
+            MetricValues.of(values)  # which refuses what is no number
+            return values
         except (Exception, SystemExit) as error:
             reason = f"the plug-in {self.metric.name!r} failed: {cause(error)}"
             return dict.fromkeys(asked, NotAvailable(reason))

@@ -12,7 +12,9 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
+from ebabench.errors import RunError
 from ebabench.scoring.spec import Approximation, NotAvailable, Value
+from ebabench.system.names import shortened
 from ebabench.system.schema import first_fault, parse_json
 
 
@@ -45,7 +47,11 @@ class MetricValues:
 
     @staticmethod
     def of(computed: Mapping[str, Value]) -> MetricValues:
-        """Return what a metric computed, sorted by kind. An infinite number counts as not available."""
+        """Return what a metric computed, sorted by kind. An infinite number counts as not available.
+
+        Raises:
+            RunError: A value is neither a real number nor an array of real numbers (``metric.value``).
+        """
         values: dict[str, float] = {}
         profiles: dict[str, tuple[float, ...]] = {}
         reasons: dict[str, str] = {}
@@ -53,16 +59,18 @@ class MetricValues:
         for key, given in computed.items():
             value = given
             if isinstance(value, Approximation):
-                errors[key], value = float(value.standard_error), value.value
+                errors[key] = float(_real(key, value.standard_error))
+                value = value.value
             if isinstance(value, NotAvailable):
                 reasons[key] = value.reason
-            elif np.isinf(value).any():
+            elif np.isinf(numbers := _real(key, value)).any():
                 reasons[key] = "the computation gave an infinite number"
-            elif np.ndim(value) == 0:
-                values[key] = float(value)
+            elif numbers.ndim == 0:
+                values[key] = float(numbers)
             else:
-                profiles[key] = tuple(float(str(x)) for x in np.ravel(value).astype(np.float32))
-        return MetricValues(values, profiles, reasons, {key: errors[key] for key in errors if key in values})
+                profiles[key] = tuple(float(str(x)) for x in np.ravel(numbers).astype(np.float32))
+        known = {key: error for key, error in errors.items() if key in values and math.isfinite(error)}
+        return MetricValues(values, profiles, reasons, known)
 
     def joined(self, other: MetricValues) -> MetricValues:
         """Return both together; ``other`` wins where both have a key."""
@@ -78,6 +86,20 @@ class MetricValues:
         if key in self.values:
             return (self.values[key],)
         return self.profiles.get(key)
+
+
+def _real(key: str, value: object) -> np.ndarray[Any, Any]:
+    try:
+        numbers = np.asarray(value)
+    except (TypeError, ValueError):
+        numbers = np.empty(0, object)
+    if numbers.dtype.kind not in "fiub":
+        raise RunError(
+            f"a metric gave {shortened(repr(value), 40)} as {key}, which is no real number",
+            code="metric.value",
+            key=key,
+        )
+    return numbers
 
 
 @dataclass(frozen=True)

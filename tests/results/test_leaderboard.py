@@ -332,7 +332,9 @@ def test_another_csv_is_not_overwritten(tmp_path, runs):
     assert path.read_text() == "name,score\nx,1\n"
 
 
-@pytest.mark.parametrize("damage", ["short row", "long row", "no number", "not UTF-8", "NUL", "quote", "empty"])
+@pytest.mark.parametrize(
+    "damage", ["short row", "long row", "no number", "not UTF-8", "NUL", "quote", "empty", "columns of one name"]
+)
 def test_a_damaged_table_is_one_line_and_stays(tmp_path, runs, damage):
     rebuild(suite(), [runs["wobble"]], TOY.specs, tmp_path)
     path = tmp_path / "toy-v1.csv"
@@ -346,6 +348,7 @@ def test_a_damaged_table_is_one_line_and_stays(tmp_path, runs, damage):
         "NUL": data.replace(b"wobble", b"wob\0ble"),
         "quote": data + b'"',
         "empty": b"",
+        "columns of one name": b"".join(line + b"," + line.split(b",")[-1] + b"\n" for line in data.splitlines()),
     }[damage]
     path.write_bytes(damaged)
     with pytest.raises(InputError, match=r"not a leaderboard|not a number") as raised:

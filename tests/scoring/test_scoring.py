@@ -15,10 +15,11 @@ from ebabench.io.xtc import XtcFrames
 from ebabench.metrics import FAMILIES
 from ebabench.results.flags import marks
 from ebabench.scoring import noise_floor as floor
-from ebabench.scoring.metric import METRICS, Metric
+from ebabench.scoring.metric import METRICS, Guarded, Metric
 from ebabench.scoring.records import MetricValues, Record
 from ebabench.scoring.reference_cache import reference_digest
 from ebabench.scoring.score import Job, score, score_target
+from ebabench.scoring.spec import Approximation
 from ebabench.structures import Reference
 from ebabench.system.process_pool import WorkerDiedError
 
@@ -209,6 +210,28 @@ def test_a_metric_that_breaks_its_contract_is_named():
     lazy = Metric("lazy", TOY.specs, lambda pair: {"shift": spread(pair.model_ca)})
     with pytest.raises(RunError, match=r"'lazy' gave no pairwise_rmsd"):
         score_target(ensemble("one"), reference("one"), [lazy])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "1.5", 1 + 2j, np.array([1.0, 2j]), {"a": 1.0}, [[1.0], [1.0, 2.0]], object(), Approximation(1.0, None)],
+)
+def test_a_value_that_is_no_real_number_is_refused_and_of_a_plugin_not_available(value):
+    metric = Metric("odd", TOY.specs[:1], lambda pair: {"shift": value})
+    with pytest.raises(RunError) as error:
+        score_target(ensemble("one"), reference("one"), [metric])
+    assert error.value.code == "metric.value"
+    figures = score_target(ensemble("one"), reference("one"), [replace(metric, compute=Guarded(metric))]).figures
+    assert "'odd'" in figures.reasons["shift"]
+    assert not figures.values
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.array([1.0, np.inf]), Approximation(np.inf, 1.0)])
+def test_an_infinite_value_is_not_available(value):
+    metric = Metric("odd", TOY.specs[:1], lambda pair: {"shift": value})
+    record = score_target(ensemble("one"), reference("one"), [metric])
+    assert "infinite" in record.figures.reasons["shift"]
+    assert Record.from_json(record.to_json()) == record
 
 
 def test_a_model_of_another_sequence_is_refused():

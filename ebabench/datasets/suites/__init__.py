@@ -118,8 +118,9 @@ class Suite:
 
     def target(self, name: str) -> SuiteTarget:
         """The target of that name. Raises InputError."""
+        wanted = composed(name)
         for target in self.targets:
-            if target.name == composed(name):
+            if target.name == wanted:
                 return target
         raise unknown(f"target of {self.id}", name, [target.name for target in self.targets])
 
