@@ -64,7 +64,7 @@ def _dpo(name: str, start: str) -> Row:
 
 
 ROWS = (
-    Row("pretrained"),
+    Row("pretrained-v1"),
     Row("sft-v1"),
     Row("sft-longer", "sft", settings=_COMMON),
     _eba("eba-round-1"),
@@ -90,7 +90,7 @@ ROWS = (
     Row("epo", "epo", own=BASELINE, settings={**_EBA, "alpha_t": 30}),
     Row("grpo", "grpo", own=BASELINE, settings=_EBA),
     # Energies alone, without MD at 300 K.
-    _eba("from-pretrained", "pretrained", steps=1000, learning_rate=1e-4),
+    _eba("from-pretrained", "pretrained-v1", steps=1000, learning_rate=1e-4),
 )
 
 

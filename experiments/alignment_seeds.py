@@ -28,7 +28,7 @@ from ebabench.results.runs import Run
 
 SEEDS = 3
 ALIGNED, LONGER = "tilt-0.2", "longer"
-CHAIN = (BASE, LONGER, ALIGNED, "tilt-0.2-anchored", "dpo")
+CHAIN = (BASE, LONGER, ALIGNED, "dpo")
 CLAIMED = ("energy_js", "energy_w1", "basin_populations_tv", "ramachandran_w2")
 GUARDED = ("js_radius_of_gyration", "rmsf_r", "rmwd", "diversity_mae")
 _HIGHER = {"rmsf_r"}

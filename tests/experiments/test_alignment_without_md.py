@@ -24,8 +24,8 @@ samples = 10
 seed = 1
 [simulation]
 temperature_k = 350.0
-nanoseconds = 0.5
-frame_ps = 10.0
+nanoseconds = 3.3
+frame_ps = 50.0
 replicas = 1
 forcefield = ["amber14-all.xml", "implicit/gbn2.xml"]
 friction_per_ps = 0.3

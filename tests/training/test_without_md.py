@@ -24,7 +24,7 @@ def write(place: Path) -> Path:
     head = (
         'id = "mixed-v1"\ntitle = "Mixed"\nsplit = "train"\nfamily = "peptides"\ntier = "md-implicit"\n'
         'protocol = "corrected"\nenergy = "amber14-gbn2-restrained"\nsamples = 10\nseed = 1\n'
-        "[simulation]\ntemperature_k = 350.0\nnanoseconds = 10.0\nframe_ps = 25.0\nreplicas = 2\n"
+        "[simulation]\ntemperature_k = 350.0\nnanoseconds = 85.0\nframe_ps = 200.0\nreplicas = 2\n"
         'forcefield = ["amber14-all.xml", "implicit/gbn2.xml"]\nfriction_per_ps = 0.3\n'
     )
     names = (*WITH_MD, *WITHOUT)
