@@ -19,7 +19,8 @@ from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, mod
 from ebabench.errors import InputError, unknown
 from ebabench.generators.checkpoints import Checkpoint, Checkpoints, Sha256
 from ebabench.generators.protocol import Provides
-from ebabench.system.names import Name, RelativePath, check_inside
+from ebabench.system.fields import Name, RelativePath
+from ebabench.system.names import check_inside
 from ebabench.system.registry import Registry, folder, toml_files
 from ebabench.system.schema import Strict, Text, Url, first_fault, read_toml
 

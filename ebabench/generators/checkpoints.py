@@ -17,8 +17,9 @@ from pydantic import Field, StringConstraints, model_validator
 from ebabench.errors import InputError
 from ebabench.system.cache import cache_dir
 from ebabench.system.download import MOST, Pins, Progress, download, sha256
+from ebabench.system.fields import Name, RelativePath
 from ebabench.system.files import exclusive
-from ebabench.system.names import Name, RelativePath, file_name
+from ebabench.system.names import file_name
 from ebabench.system.schema import Strict, Url
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]

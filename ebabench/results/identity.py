@@ -13,8 +13,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ebabench.errors import InputError
 from ebabench.scoring.records import Record
+from ebabench.system.fields import Name
 from ebabench.system.files import open_regular
-from ebabench.system.names import Name
 from ebabench.system.schema import first_fault
 
 if TYPE_CHECKING:

@@ -240,7 +240,8 @@ def replica_pair(k: int, pair: Pair, reference: Reference) -> Pair:
             model, reference, protocol=pair.protocol, energy_protocol=pair.energy_protocol, aligned=pair.aligned
         )
     except InputError as error:
-        told = f"the reference, replica {reference.numbers[k]}: {error}"
+        file = f" ({reference.files[k]})" if reference.files else ""
+        told = f"the reference, replica {reference.numbers[k]}{file}: {error}"
         raise InputError(told, code=error.code, **error.named) from error
 
 

@@ -9,10 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from pathlib import PurePosixPath
-from typing import Annotated
 from urllib.parse import unquote, urlsplit
-
-from pydantic import AfterValidator
 
 from ebabench.errors import InputError
 
@@ -55,17 +52,15 @@ def check_name(text: str, what: str) -> str:
     return text
 
 
-def _validated(text: str) -> str:
+def plain_name(text: str) -> str:
+    """Return a name as it is compared. Raises ValueError where it is unfit as one."""
     if fault := name_fault(text):
         raise ValueError(f"'{shortened(text)}' is not a name: {fault}")
     return composed(text)
 
 
-Name = Annotated[str, AfterValidator(_validated)]
-"""A field of a checked file that holds a name."""
-
-
-def _inside(text: str) -> str:
+def plain_path(text: str) -> str:
+    """Return the path of a file beside another one. Raises ValueError where it leads elsewhere."""
     path = PurePosixPath(text)
     if path.is_absolute() or not path.parts or any(name_fault(part) for part in path.parts) or "\\" in text:
         raise ValueError(f"'{shortened(text)}' is not a path of plain names that stays inside the folder")
@@ -83,13 +78,9 @@ def check_inside(text: str, what: str) -> str:
         InputError: It leads elsewhere, or is no path of plain names (code ``path.outside``).
     """
     try:
-        return _inside(text)
+        return plain_path(text)
     except ValueError as error:
         raise InputError(f"{what}: {error}", code="path.outside", path=text) from error
-
-
-RelativePath = Annotated[str, AfterValidator(_inside)]
-"""A field of a checked file that holds the path of a file beside it, or in a folder beside it."""
 
 
 def file_name(url: str, otherwise: str) -> str:

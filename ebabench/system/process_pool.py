@@ -27,12 +27,14 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_
 """The environment variables by which libraries learn how many threads they may have."""
 
 _PATIENCE = 1.0  # seconds that a worker has to end
-# What a worker runs. An interruption ends it without a word: its parent tells of it. The pipe from its parent, from
-# which it reads what to do, hangs up when the parent ends, however that ends. Then the worker ends, also while it waits
-# for a task on a queue whose other end it holds itself, and tells nothing of what it could not read.
+# What a worker runs. An interruption ends it without a word: its parent tells of it, unless both ignore it (nohup).
+# The pipe from its parent, from which it reads what to do, hangs up when the parent ends, however that ends. Then the
+# worker ends, also while it waits for a task on a queue whose other end it holds itself, and tells nothing of what it
+# could not read.
 _PROGRAM = """\
 import os, select, signal, threading
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 pipe = os.dup({pipe})
 def hung_up(wait):

@@ -99,6 +99,8 @@ def started(script, text):
         text=True,
         env=os.environ | {"PYTHONPATH": path},
         start_new_session=True,
+        # A shell that starts the tests in the background has interruptions ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
 
 

@@ -18,8 +18,9 @@ from ebabench.datasets.references import References
 from ebabench.datasets.simulation import EXTENDED, FORCEFIELD, Simulation
 from ebabench.errors import InputError, unknown
 from ebabench.structures import ONE_TO_THREE, Reference, Target
+from ebabench.system.fields import Name
 from ebabench.system.files import entry
-from ebabench.system.names import Name, composed, folded
+from ebabench.system.names import composed, folded
 from ebabench.system.registry import Registry, folder, toml_files
 from ebabench.system.schema import Text, first_fault, read_toml
 
