@@ -106,13 +106,13 @@ struct Shared {
     double *x, *v, *length;                           // [3, n], [3, n], [clusters, 3]
     float *at, *force, *bonded;                       // [3, n]
     float *charge, *half_sigma, *root_epsilon, *offset_radius, *radius, *screened, *born, *inverse_born, *chain, *g;
-    float *partial;                                   // [groups, 4, P]
+    float *partial;                                   // [groups, 4, n]
     float *slope;                                     // [n, n + 1], or forces of the bonded terms [3, slots]
     float *inverse_mass, *neck_depth, *neck_distance; // [n], [kinds, kinds]
     int *kind, *cluster;                              // [n], [clusters, 4]
 };
 
-__device__ __forceinline__ Shared carve(unsigned char *memory, const Molecule &m, int groups, int width, int slots) {
+__device__ __forceinline__ Shared carve(unsigned char *memory, const Molecule &m, int groups) {
     Shared s;
     const int n = m.n;
     s.x = reinterpret_cast<double *>(memory);
@@ -137,7 +137,7 @@ __device__ __forceinline__ Shared carve(unsigned char *memory, const Molecule &m
     s.neck_distance = f, f += m.kinds * m.kinds;
     s.kind = reinterpret_cast<int *>(f), f += n;
     s.cluster = reinterpret_cast<int *>(f), f += 4 * m.clusters;
-    s.partial = f, f += groups * 4 * width;
+    s.partial = f, f += groups * 4 * n;
     s.slope = f;
     return s;
 }
@@ -218,7 +218,7 @@ __device__ float bonded_terms(const Molecule &m, const float *at, float *slot, i
 
 // Sets s.force [3, n] from s.at; with ENERGY returns this thread's share of the energy.
 template <bool ENERGY>
-__device__ float forces(const Molecule &m, const Shared &s, int slots, int groups, int width, float prefactor, float surface) {
+__device__ float forces(const Molecule &m, const Shared &s, int slots, int groups, float prefactor, float surface) {
     const int n = m.n, t = thread_index(), threads = thread_count(), stride = n + 1;
     float energy = bonded_terms(m, s.at, s.slope, slots, t, threads);
     barrier();
@@ -232,9 +232,8 @@ __device__ float forces(const Molecule &m, const Shared &s, int slots, int group
     barrier();
     const float *X = s.at, *Y = s.at + n, *Z = s.at + 2 * n;
     // Twice the Born integrals of atoms j, by all atoms i.
-    for (int w = t; w < groups * width; w += threads) {
-        const int j = w % width, group = w / width;
-        if (j >= n) continue;
+    for (int w = t; w < groups * n; w += threads) {
+        const int j = w % n, group = w / n;
         const float xj = X[j], yj = Y[j], zj = Z[j], offset = s.offset_radius[j], reach = s.radius[j] + NECK_REACH;
         const float *depth = s.neck_depth + m.kinds * s.kind[j], *distance = s.neck_distance + m.kinds * s.kind[j];
         float integral = 0;
@@ -261,12 +260,12 @@ __device__ float forces(const Molecule &m, const Shared &s, int slots, int group
             }
             s.slope[i * stride + j] = d;
         }
-        s.partial[group * 4 * width + j] = integral;
+        s.partial[group * 4 * n + j] = integral;
     }
     barrier();
     for (int j = t; j < n; j += threads) {
         float integral = 0;
-        for (int group = 0; group < groups; ++group) integral += s.partial[group * 4 * width + j];
+        for (int group = 0; group < groups; ++group) integral += s.partial[group * 4 * n + j];
         const float offset = s.offset_radius[j], radius = s.radius[j], alpha = m.alpha[j], beta = m.beta[j], gamma = m.gamma[j];
         const float half = 0.5f * offset, psi = half * integral, argument = psi * (alpha - psi * (beta - psi * gamma));
         const float e = expf(-2.0f * fabsf(argument));
@@ -281,9 +280,8 @@ __device__ float forces(const Molecule &m, const Shared &s, int slots, int group
     }
     barrier();
     // All pairs, each from both sides. Excluded ones have the solvent term only.
-    for (int w = t; w < groups * width; w += threads) {
-        const int j = w % width, group = w / width;
-        if (j >= n) continue;
+    for (int w = t; w < groups * n; w += threads) {
+        const int j = w % n, group = w / n;
         const float xj = X[j], yj = Y[j], zj = Z[j], bj = s.born[j], vj = 0.25f * s.inverse_born[j];
         const float qj = s.charge[j], hj = s.half_sigma[j], ej = 4.0f * s.root_epsilon[j];
         const u32 e0 = u32(m.excluded[j]), e1 = u32(m.excluded[n + j]), e2 = u32(m.excluded[2 * n + j]), e3 = u32(m.excluded[3 * n + j]);
@@ -305,15 +303,15 @@ __device__ float forces(const Molecule &m, const Shared &s, int slots, int group
             fx += de * dx, fy += de * dy, fz += de * dz;
             fb -= 0.5f * gf * ex * (1.0f + w2) * s.born[i];
         }
-        float *part = s.partial + group * 4 * width + j;
-        part[0] = fx, part[width] = fy, part[2 * width] = fz, part[3 * width] = fb;
+        float *part = s.partial + group * 4 * n + j;
+        part[0] = fx, part[n] = fy, part[2 * n] = fz, part[3 * n] = fb;
     }
     barrier();
     for (int j = t; j < n; j += threads) {
         float fx = s.bonded[j], fy = s.bonded[n + j], fz = s.bonded[2 * n + j], fb = 0;
         for (int group = 0; group < groups; ++group) {
-            const float *part = s.partial + group * 4 * width + j;
-            fx += part[0], fy += part[width], fz += part[2 * width], fb += part[3 * width];
+            const float *part = s.partial + group * 4 * n + j;
+            fx += part[0], fy += part[n], fz += part[2 * n], fb += part[3 * n];
         }
         for (int k = m.pair_first[j]; k < m.pair_first[j + 1]; ++k) {
             const int i = m.pair_other[k];
@@ -330,9 +328,8 @@ __device__ float forces(const Molecule &m, const Shared &s, int slots, int group
     }
     barrier();
     // Forces through the Born radii.
-    for (int w = t; w < groups * width; w += threads) {
-        const int j = w % width, group = w / width;
-        if (j >= n) continue;
+    for (int w = t; w < groups * n; w += threads) {
+        const int j = w % n, group = w / n;
         const float xj = X[j], yj = Y[j], zj = Z[j], gj = s.g[j];
         float fx = 0, fy = 0, fz = 0;
         for (int i = group; i < n; i += groups) {
@@ -340,15 +337,15 @@ __device__ float forces(const Molecule &m, const Shared &s, int slots, int group
             const float de = gj * s.slope[i * stride + j] + s.g[i] * s.slope[j * stride + i];
             fx -= de * (xj - X[i]), fy -= de * (yj - Y[i]), fz -= de * (zj - Z[i]);
         }
-        float *part = s.partial + group * 4 * width + j;
-        part[0] = fx, part[width] = fy, part[2 * width] = fz;
+        float *part = s.partial + group * 4 * n + j;
+        part[0] = fx, part[n] = fy, part[2 * n] = fz;
     }
     barrier();
     for (int j = t; j < n; j += threads) {
         float fx = s.force[j], fy = s.force[n + j], fz = s.force[2 * n + j];
         for (int group = 0; group < groups; ++group) {
-            const float *part = s.partial + group * 4 * width + j;
-            fx += part[0], fy += part[width], fz += part[2 * width];
+            const float *part = s.partial + group * 4 * n + j;
+            fx += part[0], fy += part[n], fz += part[2 * n];
         }
         s.force[j] = fx, s.force[n + j] = fy, s.force[2 * n + j] = fz;
     }
@@ -520,8 +517,8 @@ __global__ void BOUNDS advance(const int *__restrict__ counts, const int *__rest
     const int block = block_index, *own = counts + COUNTS * molecules[block], slots = own[SLOTS];
     const Molecule m = molecule_at(own, ints, floats, doubles);
     const int n = m.n, t = thread_index(), threads = thread_count();
-    const int width = n, groups = threads < n ? 1 : threads / n;
-    const Shared s = carve(shared_memory, m, groups, width, slots);
+    const int groups = threads < n ? 1 : threads / n;
+    const Shared s = carve(shared_memory, m, groups);
     double *mine = state + state_first[block];
     const float noise = float(noises[block]);
     const u64 seed = seeds[block];
@@ -538,7 +535,7 @@ __global__ void BOUNDS advance(const int *__restrict__ counts, const int *__rest
     for (int frame = 0; frame < frames; ++frame) {
         for (int step = 0; step < interval; ++step) {
             if (step % 256 == 0) centre(m, s);
-            forces<false>(m, s, slots, groups, width, prefactor, surface);
+            forces<false>(m, s, slots, groups, prefactor, surface);
             const u64 number = u64(first_step) + u64(frame) * u64(interval) + u64(step);
             for (int k = t; k < n; k += threads) kick(s, n, k, seed, number, dt, noise);
             barrier();
@@ -546,7 +543,7 @@ __global__ void BOUNDS advance(const int *__restrict__ counts, const int *__rest
             barrier();
         }
         centre(m, s);
-        float energy = forces<true>(m, s, slots, groups, width, prefactor, surface);
+        float energy = forces<true>(m, s, slots, groups, prefactor, surface);
         float kinetic = 0;
         for (int k = t; k < n; k += threads)
             kinetic += float(0.5 / m.inverse_mass[k] * (s.v[k] * s.v[k] + s.v[n + k] * s.v[n + k] + s.v[2 * n + k] * s.v[2 * n + k]));

@@ -23,12 +23,21 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
-from ebabench.datasets.simulation import Frames, Peptide, Simulation, heavy_pdb, inverted_centres, replica_folder, start
+from ebabench.datasets.simulation import (
+    EXTENDED,
+    Frames,
+    Peptide,
+    Simulation,
+    build_chain,
+    heavy_pdb,
+    inverted_centres,
+    replica_folder,
+    start,
+)
 from ebabench.datasets.suites import load_suite
 from ebabench.physics.langevin import Trajectory
 from ebabench.physics.preparation import build_template
 from ebabench.physics.protocols import Minimisation, Protocol
-from ebabench.structures import Atoms
 from ebabench.system.files import replace_file
 
 Array = npt.NDArray[Any]
@@ -137,16 +146,10 @@ def _clusters(moving: Trajectory) -> tuple[Array, Array]:
 
 def _resumed(simulation: Simulation, peptide: Peptide, moving: Trajectory, work: Path) -> None:
     """Place the molecule where a leg ended, with hydrogens placed anew and relaxed."""
-    every = list(peptide.topology.atoms())
-    atoms = [every[k] for k in peptide.heavy]
-    table = Atoms(
-        np.array([atom.name for atom in atoms]),
-        np.array([atom.residue.name for atom in atoms]),
-        np.array([atom.residue.index for atom in atoms], np.int64),
-    )
+    atoms, _ = build_chain(simulation.sequence, [EXTENDED] * len(simulation.sequence))
     bare = Protocol("", 0, tuple(simulation.forcefield), True, Minimisation(0.0, 0), False)
     last = Frames.read(replica_folder(simulation, work) / "frames.npz").positions[-1]
-    complete = build_template(table, bare).complete(last[None].astype(float))[0]
+    complete = build_template(atoms, bare).complete(last[None].astype(float))[0]
     moved = np.linalg.norm(complete[peptide.heavy] * 10 - last, axis=1).max()
     if moved > 0.01 or not moving.start(complete) < 0 or inverted_centres(peptide.topology, moving.positions):
         raise ValueError(f"{simulation.name}: cannot go on from the last frame")
@@ -274,6 +277,8 @@ class Leg:
 
     def frames(self, name: str) -> tuple[Array, Array]:
         """Positions [F, heavy, 3] in angstrom and energies [F] of a replica."""
+        if name not in self.held:
+            raise ValueError(f"{name} diverged: it has no frames")
         energies = self.held["energies_" + name][:, 0].astype(float)
         heavy = int(self.counts[self.settings["names"].index(name)][-1])
         planes = np.frombuffer(zlib.decompress(self.held[name].tobytes()), np.uint8).reshape(2, -1)

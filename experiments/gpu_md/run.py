@@ -13,6 +13,7 @@ import argparse
 import ctypes
 import json
 import subprocess
+import sys
 import tempfile
 import time
 import zlib
@@ -30,6 +31,7 @@ OPTIONS = ("--prec-div=false", "--prec-sqrt=false", "--ftz=true", "-std=c++17")
 FEW = ((384, 2), (512, 2), (256, 2))
 MANY = ((192, 4), (256, 3), (128, 4))
 ENERGY_ERROR = 0.2  # kJ/mol
+REACH = 3.2  # nm from the centre: what goes farther has diverged, and is more than 16 bits hold
 
 
 class Molecules:
@@ -191,8 +193,8 @@ def check(molecules: Molecules, engine: Device | Host) -> None:
         raise RuntimeError(f"energies differ: {molecules.names[int(error.argmax())]}")
 
 
-def run(folder: Path, out: Path, seconds: float, host: bool) -> None:
-    """Equilibrate and run all molecules of a folder."""
+def run(folder: Path, out: Path, seconds: float, host: bool) -> bool:
+    """Equilibrate and run all molecules of a folder; return whether none diverged."""
     molecules = Molecules(folder)
     began = time.perf_counter()
     print(f"{folder.name}: {len(molecules.names)} replicas", flush=True)
@@ -213,20 +215,21 @@ def run(folder: Path, out: Path, seconds: float, host: bool) -> None:
     told = {"seconds": time.perf_counter() - began, "frames": done, "machine": engine.name}
     write(molecules, out / folder.name, positions, energies, told)
     np.savez_compressed(out / folder.name / "state.npz", state=engine.end())
+    return not told["diverged"]
 
 
 def write(
     molecules: Molecules, out: Path, positions: list[np.ndarray], energies: np.ndarray, told: dict[str, Any]
 ) -> None:
-    """Write frames, in files of at most 15 MB, and what is to be told of the run. Raises FloatingPointError."""
+    """Write frames, in files of at most 15 MB, and what is to be told of the run. What diverged is left out."""
     out.mkdir(parents=True, exist_ok=True)
-    if lost := [name for name, p in zip(molecules.names, positions, strict=True) if not np.abs(p).max() < 3.2]:
-        raise FloatingPointError(f"{', '.join(lost)}: the simulation diverged")
+    kept = [k for k, one in enumerate(positions) if np.abs(one).max() < REACH]
     with ThreadPoolExecutor() as pool:
-        everything = list(pool.map(packed, positions))
+        everything = pool.map(packed, [positions[k] for k in kept])
     energies[:, :, 0] += molecules.arrays["constant"][:, None]
     file, held, size = 0, {}, 0
-    for name, data, energy in zip(molecules.names, everything, energies, strict=True):
+    for k, data in zip(kept, everything, strict=True):
+        name, energy = molecules.names[k], energies[k]
         if size + len(data) > 14e6:
             np.savez(out / f"frames_{file}.npz", **held)
             file, held, size = file + 1, {}, 0
@@ -235,7 +238,8 @@ def write(
     np.savez(out / f"frames_{file}.npz", **held)
     # Each atom that is no cluster of its own is a hydrogen, and a constraint.
     degrees = 2 * molecules.counts[:, ATOMS] + molecules.counts[:, CLUSTERS]
-    temperatures = 2 * energies[:, 1:, 1].mean(1) / GAS / degrees
+    temperatures = (2 * energies[:, 1:, 1].mean(1) / GAS / degrees)[kept]
+    told["diverged"] = [name for k, name in enumerate(molecules.names) if k not in kept]
     told |= {"temperature_k": float(temperatures.mean()), "temperature_sd": float(temperatures.std())}
     (out / "done.json").write_text(json.dumps(told) + "\n")
     print(json.dumps(told), flush=True)
@@ -257,8 +261,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="for each folder")
     parser.add_argument("--host", action="store_true", help="as C++, without a GPU")
     arguments = parser.parse_args()
-    for folder in arguments.folders:
-        run(folder, arguments.out, arguments.seconds, arguments.host)
+    fine = [run(folder, arguments.out, arguments.seconds, arguments.host) for folder in arguments.folders]
+    sys.exit(0 if all(fine) else "some molecules diverged: done.json names them")
 
 
 if __name__ == "__main__":

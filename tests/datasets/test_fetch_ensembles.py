@@ -182,7 +182,7 @@ def spoiled(archives: dict[str, bytes], fault: str, folder: Path) -> bytes:
         "truncated tar": archives["/b.tar.gz"][:-3000],
         "zip traversal": zipped(good | {"x/../../evil.pdb": b"x"}),
         "tar traversal": tarred(good | {"../evil.pdb": b"x"}),
-        "absolute tar": tarred(good | {"/tmp/evil.pdb": b"x"}),
+        "absolute tar": tarred(good | {"/evil.pdb": b"x"}),
         "link": tarred({name: data for name, data in good.items() if name != "AGS.pdb"}, link="/etc/passwd"),
         "other protein": zipped(good | {"AGS.pdb": good["KDE.pdb"]}),
         "no targets": zipped({"9zzz_A.pdb": good["KDE.pdb"]}),

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "experiments" / "gpu_md"))
 import molecules
 import run
 
-from ebabench.datasets.simulation import Frames, Simulation, replica_folder, start
+from ebabench.datasets.simulation import Frames, replica_folder, start
 from ebabench.datasets.suites import load_suite
 from ebabench.workflows.simulate import simulate
 
@@ -109,10 +109,25 @@ def test_a_trajectory_depends_on_its_seed_alone(folder):
     assert np.abs(other[0] - once[0]).max() > 1e-3
 
 
+def test_what_diverges_is_named_and_the_others_are_kept(folder, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    arrays = dict(np.load(broken / "molecules.npz"))
+    first = int(arrays["counts"][0, 0])
+    arrays["state"][3 * first : 6 * first] *= 1e4
+    np.savez(broken / "molecules.npz", **arrays)
+    assert not run.run(broken, tmp_path, np.inf, host=True)
+    names = run.Molecules(folder).names
+    assert json.loads((broken / "done.json").read_text())["diverged"] == names[:1]
+    leg = molecules.Leg(broken)
+    assert np.isfinite(leg.frames(names[1])[0]).all()
+    with pytest.raises(ValueError, match="diverged"):
+        leg.frames(names[0])
+
+
 def test_frames_become_references(suite, finished, tmp_path):
     molecules.collect(suite, tmp_path / "work", [finished])
     one = load_suite(suite).simulations("CMDG")[0]
-    assert isinstance(one, Simulation)
     kept = Frames.read(replica_folder(one, tmp_path / "work") / "frames.npz")
     assert len(kept.positions) == one.frames == 11  # every second one
     # Neighbours in the chain are bonded: what was packed is what was run.
