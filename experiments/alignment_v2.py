@@ -57,7 +57,10 @@ ROWS = (
     Row("paper", "eba", BASE, suites=(TRAINING,), settings={**_EBA, **_PAPER}),
     # One setting changed in `tilt-0.2`.
     _eba("k-2", 0.2, 40.0, conformations=2),
+    _eba("k-3", 0.2, 40.0, conformations=3),
+    _eba("k-5", 0.2, 40.0, conformations=5),
     _eba("no-reference", 0.2, 40.0, reference=False),
+    _eba("tilt-0.1", 0.1, 40.0),
     Row("grpo", "grpo", BASE, suites=(TRAINING,), own=BASE, settings={**_EBA, "alpha_t": 10.0}),
 )
 
