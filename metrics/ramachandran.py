@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.metrics.torsion_counts import ALPHA, BETA, LEFT, PPII, basins, md_counts, phi_psi
+from ebabench.metrics.torsion_counts import md_counts, phi_psi
 from ebabench.metrics.transport import EXACT, Frames, over_samples, torus_w2
 from ebabench.metrics.weighting import mean
 from ebabench.scoring.metric import Metric
 from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
 from ebabench.structures.arrays import FloatArray
 from ebabench.structures.geometry import torsions
+from ebabench.structures.torsions import ALPHA, BETA, LEFT, PPII, basins
 
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
@@ -27,11 +28,7 @@ _spec = partial(
 
 
 def basin_populations(angles: npt.NDArray[np.floating], weights: FloatArray | None = None) -> FloatArray:
-    """Return the shares [K, 4] of conformations in the backbone basins alpha, beta, PPII and left-handed.
-
-    The four cover the torus: left-handed phi > 0; of the rest, alpha -100 <= psi <= 50; of the rest, beta phi <= -100;
-    PPII is the remainder. Basins of Jha et al., Biochemistry 44, 9691 (2005), as Beauchamp, Pande and Das used them for
-    the populations of peptides (Biophys. J. 106, 1381 (2014)).
+    """Return the shares [K, 4] of conformations in the backbone basins alpha, beta, PPII and left-handed (``basins``).
 
     Args:
         angles: [S, K, 2], phi and psi in radians.

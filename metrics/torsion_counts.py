@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ebabench.structures.arrays import IndexArray
-from ebabench.structures.torsions import TorsionTable
+from ebabench.structures.torsions import TorsionTable, basins
 
 if TYPE_CHECKING:
     from ebabench.scoring.pair import Pair
@@ -16,19 +16,12 @@ if TYPE_CHECKING:
     from ebabench.structures.arrays import Positions
 
 BINS = 100
-ALPHA, BETA, PPII, LEFT = range(4)
 
 
 def bins(angles: npt.NDArray[np.floating]) -> IndexArray:
     """Return the bin of every angle in radians, of 100 equal bins from -pi to pi."""
     index: IndexArray = np.clip((angles + np.pi) * (BINS / (2 * np.pi)), 0, BINS - 1).astype(np.int64)
     return index
-
-
-def basins(angles: npt.NDArray[np.floating]) -> IndexArray:
-    """Return the basin [S, K], one of ALPHA, BETA, PPII and LEFT, of phi and psi [S, K, 2] in radians."""
-    phi, psi = np.moveaxis((np.degrees(angles) + 180) % 360 - 180, -1, 0)
-    return np.select([phi > 0, (psi >= -100) & (psi <= 50), phi <= -100], [LEFT, ALPHA, BETA], PPII).astype(np.int64)
 
 
 def phi_psi(torsions: TorsionTable) -> IndexArray:

@@ -11,6 +11,7 @@ from ebabench.structures.arrays import IndexArray, Positions
 from ebabench.structures.ensembles import Atoms
 
 BACKBONE = ("phi", "psi")
+ALPHA, BETA, PPII, LEFT = range(4)
 SIDE_CHAIN = ("chi1", "chi2", "chi3", "chi4", "chi5")
 
 # Offsets count residues along the sequence from the residue that the torsion belongs to.
@@ -81,6 +82,20 @@ def torsion_angles(positions: Positions, quartets: IndexArray) -> Positions:
     n1, n2 = _cross(first, middle), _cross(middle, last)
     sine = _dot(first, n2) * np.sqrt(_dot(middle, middle))
     return np.arctan2(sine, _dot(n1, n2)).astype(np.float32)
+
+
+def basins(angles: npt.NDArray[np.floating]) -> IndexArray:
+    """Return the backbone basin [S, K], one of ALPHA, BETA, PPII and LEFT, of phi and psi.
+
+    The four cover the torus: left-handed phi > 0; of the rest, alpha -100 <= psi <= 50; of the rest, beta phi <= -100;
+    PPII is the remainder. Basins of Jha et al., Biochemistry 44, 9691 (2005), as Beauchamp, Pande and Das used them for
+    the populations of peptides (Biophys. J. 106, 1381 (2014)).
+
+    Args:
+        angles: [S, K, 2], phi and psi in radians.
+    """
+    phi, psi = np.moveaxis((np.degrees(angles) + 180) % 360 - 180, -1, 0)
+    return np.select([phi > 0, (psi >= -100) & (psi <= 50), phi <= -100], [LEFT, ALPHA, BETA], PPII).astype(np.int64)
 
 
 def _chis(residue_name: str) -> list[tuple[str, tuple[tuple[int, str], ...]]]:

@@ -207,7 +207,8 @@ def _board(out: Path, step: int) -> Any:
 def claim(out: Path, config: TrainConfig, provenance: dict[str, Any]) -> dict[str, Any]:
     """Write ``config.json`` for a training run, or check that it belongs to the same run, and return its content.
 
-    The command may differ (another number of processes, for instance).
+    The command may differ (another number of processes, for instance). A setting that the run's version did not have is
+    at its default.
 
     Args:
         out: The folder of the training run.
@@ -223,8 +224,9 @@ def claim(out: Path, config: TrainConfig, provenance: dict[str, Any]) -> dict[st
     if path.exists():
         try:
             begun = json.loads(path.read_text())
+            begun["train"] = asdict(TrainConfig()) | begun["train"]
             same = begun | {"command": None} == json.loads(json.dumps(settings)) | {"command": None}
-        except (ValueError, TypeError):
+        except (KeyError, ValueError, TypeError):
             same = False
         if not same:
             raise InputError(

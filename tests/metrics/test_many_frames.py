@@ -6,7 +6,8 @@ import pytest
 from ebabench.metrics.divergence import radius_of_gyration
 from ebabench.metrics.kernels import distances as kernel
 from ebabench.metrics.kernels.contacts import near
-from ebabench.metrics.torsion_counts import ALPHA, BETA, LEFT, PPII, basins, bins, histogram
+from ebabench.metrics.torsion_counts import bins, histogram
+from ebabench.structures.torsions import ALPHA, BETA, LEFT, PPII, basins
 
 FRAMES = np.random.default_rng(5).normal(size=(2500, 7, 3)).astype(np.float32) * 5
 APART = np.linalg.norm(FRAMES[:, :, None].astype(np.float64) - FRAMES[:, None], axis=-1)
