@@ -224,8 +224,8 @@ def claim(out: Path, config: TrainConfig, provenance: dict[str, Any]) -> dict[st
     if path.exists():
         try:
             begun = json.loads(path.read_text())
-            begun["train"] = asdict(TrainConfig()) | begun["train"]
-            same = begun | {"command": None} == json.loads(json.dumps(settings)) | {"command": None}
+            known = begun | {"train": asdict(TrainConfig()) | begun["train"], "command": None}
+            same = known == json.loads(json.dumps(settings)) | {"command": None}
         except (KeyError, ValueError, TypeError):
             same = False
         if not same:
