@@ -1,0 +1,125 @@
+"""Energies within backbone basins: populations stay with the reference model."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ebabench.datasets.suites import load_suite, reference_reader
+from ebabench.errors import InputError
+from ebabench.structures import Reference
+from ebabench.structures.torsions import ALPHA, LEFT
+from ebabench.system.registry import folder
+from ebabench.training.basins import joint_basins, within_basins
+from ebabench.training.config import TrainConfig
+from ebabench.training.data import Trajectories
+from ebabench.training.stage import Stage, align
+
+BETA = 0.3
+RANDOM = np.random.default_rng(11)
+ENERGIES, BASIN = RANDOM.normal(size=60) * 12, RANDOM.integers(0, 7, 60)
+
+
+def reference(name: str) -> Reference:
+    return reference_reader(load_suite("peptides-train-v1"))(name)
+
+
+def test_weights_leave_the_populations_of_basins() -> None:
+    weights = np.exp(-BETA * within_basins(ENERGIES, BASIN, BETA))
+    np.testing.assert_allclose(np.bincount(BASIN, weights), np.bincount(BASIN), rtol=1e-12)
+
+
+def test_within_a_basin_weights_are_those_of_boltzmann() -> None:
+    relative = within_basins(ENERGIES, BASIN, BETA)
+    same = BASIN[:, None] == BASIN
+    apart = relative[:, None] - relative
+    np.testing.assert_allclose(apart[same], (ENERGIES[:, None] - ENERGIES)[same], atol=1e-9)
+
+
+def test_the_energy_of_a_basin_as_a_whole_does_not_count() -> None:
+    shifted = ENERGIES + np.linspace(-500, 500, 7)[BASIN]
+    np.testing.assert_allclose(within_basins(shifted, BASIN, BETA), within_basins(ENERGIES, BASIN, BETA), atol=1e-9)
+
+
+def test_a_conformation_of_enormous_energy_changes_nothing_for_the_others() -> None:
+    """It has no weight; the others share the number of all members."""
+    energies, basin = np.append(ENERGIES, 1e7), np.append(BASIN, BASIN[0])
+    weights = np.exp(-BETA * within_basins(energies, basin, BETA))
+    assert weights[-1] == 0
+    np.testing.assert_allclose(np.bincount(basin, weights), np.bincount(basin), rtol=1e-12)
+
+
+def test_conformations_share_a_basin_if_every_residue_does() -> None:
+    molecule = reference("RKMMAAAAA")
+    atoms, frames = molecule.target.atoms, np.asarray(molecule.replicas[0][:40])
+    turned = frames @ np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]], np.float32) + 7
+    mirrored = frames * np.array([1, 1, -1], np.float32)  # phi and psi change sign: alpha becomes left-handed
+    basin = joint_basins(atoms, np.concatenate([frames, turned, mirrored]))
+    assert (basin[:40] == basin[40:80]).all()
+    assert (basin[:40] != basin[80:]).all()
+    assert 1 < len(np.unique(basin[:40])) <= 40
+    assert {ALPHA, LEFT} == {0, 3}
+
+
+def test_a_dipeptide_has_one_basin() -> None:
+    molecule = reference("RKMMAAAAA").target
+    rows = molecule.atoms.residue < 2
+    assert not joint_basins(molecule.atoms.take(np.flatnonzero(rows)), molecule.native[None, rows]).any()
+
+
+def trajectories(frames: slice | list[int], energies: np.ndarray) -> Trajectories:
+    molecule = reference("RKMMAAAAA")
+    chosen = replace(molecule, replicas=(np.asarray(molecule.replicas[0])[frames],))
+    return Trajectories("RKMMAAAAA", (lambda _name: chosen,), 1, energies)
+
+
+def first_slope(data: Trajectories, out: Path) -> float:
+    """The norm of the gradient in the first step, where the network is its own reference."""
+    config = TrainConfig(
+        **{"objective": "eba", "reference": True, "within_basins": True, "beta": BETA, "alpha_t": 20.0},
+        **{"conformations": 4, "batch_residues": 256, "steps": 1, "precision": "float32"},
+    )
+    start = folder("ebabench.models.eba") / "checkpoints" / "sft-v1" / "model.safetensors"
+    stage = Stage("compact", ("peptides-train-v1",), 1, start, "", energy="amber99sbildn-obc")
+    align(stage, [data], config, out)
+    with (out / "log.csv").open() as file:
+        return float(next(csv.DictReader(file))["grad_norm"])
+
+
+def test_training_sees_energies_within_basins(tmp_path: Path) -> None:
+    molecule = reference("RKMMAAAAA")
+    basin = joint_basins(molecule.target.atoms, np.asarray(molecule.replicas[0])[:60])
+    energies = RANDOM.normal(size=60) * 20
+    shifted = energies + 300.0 * basin  # float32 holds them to 1e-4 kJ/mol
+    first = first_slope(trajectories(slice(60), energies), tmp_path / "first")
+    assert first_slope(trajectories(slice(60), shifted), tmp_path / "second") == pytest.approx(first, rel=2e-3)
+    assert first_slope(trajectories(slice(60), energies[::-1].copy()), tmp_path / "other") != pytest.approx(
+        first, rel=1e-3
+    )
+
+
+def test_conformations_that_are_alone_in_their_basins_teach_nothing(tmp_path: Path) -> None:
+    molecule = reference("RKMMAAAAA")
+    basin = joint_basins(molecule.target.atoms, np.asarray(molecule.replicas[0]))
+    alone = np.sort(np.unique(basin, return_index=True)[1])[:4].tolist()
+    with pytest.raises(InputError) as raised:
+        first_slope(trajectories(alone, np.arange(4.0)), tmp_path / "out")
+    assert raised.value.code == "training.no_basin"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"objective": "sft"},
+        {"objective": "eba"},
+        {"objective": "abdpo"},
+        {"objective": "eba", "reference": True, "beta": 0.0},
+    ],
+)
+def test_basins_need_a_reference_and_energies_of_conformations(settings: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as raised:
+        TrainConfig(within_basins=True, **settings)
+    assert (raised.value.code, raised.value.named["setting"]) == ("setting.value", "within_basins")
