@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from ebabench.errors import RunError
 
 _Item = TypeVar("_Item")
@@ -93,8 +95,9 @@ def stream(
 
 
 def limit_threads() -> None:
-    """Give the libraries that this process imports from now on one thread each."""
+    """Give the numerical libraries of this process one thread each: those that are loaded, and those loaded later."""
     os.environ.update(dict.fromkeys(THREADS, "1"))
+    threadpool_limits(1)
 
 
 class _Process(SpawnProcess):
