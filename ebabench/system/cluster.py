@@ -7,21 +7,28 @@ it runs.
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import json
 import logging
 import os
 import pickle
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
+from threading import Event, Thread, current_thread, main_thread
+from time import monotonic
 from typing import Any, Literal, ParamSpec, TypeVar
 from uuid import uuid4
 
 import cloudpickle
 import dask
 import distributed
+from distributed.core import Status
+from distributed.utils import LoopRunner
 from pydantic import Field, ValidationError
 
 from ebabench.errors import InputError, RunError
@@ -34,6 +41,8 @@ Fault = Callable[[], str]
 """Runs on a worker before its first task, and returns why the worker is refused, or nothing."""
 
 _WAIT = 30  # seconds for a scheduler to answer, and for the first worker of a cluster that runs
+_ALONE = 600  # seconds without any worker, after which what is queued fails
+_LOOK = 1  # seconds between two looks at the workers
 _KILLS = 3  # workers that a task may kill before it fails, where ebabench starts the scheduler
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": _KILLS - 1,
@@ -79,7 +88,7 @@ class ClusterExecutor(Executor):
     def __init__(self, client: distributed.Client, fault: Fault) -> None:
         self._client = client
         self._admission = uuid4().hex, cloudpickle.dumps(fault)
-        self._running: set[distributed.Future] = set()
+        self._running: dict[distributed.Future, Future[Any]] = {}
         self._resources: dict[str, float] = {}
 
     @property
@@ -124,8 +133,8 @@ class ClusterExecutor(Executor):
         """Return the future of a call on a worker.
 
         The future has a ``WorkerDiedError`` if the call killed every worker that tried it, a RunError
-        (``cluster.lost``) if the scheduler ended, and an InputError (``cluster.worker``) if a worker that came later
-        is refused.
+        (``cluster.lost``) if the scheduler or all workers ended, and an InputError (``cluster.worker``) if a worker
+        that came later is refused.
         """
         task = cloudpickle.dumps((fn, args, kwargs))
         name = getattr(getattr(fn, "func", fn), "__name__", "task").strip("_")
@@ -140,19 +149,35 @@ class ClusterExecutor(Executor):
         )
         ours: Future[_R] = Future()
         ours.set_running_or_notify_cancel()
-        self._running.add(theirs)
-        theirs.add_done_callback(lambda done: self._settle(ours, done))
+        self._running[theirs] = ours
+        theirs.add_done_callback(self._settle)
         return ours
 
     def cancel(self) -> None:
         """Cancel all tasks. Those that run end by themselves; what they write is kept."""
         self._client.cancel(list(self._running), force=True)
 
-    def _settle(self, ours: Future[_R], theirs: distributed.Future) -> None:
-        self._running.discard(theirs)
+    def watch(self, ended: Event) -> None:
+        """Fail all tasks whenever there was no worker for ``_ALONE`` seconds, until the event is set."""
+        seen = monotonic()
+        while not ended.wait(_LOOK):
+            try:
+                found = self._workers()
+            except Exception:  # the connection ended, which the futures tell
+                return
+            if found:
+                seen = monotonic()
+            elif monotonic() - seen > _ALONE:
+                while self._running:
+                    _, ours = self._running.popitem()
+                    ours.set_exception(_lost(f"there was no worker for {_ALONE} s"))
+
+    def _settle(self, theirs: distributed.Future) -> None:
+        ours = self._running.pop(theirs, None)
+        if ours is None:  # which was given up
+            return
         if theirs.status == "cancelled":
-            lost = "the connection to the scheduler was lost; what was finished is kept, the same command goes on"
-            ours.set_exception(RunError(lost, code="cluster.lost"))
+            ours.set_exception(_lost("the connection to the scheduler was lost"))
         elif theirs.status == "finished":
             ours.set_result(theirs.result())
         else:
@@ -189,6 +214,8 @@ def connect(cluster: str | os.PathLike[str], fault: Fault) -> Iterator[ClusterEx
         client = _client(os.fspath(cluster), stack)
         executor = ClusterExecutor(client, fault)
         executor.check()
+        stack.callback((ended := Event()).set)
+        Thread(target=executor.watch, args=(ended,), daemon=True).start()
         try:
             yield executor
         except BaseException:
@@ -204,7 +231,7 @@ def _client(text: str, stack: ExitStack) -> distributed.Client:
         )
         return _connected(text, stack, stack.enter_context(started), int(count), None)
     if "://" in text:
-        return _connected(text, stack, text, 1, _WAIT)
+        return _running(text, text, stack)
     path = Path(text)
     if not path.is_file():
         raise InputError(
@@ -215,25 +242,54 @@ def _client(text: str, stack: ExitStack) -> distributed.Client:
     if path.suffix == ".toml":
         queue = _job_queue(path)
         started = stack.enter_context(_started(queue, path))
-        started.scale(queue.workers)
+        _submit_jobs(started, queue, path)
         return _connected(text, stack, started, 1, None)
-    return _connected(text, stack, path, 1, _WAIT)
+    return _running(text, _address(path), stack)
+
+
+def _running(text: str, address: str, stack: ExitStack) -> distributed.Client:
+    """The client of a scheduler that a user started. Dask waits for ever for the answer of another kind of server."""
+    try:
+        LoopRunner().run_sync(_greet, address)
+    except Exception as error:  # whatever may answer there
+        why = str(error) or f"what listens there says nothing in {_WAIT} s"
+        raise InputError(
+            f"--cluster {text}: no scheduler answers there ({why})", code="cluster.unreachable", cluster=text
+        ) from error
+    return _connected(text, stack, address, 1, _WAIT)
+
+
+async def _greet(address: str) -> None:
+    """Raise an exception unless a scheduler answers."""
+    security = distributed.Security().get_connection_args("client")
+    async with distributed.rpc(address, timeout=_WAIT, connection_args=security) as server:
+        kind = (await asyncio.wait_for(server.identity(), _WAIT))["type"]
+    if kind != "Scheduler":
+        raise ValueError(f"it is the address of a {kind}")
+
+
+def _address(path: Path) -> str:
+    """The address in a scheduler file."""
+    try:
+        return str(json.loads(path.read_bytes())["address"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no scheduler file, which `dask scheduler --scheduler-file {path}` writes",
+            code="cluster.file",
+            file=path,
+        ) from error
 
 
 def _connected(text: str, stack: ExitStack, where: Any, workers: int, timeout: int | None) -> distributed.Client:
     """The client of a scheduler that has workers."""
-    told = {"scheduler_file": str(where)} if isinstance(where, Path) else {"address": where}
-    try:
-        client = stack.enter_context(distributed.Client(**told, timeout=_WAIT, set_as_default=False))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"--cluster {text}: no scheduler answers there ({error})", code="cluster.unreachable", cluster=text
-        ) from error
+    client = stack.enter_context(distributed.Client(where, timeout=_WAIT, set_as_default=False))
     try:
         client.wait_for_workers(workers, timeout=timeout)
     except TimeoutError as error:
         raise InputError(
-            f"--cluster {text}: the scheduler has no workers", code="cluster.unreachable", cluster=text
+            f"--cluster {text}: the scheduler has no workers: start them with `dask worker ADDRESS --nthreads 1`",
+            code="cluster.unreachable",
+            cluster=text,
         ) from error
     return client
 
@@ -248,11 +304,35 @@ def _job_queue(path: Path) -> JobQueue:
 
 
 def _started(queue: JobQueue, path: Path) -> Any:
+    handler = signal.getsignal(signal.SIGINT)
     jobs = getattr(import_module(f"dask_jobqueue.{queue.kind}"), _CLASSES[queue.kind])
+    if current_thread() is main_thread():
+        signal.signal(signal.SIGINT, handler)  # the import makes an interruption the end of the program
     try:
         return jobs(**{"cores": 1, "processes": 1, **queue.options})
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: options: {error}", code="cluster.file", file=path) from error
+
+
+def _submit_jobs(started: Any, queue: JobQueue, path: Path) -> None:
+    """Submit the jobs. ``scale`` of Dask logs what the batch system refuses, and waits for ever."""
+    for _ in range(queue.workers):
+        started.worker_spec.update(started.new_worker_spec())
+    try:
+        started.sync(started._correct_state)
+    except Exception as error:  # of each batch system another one
+        for name, job in list(started.workers.items()):
+            if job.status is Status.created:  # not submitted: the cluster has nothing to end
+                job.status = Status.failed
+                del started.workers[name]
+        why = "; ".join(filter(None, map(str.strip, str(error).splitlines())))
+        raise InputError(
+            f"{path}: {queue.kind} did not take the jobs: {why}", code="cluster.jobs_refused", file=path
+        ) from error
+
+
+def _lost(why: str) -> RunError:
+    return RunError(f"{why}; what was finished is kept, the same command goes on", code="cluster.lost")
 
 
 def _refused(worker: object, why: str) -> InputError:

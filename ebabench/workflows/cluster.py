@@ -70,6 +70,7 @@ def connected(
         raise InputError(
             f"--cluster needs dask: pip install 'ebabench[cluster]' ({error})", code="cluster.missing"
         ) from error
+    progress("waiting for workers", 0, 1)
     expected = {name: (known or {}).get(name) or _outline(read, name) for name in names if read is not None}
     with connect(cluster, partial(_fault, _installation(), read, expected)) as executor:
         yield executor, partial(_tell, progress, executor.dashboard)
