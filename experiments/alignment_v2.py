@@ -52,7 +52,8 @@ ROWS = (
     _eba("tilt-0.3-alpha-t-10", 0.3, 10.0),
     # Energies within backbone basins only: between basins the reference decides.
     _eba("within-0.2", 0.2, 40.0, within_basins=True),
-    _eba("within-0.4", 0.4, 40.0, within_basins=True),
+    _eba("within-0.2-anchored", 0.2, 40.0, within_basins=True, **_ANCHORED),
+    _eba("within-0.4-anchored", 0.4, 40.0, within_basins=True, **_ANCHORED),
     # Order or standing of energies in place of their Boltzmann weights.
     Row("epo", "epo", BASE, suites=(TRAINING,), own=BASE, settings={**_EBA, "alpha_t": 30.0}),
     # `tilt-0.2` on frames of MD; and the paper's: full Boltzmann weights, three conformations, no reference.

@@ -57,10 +57,10 @@ class TrainConfig:
         residual: How the density q of the model's own samples enters: ``flow`` and ``loss`` add ln q to beta times the
             energies, so that the Boltzmann distribution is where alignment comes to rest, with q from the probability
             flow or from the denoising loss (``ebabench.training.density``). ``none`` for conformations that no model
-            sampled. ``flow`` and ``loss`` weight the anchor by the same Boltzmann weights.
+            sampled.
         within_basins: Whether the energy of a conformation counts relative to the free energy of its backbone basin
             (``ebabench.training.basins``). The objective then keeps the basin populations of the reference network, and
-            energies decide within basins.
+            energies decide within basins. It and ``residual`` weight the anchor by the Boltzmann weights of these energies.
         crossed: Whether values and gradients come from different draws (``Comparison.crossed``).
         clip_ratio: Largest distance of a ratio of probabilities from 1 that GRPO rewards.
         anchor: Weight of a plain denoising loss. It keeps the width of each basin while the objective moves

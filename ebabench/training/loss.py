@@ -111,7 +111,7 @@ class Loss:
         seen = Comparison(losses, batch.residues, process.progress(level), energies, batch.residue_energies, reference)
         value = self.objective.value(seen)
         share: Tensor | float = 1.0
-        if config.residual != "none" and energies is not None:
+        if (config.residual != "none" or config.within_basins) and energies is not None:
             weights = boltzmann_weights(energies, batch.residues, config.beta, config.exponent)
             share = config.compared * weights[..., None]
         if config.anchor and not config.anchor_sigma:
