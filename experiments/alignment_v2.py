@@ -35,6 +35,7 @@ _LONGER = {"steps": 400, "warmup": 50, "learning_rate": 5e-5, "seed": 3}
 _EBA = {**_LONGER, "conformations": 8, "draws": 8, "crossed": True, "reference": True}
 _PAPER = {"conformations": 3, "reference": False, "beta": round(1 / _KT, 4), "alpha_t": 40.0}
 _ANCHORED = {"anchor": 1.0, "anchor_sigma": 0.0, "learning_rate": 1e-4}
+_WITHIN = {"within_basins": True, "exponent": 0.0}
 
 
 def _eba(name: str, tilt: float, alpha_t: float, **changed: Any) -> Row:
@@ -50,10 +51,11 @@ ROWS = (
     _eba("tilt-0.2", 0.2, 40.0),
     _eba("tilt-0.2-anchored", 0.2, 40.0, **_ANCHORED),
     _eba("tilt-0.3-alpha-t-10", 0.3, 10.0),
-    # Energies within backbone basins only: between basins the reference decides.
-    _eba("within-0.2", 0.2, 40.0, within_basins=True),
-    _eba("within-0.2-anchored", 0.2, 40.0, within_basins=True, **_ANCHORED),
-    _eba("within-0.4-anchored", 0.4, 40.0, within_basins=True, **_ANCHORED),
+    # Energies within backbone basins only: between basins the reference decides. Weights exp(-tilt E / kT) as they are,
+    # not over sqrt(L), and so twice the alpha T: the anchor has these weights, too.
+    _eba("within-0.2", 0.2, 80.0, **_WITHIN),
+    _eba("within-0.2-anchored", 0.2, 80.0, **_WITHIN, **_ANCHORED),
+    _eba("within-0.4-anchored", 0.4, 80.0, **_WITHIN, **_ANCHORED),
     # Order or standing of energies in place of their Boltzmann weights.
     Row("epo", "epo", BASE, suites=(TRAINING,), own=BASE, settings={**_EBA, "alpha_t": 30.0}),
     # `tilt-0.2` on frames of MD; and the paper's: full Boltzmann weights, three conformations, no reference.

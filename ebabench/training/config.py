@@ -60,7 +60,8 @@ class TrainConfig:
             sampled.
         within_basins: Whether the energy of a conformation counts relative to the free energy of its backbone basin
             (``ebabench.training.basins``). The objective then keeps the basin populations of the reference network, and
-            energies decide within basins. It and ``residual`` weight the anchor by the Boltzmann weights of these energies.
+            energies decide within basins. The anchor is weighted by the Boltzmann weights of these energies, as it is
+            with ``residual``.
         crossed: Whether values and gradients come from different draws (``Comparison.crossed``).
         clip_ratio: Largest distance of a ratio of probabilities from 1 that GRPO rewards.
         anchor: Weight of a plain denoising loss. It keeps the width of each basin while the objective moves
