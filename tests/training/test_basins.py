@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from ebabench.datasets.suites import load_suite, reference_reader
 from ebabench.errors import InputError
@@ -14,8 +16,12 @@ from ebabench.structures import Reference
 from ebabench.structures.torsions import ALPHA, LEFT
 from ebabench.system.registry import folder
 from ebabench.training.basins import joint_basins, within_basins
+from ebabench.training.batches import Example
 from ebabench.training.config import TrainConfig
 from ebabench.training.data import Trajectories
+from ebabench.training.denoiser import Prepared
+from ebabench.training.diffusion import Edm
+from ebabench.training.loss import Loss
 from ebabench.training.stage import Stage, align
 
 BETA = 0.3
@@ -108,6 +114,30 @@ def test_conformations_that_are_alone_in_their_basins_teach_nothing(tmp_path: Pa
     with pytest.raises(InputError) as raised:
         first_slope(trajectories(alone, np.arange(4.0)), tmp_path / "out")
     assert raised.value.code == "training.no_basin"
+
+
+class Squares:
+    """A denoiser whose loss is the square of its one coordinate."""
+
+    process = Edm(sigma_data=1.0)
+    network = torch.nn.Linear(1, 1)
+
+    def loss(self, coordinates: Tensor, _condition: Any, _level: Tensor, _noise: Tensor) -> Tensor:
+        return coordinates[..., 0] ** 2
+
+
+def test_the_anchor_denoises_what_the_energies_leave() -> None:
+    """Of two conformations in one basin the one of enormous energy has no weight in the anchor."""
+    points = torch.tensor([2.0, 5.0]).view(2, 1, 1)
+    example = Example(Prepared("AAAA", points, {"mask": torch.ones(1, 1, 1)}), torch.tensor([0.0, 1e5]))
+
+    def value(anchor: float, within: bool) -> float:
+        settings = {"objective": "eba", "reference": True, "anchor": anchor, "anchor_sigma": 0.0, "exponent": 0.0}
+        config = TrainConfig(**settings, within_basins=within, batch_residues=64, precision="float32")
+        return float(Loss(Squares(), [example], config, "cpu")(0, 0))  # type: ignore[arg-type]
+
+    assert value(1.0, True) - value(0.0, True) == pytest.approx(2.0**2)
+    assert value(1.0, False) - value(0.0, False) == pytest.approx((2.0**2 + 5.0**2) / 2)
 
 
 @pytest.mark.parametrize(
