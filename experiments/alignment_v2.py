@@ -35,7 +35,7 @@ _LONGER = {"steps": 400, "warmup": 50, "learning_rate": 5e-5, "seed": 3}
 _EBA = {**_LONGER, "conformations": 8, "draws": 8, "crossed": True, "reference": True}
 _PAPER = {"conformations": 3, "reference": False, "beta": round(1 / _KT, 4), "alpha_t": 40.0}
 _ANCHORED = {"anchor": 1.0, "anchor_sigma": 0.0, "learning_rate": 1e-4}
-_WITHIN = {"within_basins": True, "exponent": 0.0}
+_WITHIN = {"within_basins": True, "exponent": 0.0, "conformations": 4}
 
 
 def _eba(name: str, tilt: float, alpha_t: float, **changed: Any) -> Row:

@@ -23,12 +23,14 @@ class Example:
         energies: [F] in kJ/mol, if the objective needs them.
         residue_energies: [F, L] in kJ/mol, if the objective needs them.
         log_density: [F], ln of the density with which a model sampled them, for residual energies.
+        basins: [F], numbers of basins, if only conformations of one basin are compared.
     """
 
     prepared: Prepared
     energies: Tensor | None = None
     residue_energies: Tensor | None = None
     log_density: Tensor | None = None
+    basins: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Batches:
         which = int(torch.multinomial(self.weights, 1, generator=generator))
         bucket, count = self.buckets[which], self.sizes[which]
         chosen = [bucket[k] for k in torch.randint(len(bucket), (count,), generator=generator).tolist()]
-        picks = _distinct(torch.tensor([len(e.prepared.coordinates) for e in chosen]), self.conformations, generator)
+        picks = self._picks(chosen, generator)
         uniform = torch.rand(count, dtype=torch.float64, generator=generator).tolist()
         rows = [self._row(e.prepared, p, u, generator) for e, p, u in zip(chosen, picks, uniform, strict=True)]
         return Batch(
@@ -128,6 +130,13 @@ class Batches:
             tuple(e.prepared.target for e in chosen),
             _stacked([e.log_density for e in chosen], picks),
         )
+
+    def _picks(self, chosen: Sequence[Example], generator: torch.Generator) -> Tensor:
+        """Return the indices [B, K] of the conformations that are compared."""
+        basins = [example.basins for example in chosen if example.basins is not None]
+        if basins:
+            return torch.stack([_of_one_basin(one, self.conformations, generator) for one in basins])
+        return _distinct(torch.tensor([len(e.prepared.coordinates) for e in chosen]), self.conformations, generator)
 
     def _row(
         self, prepared: Prepared, picks: Tensor, uniform: float, generator: torch.Generator
@@ -177,6 +186,17 @@ def _distinct(frames: Tensor, conformations: int, generator: torch.Generator) ->
         picks[again] = (uniform * frames[again, None]).long()
         ordered = picks[again].sort(-1).values
         again = again[(ordered[:, 1:] == ordered[:, :-1]).any(-1)]
+    return picks
+
+
+def _of_one_basin(basins: Tensor, conformations: int, generator: torch.Generator) -> Tensor:
+    """Return indices [conformations] of conformations of one basin, drawn with replacement.
+
+    A basin is drawn as often as it has members, so that every conformation is equally probable.
+    """
+    first = int(torch.randint(len(basins), (1,), generator=generator))
+    members = torch.nonzero(basins == basins[first])[:, 0]
+    picks: Tensor = members[torch.randint(len(members), (conformations,), generator=generator)]
     return picks
 
 

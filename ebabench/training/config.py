@@ -58,10 +58,10 @@ class TrainConfig:
             energies, so that the Boltzmann distribution is where alignment comes to rest, with q from the probability
             flow or from the denoising loss (``ebabench.training.density``). ``none`` for conformations that no model
             sampled.
-        within_basins: Whether the energy of a conformation counts relative to the free energy of its backbone basin
-            (``ebabench.training.basins``). The objective then keeps the basin populations of the reference network, and
-            energies decide within basins. The anchor is weighted by the Boltzmann weights of these energies, as it is
-            with ``residual``.
+        within_basins: Whether the conformations that are compared share a backbone basin
+            (``ebabench.training.basins``). Energies then decide within basins, and the populations of basins are left
+            to the reference network. The anchor is weighted by the Boltzmann weights of the energies, as it is with
+            ``residual``.
         crossed: Whether values and gradients come from different draws (``Comparison.crossed``).
         clip_ratio: Largest distance of a ratio of probabilities from 1 that GRPO rewards.
         anchor: Weight of a plain denoising loss. It keeps the width of each basin while the objective moves
@@ -126,16 +126,12 @@ class TrainConfig:
             self._check_comparison()
         if self.residual not in _RESIDUALS:
             raise _wrong("residual", f"residual {self.residual!r}: one of {', '.join(_RESIDUALS)}")
-        for name, chosen in (("residual", self.residual != "none"), ("within_basins", self.within_basins)):
-            if chosen:
-                self._check_relative(name)
-
-    def _check_relative(self, name: str) -> None:
-        """Check a setting that changes the energies of conformations by what the reference network says."""
-        if not (self.build().needs_reference and self.build().needs_energies and self.beta):
-            raise _wrong(name, f"{name} corrects energies for a reference network: reference = true and beta > 0")
-        if self.build().needs_residue_energies:
-            raise _wrong(name, f"objective {self.objective} compares residues; {name} is of whole conformations")
+        if self.residual != "none" and not (self.build().needs_reference and self.beta):
+            raise _wrong("residual", "residual energies correct a reference network: reference = true and beta > 0")
+        if self.residual != "none" and self.build().needs_residue_energies:
+            raise _wrong("residual", f"objective {self.objective} compares residues; a density is of a conformation")
+        if self.within_basins and not self.build().needs_energies:
+            raise _wrong("within_basins", f"objective {self.objective} compares no conformations")
 
     def _check_comparison(self) -> None:
         if self.conformations < 2:

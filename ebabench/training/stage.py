@@ -20,7 +20,7 @@ from ebabench.structures.arrays import FloatArray, Positions
 from ebabench.system.files import replace_file, replacement
 from ebabench.system.registry import Registry, folder, resolve
 from ebabench.training import density
-from ebabench.training.basins import joint_basins, within_basins
+from ebabench.training.basins import joint_basins
 from ebabench.training.batches import Example
 from ebabench.training.config import TrainConfig
 from ebabench.training.data import Progress, Trajectories
@@ -179,7 +179,7 @@ def align(
     if config.residual != "none":
         examples = [_with_density(denoiser, one, config, out / "prepared", device) for one in examples]
     if config.within_basins:
-        examples = _compared_within_basins(examples, data, config)
+        examples = _with_basins(examples, data)
     team = assemble(device, devices)
     checkpoint = train(denoiser, examples, config, out, provenance, on_step, team, tensorboard, remark)
     if team.rank == 0:
@@ -250,26 +250,18 @@ def _with_density(denoiser: Denoiser, example: Example, config: TrainConfig, fol
     return replace(example, log_density=stored["log_density"])
 
 
-def _compared_within_basins(
-    examples: Sequence[Example], data: Sequence[Trajectories], config: TrainConfig
-) -> list[Example]:
-    """Return conformations whose energies, with the density if it counts, are relative to those of their basin."""
-    changed, told = [], False
+def _with_basins(examples: Sequence[Example], data: Sequence[Trajectories]) -> list[Example]:
+    """Return conformations with the numbers of their backbone basins."""
+    numbered = []
     for example, one in zip(examples, data, strict=True):
-        assert example.energies is not None, "the objective needs energies"
         read = one.read()
-        beta = config.beta / example.prepared.residues**config.exponent
-        added = 0.0 if example.log_density is None else example.log_density.double().numpy() / beta
-        whole = example.energies.double().numpy() + added
-        relative = within_basins(whole, joint_basins(read.target.atoms, read.positions), beta)
-        told = told or bool(relative.any())
-        changed.append(replace(example, energies=_tensor(relative - added)))
-    if not told:
+        numbered.append(replace(example, basins=torch.from_numpy(joint_basins(read.target.atoms, read.positions))))
+    if not any(len(one.basins.unique()) < len(one.basins) for one in numbered if one.basins is not None):
         raise InputError(
             "no two conformations of a target share a backbone basin: within_basins needs more of them",
             code="training.no_basin",
         )
-    return changed
+    return numbered
 
 
 def _keep(prepared: Prepared, path: Path) -> None:
