@@ -190,13 +190,16 @@ def _distinct(frames: Tensor, conformations: int, generator: torch.Generator) ->
 
 
 def _of_one_basin(basins: Tensor, conformations: int, generator: torch.Generator) -> Tensor:
-    """Return indices [conformations] of conformations of one basin, drawn with replacement.
+    """Return indices [conformations] of conformations of one basin.
 
-    A basin is drawn as often as it has members, so that every conformation is equally probable.
+    A basin is drawn as often as it has members, so that every conformation is equally probable. A basin with fewer
+    gives each of them as often as another, or once more.
     """
     first = int(torch.randint(len(basins), (1,), generator=generator))
     members = torch.nonzero(basins == basins[first])[:, 0]
-    picks: Tensor = members[torch.randint(len(members), (conformations,), generator=generator)]
+    rounds = -(-conformations // len(members))
+    order = torch.cat([torch.randperm(len(members), generator=generator) for _ in range(rounds)])
+    picks: Tensor = members[order[:conformations]]
     return picks
 
 
