@@ -73,13 +73,11 @@ def test_training_compares_within_basins(tmp_path: Path) -> None:
     """A shift of all energies of a basin is no preference."""
     molecule = reference("RKMMAAAAA")
     basin = joint_basins(molecule.target.atoms, np.asarray(molecule.replicas[0])[:60])
-    energies = RANDOM.normal(size=60) * 20
-    shifted = energies + 300.0 * basin  # float32 holds them to 1e-4 kJ/mol
+    energies, shift = RANDOM.normal(size=60) * 20, 300.0 * basin  # float32 holds them to 1e-4 kJ/mol
     first = first_slope(trajectories(slice(60), energies), tmp_path / "first")
-    assert first_slope(trajectories(slice(60), shifted), tmp_path / "second") == pytest.approx(first, rel=2e-3)
-    assert first_slope(trajectories(slice(60), energies[::-1].copy()), tmp_path / "other") != pytest.approx(
-        first, rel=0.05
-    )
+    assert first > 1
+    assert first_slope(trajectories(slice(60), energies + shift), tmp_path / "second") == pytest.approx(first, rel=2e-3)
+    assert first_slope(trajectories(slice(60), shift), tmp_path / "third") < 1e-3
 
 
 def test_the_conformations_of_a_comparison_share_a_basin_and_all_are_drawn_alike() -> None:
