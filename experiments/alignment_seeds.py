@@ -27,8 +27,8 @@ from ebabench.results.claims import adjusted, targets_needed
 from ebabench.results.runs import Run
 
 SEEDS = 3
-ALIGNED, LONGER = "tilt-0.2", "longer"
-CHAIN = (BASE, LONGER, ALIGNED, "dpo")
+ALIGNED, TILTED, LONGER = "within-0.2-anchored", "tilt-0.2", "longer"
+CHAIN = (BASE, LONGER, TILTED, ALIGNED, "dpo")
 CLAIMED = ("energy_js", "energy_w1", "basin_populations_tv", "ramachandran_w2")
 GUARDED = ("js_radius_of_gyration", "rmsf_r", "rmwd", "diversity_mae")
 _HIGHER = {"rmsf_r"}
@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--suite", default=VALIDATION, help="what the rows are scored on")
     chosen = parser.parse_args(arguments)
     each = made(chosen.out, [chain(seed) for seed in range(1, SEEDS + 1)], chosen.suite)
-    write(each, [(ALIGNED, LONGER)], chosen.figures / f"alignment-seeds-{chosen.suite}")
+    write(each, [(ALIGNED, LONGER), (ALIGNED, TILTED)], chosen.figures / f"alignment-seeds-{chosen.suite}")
 
 
 if __name__ == "__main__":

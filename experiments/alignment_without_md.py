@@ -1,7 +1,7 @@
 """Whether energies of sequences without MD teach what those of the training peptides teach.
 
 ``python experiments/alignment_without_md.py --out alignment-without-md --figures docs/figures`` aligns the shipped
-`sft` at neutral strength (`tilt-0.2` of ``alignment_v2.py``) on its own samples of the 1,000 peptides that it was
+`sft` as `eba` is aligned (``ALIGNED`` of ``alignment_seeds.py``) on its own samples of the 1,000 peptides that it was
 trained on, of 1,000 sequences without MD, and of both, with three seeds of the alignment each. It scores them on the
 validation suite, and writes ``alignment-without-md-SUITE.csv`` and ``alignment-without-md-SUITE.svg`` by the tests of
 ``alignment_seeds.py``. The steps of training are as many for every row. A run that was stopped is resumed.
