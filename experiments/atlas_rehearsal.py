@@ -3,7 +3,8 @@
 The 82 chains have their true sequences, folded as bundles of helices that shake, with hydrogens left out. Each target
 is scored as a process of its own, with nothing cached and with the reference cached; then all 82 by one command. CPU
 seconds, peak memory and fitted exponents are printed. ``FOLDER/rehearsal.csv`` gets a row after each process, and the
-same command goes on from there. ``--targets 4 --frames 201`` does a part of it, without the one command.
+same command goes on from there. ``--targets 4 --frames 201`` does a part of it, without the one command. ``--whole``
+does the one command only.
 """
 
 from __future__ import annotations
@@ -122,6 +123,7 @@ def main() -> None:
     options.add_argument("folder", type=Path)
     options.add_argument("--targets", type=int, default=82, help="that many, evenly spaced by length")
     options.add_argument("--frames", type=int, default=1001, help="per replica")
+    options.add_argument("--whole", action="store_true", help="only the one command that scores all")
     asked = options.parse_args()
     by_length = sorted(load_suite(SUITE).targets, key=lambda target: len(target.sequence))
     chosen = [by_length[k] for k in np.linspace(0, len(by_length) - 1, asked.targets).round().astype(int)]
@@ -133,15 +135,18 @@ def main() -> None:
     folder = asked.folder / f"frames-{COMPILING}"
     write(fold(middle.name, middle.sequence), folder, COMPILING)
     score(folder, "compiling", folder / "models", folder / "cache")
-    for target, frames in of_middle + of_length:
+    for target, frames in of_length if asked.whole else of_middle + of_length:
         folder = asked.folder if frames == asked.frames else asked.folder / f"frames-{frames}"
-        if not costs.has(target.name, frames, CASES[0]):
-            write(fold(target.name, target.sequence), folder, frames)
         models = folder / "models" / f"{target.name}.pdb"
-        measure(costs, target.name, len(target.sequence), frames, folder, models)
+        if not (models.exists() or costs.has(target.name, frames, CASES[0])):
+            write(fold(target.name, target.sequence), folder, frames)
+        if not asked.whole:
+            measure(costs, target.name, len(target.sequence), frames, folder, models)
     if len(chosen) == len(by_length):
         residues = sum(len(target.sequence) for target in chosen)
         measure(costs, "all", residues, asked.frames, asked.folder, asked.folder / "models")
+    if asked.whole:
+        return
     for what, series in (("frames", of_middle), ("residues", of_length)):
         for case in CASES:
             found = costs.exponent(what, case, [(target.name, frames) for target, frames in series])
