@@ -4,7 +4,7 @@
 ``alignment-v2.svg``. `fine-tuned` is trained on 900 of the 1,000 training peptides until the loss of the other hundred
 rises. Every row below continues from it. A row takes some minutes on one core. A run that was stopped is resumed. The
 test suite is not read. ``alignment-v2-tilt.csv`` has what the energies can give at best: samples of `fine-tuned`
-weighted by exp(-tilt E / kT), for several values of the tilt.
+weighted by exp(-tilt E / kT), for several values of the tilt, and the same within backbone basins.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import ebabench
 from ebabench.datasets.suites import reference_reader
 from ebabench.io.npz import load_ensemble
 from ebabench.physics.energy import prepare_energies
+from ebabench.structures.arrays import FloatArray, IndexArray
+from ebabench.training.basins import joint_basins
 
 TRAINING, VALIDATION, BASE = "peptides-train-v2", "peptides-val-v2", "fine-tuned"
 OWN = 16  # samples of the model for every training peptide
@@ -48,6 +50,8 @@ ROWS = (
     Row("pretrained"),
     Row(BASE, "sft", "pretrained", suites=(TRAINING,), settings=_SFT),
     Row("longer", "sft", BASE, suites=(TRAINING,), settings=_LONGER),
+    # As many steps without energies on own samples: what they cost by themselves.
+    Row("own-longer", "sft", BASE, suites=(TRAINING,), own=BASE, settings={**_LONGER, "learning_rate": 1e-4}),
     _eba("tilt-0.2", 0.2, 40.0),
     _eba("tilt-0.2-anchored", 0.2, 40.0, **_ANCHORED),
     _eba("tilt-0.3-alpha-t-10", 0.3, 10.0),
@@ -71,11 +75,12 @@ ROWS = (
 )
 
 
+WEIGHTED = ("basin_populations_tv", "ramachandran_w2")
 TILTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 
 
 def weighted(ensembles: Path) -> pd.DataFrame:
-    """Return populations and effective sample size of ensembles weighted by exp(-tilt E / kT), a row per tilt."""
+    """Return figures of ensembles weighted by exp(-tilt E / kT), as it is or within basins, a row per kind and tilt."""
     suite = ebabench.load_suite(VALIDATION)
     read = reference_reader(suite, None)
     rows = []
@@ -84,17 +89,27 @@ def weighted(ensembles: Path) -> pd.DataFrame:
         ensemble = load_ensemble(ensembles / f"{target.name}.npz", target.name)
         energies = prepare_energies(ensemble.atoms, ensemble.positions, str(suite.energy)).values
         energies = np.nan_to_num(energies - np.nanmin(energies), nan=np.inf)
-        for tilt in TILTS:
-            weights = np.exp(-tilt / _KT * energies) if tilt else np.ones(len(energies))
-            weights /= weights.sum()
-            result = ebabench.score(
-                replace(ensemble, weights=weights), reference, metrics=["basin_populations_tv"], floor=False
-            )
-            share = 1 / (weights**2).sum() / len(weights)
-            rows.append((target.name, tilt, result.values["basin_populations_tv"], share))
-    table = pd.DataFrame(rows, columns=["target", "tilt", "basin_populations_tv", "effective"])
-    median = table.groupby("tilt")[["basin_populations_tv", "effective"]].median()
-    return median.assign(mean=table.groupby("tilt").basin_populations_tv.mean()).reset_index()
+        basins = joint_basins(ensemble.atoms, ensemble.positions)
+        for kind, basin in (("all", np.zeros_like(basins)), ("within basins", basins)):
+            for tilt in TILTS:
+                weights = tilted(energies, basin, tilt / _KT)
+                result = ebabench.score(replace(ensemble, weights=weights), reference, metrics=WEIGHTED, floor=False)
+                share = 1 / (weights**2).sum() / len(weights)
+                rows.append((target.name, kind, tilt, *(result.values[key] for key in WEIGHTED), share))
+    table = pd.DataFrame(rows, columns=["target", "kind", "tilt", *WEIGHTED, "effective"])
+    return table.drop(columns="target").groupby(["kind", "tilt"]).mean().reset_index()
+
+
+def tilted(energies: FloatArray, basin: IndexArray, beta: float) -> FloatArray:
+    """Return weights exp(-beta E) of sum 1 that leave each basin its share of conformations."""
+    weights = np.ones_like(energies)
+    for one in np.unique(basin) if beta else ():
+        members = basin == one
+        lowest = energies[members].min()
+        if np.isfinite(lowest):
+            own = np.exp(-beta * (energies[members] - lowest))
+            weights[members] = own * members.sum() / own.sum()
+    return weights / weights.sum()
 
 
 def main() -> None:
