@@ -15,24 +15,36 @@ if TYPE_CHECKING:
 
 _Model = Annotated[str, typer.Option(help="A model of `ebabench list models`, or the path of a card.")]
 _SuiteId = Annotated[str, typer.Option(help="A suite of `ebabench list suites`.")]
-_Samples = Annotated[int | None, typer.Option(min=2, help="Conformations per target; the suite's own by default.")]
-_Seed = Annotated[int | None, typer.Option(min=0, help="The suite's own by default.")]
-_Jobs = Annotated[int | None, typer.Option(min=1, help="Processes that score; one per core by default.")]
+_Samples = Annotated[
+    int | None, typer.Option(metavar="N", min=2, help="Conformations per target; the suite's own by default.")
+]
+_Seed = Annotated[int | None, typer.Option(metavar="N", min=0, help="The suite's own by default.")]
+_Jobs = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes that score; one per core by default.")]
 _Data = Annotated[Path | None, typer.Option(help="References in the ATLAS layout, where they are not embedded.")]
 _Device = Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, cuda:1; or several, as in cuda:0,cuda:1.")]
-_Batch = Annotated[int | None, typer.Option(min=1, help="Conformations at once; halved whenever memory runs out.")]
+_Batch = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Conformations at once; halved whenever memory runs out.")
+]
 _Random = Annotated[
     bool, typer.Option("--random-weights", help="Without checkpoints, to test the plumbing: never ranked.")
 ]
 _Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="KEY=VALUE, in place of the card's setting: the row is then unofficial."),
+    typer.Option(
+        "--set", metavar="PAIR", help="KEY=VALUE, in place of the card's setting: the row is then unofficial."
+    ),
 ]
-_Target = Annotated[list[str] | None, typer.Option(help="Only this target; may be given more than once.")]
+_Target = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Only this target; may be given more than once.")
+]
 _Shard = Annotated[str | None, typer.Option(help="i/n: every n-th target from the i-th on; n sessions share them.")]
-_Metric = Annotated[list[str] | None, typer.Option(help="Only this metric or family; may be given more than once.")]
+_Metric = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Only this metric or family; may be given more than once.")
+]
 _Energy = Annotated[bool, typer.Option(help="Whether metrics of energy are computed.")]
-_Out = Annotated[Path | None, typer.Option(help="The run folder; runs/SUITE/MODEL-sSEED-nSAMPLES by default.")]
+_Out = Annotated[
+    Path | None, typer.Option(help="The run folder; by default one in runs/, named by suite, model, seed and samples.")
+]
 _Chain = Annotated[str | None, typer.Option(help="The protein chain that is meant, in files that have several.")]
 _Modified = Annotated[
     bool, typer.Option("--modified-as-parent", help="Take modified residues for their parents (SEP for SER).")

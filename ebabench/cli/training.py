@@ -37,7 +37,7 @@ def align(
     stride: Annotated[int | None, typer.Option(min=1, help="Every how many frames are used; 1 by default.")] = None,
     forcefield: Annotated[str | None, typer.Option(help="The energy protocol; the suite's by default.")] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE of ebabench.training.loop.TrainConfig.")
+        list[str] | None, typer.Option("--set", help="NAME=VALUE of TrainConfig (ebabench.training.loop).")
     ] = None,
     shape: Annotated[list[str] | None, typer.Option("--model", help="NAME=VALUE of a fresh model's shape.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes that compute energies.")] = None,

@@ -1,8 +1,13 @@
 """What every command line has: its version, and help under its short name."""
 
+from collections.abc import Iterator
+
 import pytest
+import typer
 
 import ebabench
+from ebabench.cli import app
+from ebabench.cli.app import progress
 
 
 def test_the_version_is_the_library_s(called):
@@ -15,3 +20,27 @@ def test_help_has_a_short_name(called, words):
     assert status == 0
     assert short == long
     assert "Usage" in short
+
+
+def commands(group: object, *words: str) -> Iterator[tuple[str, ...]]:
+    yield words
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, *words, name)
+
+
+@pytest.mark.parametrize("words", list(commands(typer.main.get_command(app))), ids=" ".join)
+def test_help_is_whole_in_a_terminal_of_80_columns(called, words, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    status, text, _ = called(*words, "--help")
+    assert status == 0
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+
+
+def test_progress_shows_its_figures_in_a_terminal_of_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with progress() as tell:
+        tell(f"scoring (http://{'a-long-name-of-a-host' * 4}:8787/status)", 1234, 5678)
+    assert "1234/5678" in capsys.readouterr().err
