@@ -86,7 +86,7 @@ def progress(shown: bool = True) -> Iterator[Callable[[str, int, int], None]]:
     from rich.table import Column
 
     console = Console(stderr=True)
-    what = TextColumn("{task.description}", table_column=Column(overflow="fold"))  # which is folded before a figure is cut
+    what = TextColumn("{task.description}", table_column=Column(overflow="fold"))  # before a figure is cut
     columns = (what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bars:
         task = bars.add_task("", total=None)
