@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,7 +105,7 @@ def run(
             leaderboards=leaderboards,
             progress=tell,
         )
-    _show(made, everything, suite)
+    _show(made, everything, suite, metric or ())
 
 
 @app.command()
@@ -203,16 +204,18 @@ def score(
             leaderboards=leaderboards,
             progress=tell,
         )
-    _show(made, everything, suite)
+    _show(made, everything, suite, metric or ())
 
 
-def _show(made: Run, everything: bool, suite: str | None) -> None:
+def _show(made: Run, everything: bool, suite: str | None, asked: Sequence[str]) -> None:
     """Print the summary and the remarks. Raises RunError if a target failed."""
     from ebabench.datasets.suites import load_suite
     from ebabench.results.text import short_summary, summary_table
 
     rows = made.rows
-    shown = rows if everything else short_summary(rows, load_suite(suite).family if suite else "")
+    short = short_summary(rows, load_suite(suite).family if suite else "")
+    more = [row for row in rows if row.spec.key in asked and row not in short]
+    shown = rows if everything else [*short, *more]
     show_text(summary_table(rows, shown, f"{made.identity.model} on {made.identity.suite or made.identity.folder}"))
     print("floor: one more replica of MD, scored as the model is")
     if len(shown) < len(rows):

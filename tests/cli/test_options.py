@@ -44,3 +44,14 @@ def test_progress_shows_its_figures_in_a_terminal_of_80_columns(capsys, monkeypa
     with progress() as tell:
         tell(f"scoring (http://{'a-long-name-of-a-host' * 4}:8787/status)", 1234, 5678)
     assert "1234/5678" in capsys.readouterr().err
+
+
+def test_a_metric_that_is_asked_for_is_shown(called, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = ("--metric", "basin_populations_tv", "--metric", "rmsf_r")  # the first is in the short table of peptides
+    status, text, _ = called(
+        *("run", "--model", "static", "--suite", "peptides-v1", "--target", "KLED", "--samples", "5", "--jobs", "1"),
+        *asked,
+    )
+    assert status == 0
+    assert {"basin_populations_tv", "rmsf_r"} <= {line.split()[0] for line in text.splitlines()}
