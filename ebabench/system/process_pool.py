@@ -158,7 +158,7 @@ def workers(jobs: int | None = None) -> Iterator[ProcessPoolExecutor]:
     _track_silently()
     pool = ProcessPoolExecutor(jobs or cores(), mp_context=_Context())
     try:
-        with environment(dict.fromkeys(THREADS, "1")):  # there is one process a core
+        with environment(dict.fromkeys(THREADS, "1")), _broken_without_manager(pool):  # there is one process a core
             yield pool
     except BaseException as error:
         ended = set(multiprocessing.active_children()) - before
@@ -177,6 +177,32 @@ def workers(jobs: int | None = None) -> Iterator[ProcessPoolExecutor]:
             ) from error
         raise
     pool.shutdown()
+
+
+@contextmanager
+def _broken_without_manager(pool: ProcessPoolExecutor) -> Iterator[None]:
+    """Break the pool in the body if its thread that hands out tasks ends by an error. Nobody could wait for them.
+
+    That thread needs memory, and starts another thread for its queue. Where there is no room for either, Python prints
+    a traceback, and futures never end.
+    """
+    before = threading.excepthook
+
+    def told(error: threading.ExceptHookArgs) -> None:
+        manager: Any = pool
+        if error.thread is None or error.thread is not manager._executor_manager_thread:
+            before(error)
+            return
+        broken = BrokenProcessPool(f"tasks cannot be handed out: {error.exc_value}")
+        manager._broken = str(broken)
+        for task in list(manager._pending_work_items.values()):
+            task.future.set_exception(broken)
+
+    threading.excepthook = told
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 @contextmanager

@@ -157,3 +157,16 @@ def test_a_worker_that_was_killed_is_one_line():
     with pytest.raises(RunError) as error, workers(1) as pool:
         pool.submit(die, 0).result()
     assert error.value.code == "process.died"
+
+
+def test_a_pool_that_cannot_hand_out_tasks_is_one_line(monkeypatch, capsys):
+    """Where memory is short no thread starts. The pool's own threads then end, and nobody fills the futures."""
+
+    def full(_queue):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("multiprocessing.queues.Queue._start_thread", full)
+    with pytest.raises(RunError) as told, workers(1) as pool:
+        pool.submit(abs, -1).result(timeout=30)
+    assert told.value.code == "process.died"
+    assert capsys.readouterr().err == ""
