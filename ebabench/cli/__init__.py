@@ -28,6 +28,7 @@ from ebabench.cli import (
 )
 from ebabench.cli.app import app
 from ebabench.errors import InputError, RunError
+from ebabench.system.batching import is_out_of_memory
 from ebabench.system.names import printable
 
 _INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
@@ -101,8 +102,6 @@ def _run() -> int:  # noqa: PLR0911
         if not isinstance(error.__cause__, KeyboardInterrupt):  # else a compiled function was interrupted
             raise
         code = _INTERRUPTED
-    except MemoryError:
-        return _tell("memory ran out; what was finished is kept, the same command goes on from it", 1)
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # typer ends the program itself then
             return _unwritten(error.__context__)
@@ -112,6 +111,10 @@ def _run() -> int:  # noqa: PLR0911
         return _tell(
             f"{error.strerror or error}{where}; what was finished is kept, the same command goes on from it", 1
         )
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return _tell("memory ran out; what was finished is kept, the same command goes on from it", 1)
     if code == _INTERRUPTED:
         return _tell("interrupted; what was finished is kept, the same command goes on from it", 1)
     return code

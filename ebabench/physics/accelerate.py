@@ -29,6 +29,7 @@ from ebabench.physics.kernel import (
     pair_table,
 )
 from ebabench.physics.lanes import PADDING, cached
+from ebabench.system.batching import is_out_of_memory
 
 Array = npt.NDArray[np.float64]
 
@@ -52,8 +53,8 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except openmm.OpenMMException as error:
-        if "bad_alloc" in str(error):
-            raise MemoryError from None
+        if is_out_of_memory(error):
+            raise MemoryError(str(error)) from None
         raised = _of_thread.raised
         if isinstance(raised, SystemError):  # a compiled function that was interrupted
             raised = raised.__cause__ or raised

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
+# What is said for want of memory: torch and CUDA, oneDNN, C++, and those who start a thread, whose stack needs room.
+_SAID = (
+    *("out of memory", "not enough memory", "could not create a primitive", "bad_alloc"),
+    *("can't start new thread", "resource temporarily unavailable"),
+)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, the processor's or a GPU's (torch, CUDA)."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("out of memory" in str(error).lower() or "OutOfMemory" in repr(type(error)))
-    )
+    if isinstance(error, MemoryError) or "OutOfMemory" in repr(type(error)):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    said = str(error).lower() if isinstance(error, Exception) else ""
+    return any(words in said for words in _SAID)
 
 
 def retry_with_smaller_batch(batch_size: int, work: Callable[[int], T]) -> T:

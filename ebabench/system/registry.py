@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ebabench.errors import InputError, unknown
+from ebabench.system.batching import is_out_of_memory
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ def cause(error: BaseException) -> str:
         raise error.__cause__
     if isinstance(error, SystemExit):
         return f"it ended the program (sys.exit({error.code!r}))"
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return f"memory ran out: {error}" if str(error) else "memory ran out"
     if isinstance(error, ImportError | AttributeError) and str(error):
         return str(error)

@@ -1,5 +1,6 @@
 """Workers: what they get, what is taken from them, and that every fault is the failure of one target with its log."""
 
+import errno
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ from ebabench.generators.protocol import Resources
 from ebabench.generators.sampling import Outcome, sample
 from ebabench.results.runs import Run
 from ebabench.structures import Ensemble, Target
-from ebabench.system.batching import retry_with_smaller_batch
+from ebabench.system.batching import is_out_of_memory, retry_with_smaller_batch
 
 pytestmark = pytest.mark.slow
 
@@ -244,6 +245,22 @@ def test_halving_is_for_want_of_memory_only() -> None:
     with pytest.raises(RuntimeError):
         retry_with_smaller_batch(4, lambda size: work(size, 1, RuntimeError))
     assert seen == [4]
+
+
+@pytest.mark.parametrize(
+    ("error", "lacks"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("can't start new thread"), True),
+        (RuntimeError("could not create a primitive"), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), False),
+        (RuntimeError("shapes do not fit"), False),
+        (KeyboardInterrupt(), False),
+    ],
+)
+def test_want_of_memory_has_many_names(error: BaseException, lacks: bool) -> None:
+    assert is_out_of_memory(error) is lacks
 
 
 def test_a_model_of_the_backbone_gives_the_backbone(tmp_path: Path, peptide: Target) -> None:
