@@ -160,8 +160,10 @@ def test_what_is_wrong_is_never_put_into_place(
 def test_what_is_there_is_checked_and_not_fetched_again(server: Server, tmp_path: Path) -> None:
     get(server, tmp_path)
     server.asked.clear()
+    (tmp_path / ".lock").touch()  # of a process that was killed after it had pinned the chain
     get(server, tmp_path)
     assert server.asked == []
+    assert not (tmp_path / ".lock").exists()
     trajectory = tmp_path / CHAIN / NAMES[2]
     data = bytearray(trajectory.read_bytes())
     data[5000] ^= 1

@@ -225,6 +225,9 @@ def test_the_card_and_the_pin_are_held_to(server: Server, called: Called) -> Non
     assert code == 1
     assert "but the card says 000" in told
     assert called(*command(server, "/a.zip"))[0] == 0
+    Path("got", ".lock").touch()  # of a process that was killed after it had pinned the ensembles
+    assert called(*command(server, "/a.zip"))[0] == 0
+    assert not Path("got", ".lock").exists()
     code, _, told = called(*command(server, "/b.tar.gz"))
     assert code == 2
     assert "choose another folder" in told
