@@ -195,6 +195,8 @@ def _broken_without_manager(pool: ProcessPoolExecutor) -> Iterator[None]:
             return
         broken = BrokenProcessPool(f"tasks cannot be handed out: {error.exc_value}")
         manager._broken = str(broken)
+        for process in list((manager._processes or {}).values()):
+            process.terminate()
         for task in list(manager._pending_work_items.values()):
             task.future.set_exception(broken)
 

@@ -1,8 +1,11 @@
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -169,4 +172,9 @@ def test_a_pool_that_cannot_hand_out_tasks_is_one_line(monkeypatch, capsys):
     with pytest.raises(RunError) as told, workers(1) as pool:
         pool.submit(abs, -1).result(timeout=30)
     assert told.value.code == "process.died"
+    with workers(1) as pool, suppress(BrokenProcessPool):
+        pool.submit(abs, -1).result(timeout=30)
+    for process in multiprocessing.active_children():
+        process.join(5)
+    assert not multiprocessing.active_children()
     assert capsys.readouterr().err == ""
