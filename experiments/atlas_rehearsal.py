@@ -136,7 +136,7 @@ def main() -> None:
     write(fold(middle.name, middle.sequence), folder, COMPILING)
     score(folder, "compiling", folder / "models", folder / "cache")
     for target, frames in of_length if asked.whole else of_middle + of_length:
-        folder = asked.folder if frames == asked.frames else asked.folder / f"frames-{frames}"
+        folder = asked.folder / f"frames-{frames}"  # files of another number of frames are never taken for these
         models = folder / "models" / f"{target.name}.pdb"
         if not (models.exists() or costs.has(target.name, frames, CASES[0])):
             write(fold(target.name, target.sequence), folder, frames)
@@ -144,7 +144,8 @@ def main() -> None:
             measure(costs, target.name, len(target.sequence), frames, folder, models)
     if len(chosen) == len(by_length):
         residues = sum(len(target.sequence) for target in chosen)
-        measure(costs, "all", residues, asked.frames, asked.folder, asked.folder / "models")
+        folder = asked.folder / f"frames-{asked.frames}"
+        measure(costs, "all", residues, asked.frames, folder, folder / "models")
     if asked.whole:
         return
     for what, series in (("frames", of_middle), ("residues", of_length)):

@@ -82,8 +82,10 @@ class Events:
 
 @contextlib.contextmanager
 def in_this_process(jobs: int | None = None) -> Iterator[ThreadPoolExecutor]:
-    """In place of a pool of processes: one thread."""
-    with ThreadPoolExecutor(1) as pool:
+    """In place of a pool of processes: one thread, and libraries that have one each."""
+    from ebabench.system.process_pool import THREADS, environment
+
+    with environment(dict.fromkeys(THREADS, "1")), ThreadPoolExecutor(1) as pool:
         yield pool
 
 

@@ -1,6 +1,7 @@
 """The training loop: exact resume, refusals, and what a bad loss leaves behind."""
 
 import copy
+import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -110,6 +111,21 @@ def test_a_run_goes_on_under_another_command(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[")
     with pytest.raises(InputError, match="other settings or data"):
         train(Line(), _examples(), _config(), tmp_path, {"command": "second"})
+
+
+def test_a_run_of_a_version_with_fewer_settings_goes_on(tmp_path: Path) -> None:
+    """What it did not have is at its default, and what it says of itself stays."""
+    train(Line(), _examples(), _config(), tmp_path, {})
+    path = tmp_path / "config.json"
+    begun = json.loads(path.read_text())
+    assert begun["train"].pop("within_basins") is False
+    path.write_text(json.dumps(begun))
+    train(Line(), _examples(), _config(), tmp_path, {})
+    assert json.loads(path.read_text()) == begun
+    begun["train"].pop("steps")  # of another number than the default
+    path.write_text(json.dumps(begun))
+    with pytest.raises(InputError, match="other settings or data"):
+        train(Line(), _examples(), _config(), tmp_path, {})
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_batch(tmp_path: Path) -> None:
