@@ -98,10 +98,6 @@ def _run() -> int:  # noqa: PLR0911
     except UnicodeEncodeError as error:
         word = error.object[max(error.start - 20, 0) : error.end].splitlines()[-1]
         return _tell(f"a name that is not UTF-8 cannot be written: {word}", 2)
-    except SystemError as error:
-        if not isinstance(error.__cause__, KeyboardInterrupt):  # else a compiled function was interrupted
-            raise
-        code = _INTERRUPTED
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # typer ends the program itself then
             return _unwritten(error.__context__)
@@ -112,9 +108,12 @@ def _run() -> int:  # noqa: PLR0911
             f"{error.strerror or error}{where}; what was finished is kept, the same command goes on from it", 1
         )
     except Exception as error:
-        if not is_out_of_memory(error):
+        if isinstance(error, SystemError) and isinstance(error.__cause__, KeyboardInterrupt):
+            code = _INTERRUPTED  # in a compiled function
+        elif is_out_of_memory(error):
+            return _tell("memory ran out; what was finished is kept, the same command goes on from it", 1)
+        else:
             raise
-        return _tell("memory ran out; what was finished is kept, the same command goes on from it", 1)
     if code == _INTERRUPTED:
         return _tell("interrupted; what was finished is kept, the same command goes on from it", 1)
     return code
