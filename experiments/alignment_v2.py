@@ -37,6 +37,7 @@ _LONGER = {"steps": 400, "warmup": 50, "learning_rate": 5e-5, "seed": 3}
 _EBA = {**_LONGER, "conformations": 8, "draws": 8, "crossed": True, "reference": True}
 _PAPER = {"conformations": 3, "reference": False, "beta": round(1 / _KT, 4), "alpha_t": 40.0}
 _ANCHORED = {"anchor": 1.0, "anchor_sigma": 0.0, "learning_rate": 1e-4}
+_ONE_STAGE = {**_EBA, **_ANCHORED, "beta": round(0.2 / _KT, 4), "alpha_t": 40.0, "steps": 2900, "learning_rate": 5e-4}
 _WITHIN = {"within_basins": True, "exponent": 0.0, "conformations": 4}
 
 
@@ -60,11 +61,16 @@ ROWS = (
     _eba("within-0.2", 0.2, 80.0, **_WITHIN),
     _eba("within-0.2-anchored", 0.2, 80.0, **_WITHIN, **_ANCHORED),
     _eba("within-0.4-anchored", 0.4, 80.0, **_WITHIN, **_ANCHORED),
+    # The Boltzmann distribution itself as the aim: full weights, less the density of the samples.
+    _eba("residual-loss", 1.0, 40.0, residual="loss", exponent=0.0, **_ANCHORED),
+    _eba("within-residual-loss", 1.0, 80.0, residual="loss", **_WITHIN, **_ANCHORED),
     # Order or standing of energies in place of their Boltzmann weights.
     Row("epo", "epo", BASE, suites=(TRAINING,), own=BASE, settings={**_EBA, "alpha_t": 30.0}),
     # `tilt-0.2` on frames of MD; and the paper's: full Boltzmann weights, three conformations, no reference.
     Row("md-frames", "eba", BASE, suites=(TRAINING,), settings={**_EBA, "beta": round(0.2 / _KT, 4), "alpha_t": 40.0}),
     Row("paper", "eba", BASE, suites=(TRAINING,), settings={**_EBA, **_PAPER}),
+    # One stage in place of two: energies and MD together, with the steps of both.
+    Row("one-stage", "eba", "pretrained", suites=(TRAINING,), settings=_ONE_STAGE),
     # One setting changed in `tilt-0.2`.
     _eba("k-2", 0.2, 40.0, conformations=2),
     _eba("k-3", 0.2, 40.0, conformations=3),

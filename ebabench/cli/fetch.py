@@ -49,7 +49,7 @@ def atlas(
     target: Annotated[list[str] | None, typer.Option(help="Only this chain; may be given more than once.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Chains fetched at a time.")] = 4,
 ) -> None:
-    """Fetches molecular dynamics of ATLAS, or goes on with it, verifies it and pins it (CC BY-NC 4.0)."""
+    """Fetch molecular dynamics of ATLAS, or go on with it, verify it and pin it (CC BY-NC 4.0)."""
     from ebabench.datasets.atlas import BASE, LICENCE, LOCK, check_tier, fetch_chain
     from ebabench.datasets.suites import load_suite
 
@@ -80,7 +80,7 @@ def ensembles(
     suite: Annotated[str, typer.Option(help="The suite that they are of.")] = "atlas-test-v1",
     out: Annotated[Path | None, typer.Option(help="Where they go; data/ensembles/SUITE/MODEL by default.")] = None,
 ) -> None:
-    """Fetches the ensembles that a model's authors published, for `ebabench score` to measure."""
+    """Fetch the ensembles that a model's authors published, for `ebabench score` to measure."""
     from ebabench.datasets.published_ensembles import fetch_ensembles, published
     from ebabench.datasets.suites import load_suite
     from ebabench.generators.cards import load_card

@@ -28,7 +28,7 @@ def new(
     ensembles: Annotated[bool, typer.Option("--ensembles", help="Its code is run by hand; ebabench converts.")] = False,
     out: Annotated[Path, typer.Option(help="The folder for its card, module and test.")] = Path(),
 ) -> None:
-    """Writes the card, the module and the test of a new model, which pass as they stand."""
+    """Write the card, the module and the test of a new model, which pass as they stand."""
     from ebabench.generators.scaffold import scaffold
 
     kinds: dict[Kind, bool] = {"in-process": in_process, "worker": worker, "ensembles": ensembles}
@@ -48,7 +48,7 @@ def check(
         list[str] | None, typer.Option("--set", help="KEY=VALUE, in place of the card's setting.")
     ] = None,
 ) -> None:
-    """Tells whether a model keeps its contract, and how to mend what does not."""
+    """Tell whether a model keeps its contract, and how to mend what does not."""
     from ebabench.generators.status import readiness
     from ebabench.workflows.conformance import conformance
     from ebabench.workflows.models import model_card, model_devices
@@ -67,7 +67,7 @@ def install(
     model: _Model,
     weights: Annotated[bool, typer.Option(help="Also fetch the checkpoints.")] = True,
 ) -> None:
-    """Builds the environment of a model and fetches its weights, or goes on with it."""
+    """Build the environment of a model and fetch its weights, or go on with it."""
     from ebabench.generators import environments
     from ebabench.generators.cards import load_card
     from ebabench.generators.status import readable, readiness

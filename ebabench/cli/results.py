@@ -53,7 +53,7 @@ def plot(
 
     with progress() as tell:
         pictures = plot_targets(run, targets=target or (), ensembles=ensembles, data=data, progress=tell)
-    print(f"{len(pictures)} pictures and the conformations in them are in {run / 'plots'}")
+    print(f"{len(pictures)} picture{'s' * (len(pictures) != 1)} and the conformations in them: {run / 'plots'}")
 
 
 @app.command()

@@ -9,8 +9,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-# What is said for want of memory: torch and CUDA, oneDNN, C++, those who map a file or load a library, those who start a
-# thread, whose stack needs room, and Python of C code that could not allocate and did not say so.
+# What is said for want of memory: torch and CUDA, oneDNN, C++, those who map a file or load a library, those who start
+# a thread, whose stack needs room, and Python of C code that could not allocate and did not say so.
 _SAID = (
     *("out of memory", "not enough memory", "could not create a primitive", "bad_alloc"),
     *("cannot allocate memory", "failed to map segment"),
