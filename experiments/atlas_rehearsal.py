@@ -4,7 +4,7 @@ The 82 chains have their true sequences, folded as bundles of helices that shake
 is scored as a process of its own, with nothing cached and with the reference cached; then all 82 by one command. CPU
 seconds, peak memory and fitted exponents are printed. ``FOLDER/rehearsal.csv`` gets a row after each process, and the
 same command goes on from there. ``--targets 4 --frames 201`` does a part of it, without the one command. ``--whole``
-does the one command only.
+does the one command only, ``--longest 3 --frames 10001`` the three longest chains only.
 """
 
 from __future__ import annotations
@@ -54,9 +54,11 @@ def write(target: Target, folder: Path, frames: int) -> None:
     for number in (1, 2, 3):
         with mdtraj.formats.XTCTrajectoryFile(str(md / f"{target.name}_prod_R{number}_fit.xtc"), "w") as file:
             for start in range(0, frames, CHUNK):
-                file.write(wobble(target, min(CHUNK, frames - start), number * 1000 + start, 1.0, 0.3) / 10)
+                file.write(wobble(target, min(CHUNK, frames - start), number * 1_000_000 + start, 1.0, 0.3) / 10)
     write_pdb(Ensemble(target.name, target.atoms, target.native[None]), md / f"{target.name}.pdb")
-    write_pdb(Ensemble(target.name, target.atoms, wobble(target, SAMPLES, 9, 1.3, 0.3)), models / f"{target.name}.pdb")
+    written = folder / f"{target.name}.pdb"
+    write_pdb(Ensemble(target.name, target.atoms, wobble(target, SAMPLES, 9, 1.3, 0.3)), written)
+    written.replace(models / written.name)  # all is there, or this is not
 
 
 def score(folder: Path, out: str, models: Path, cache: Path) -> tuple[float, float, float]:
@@ -123,7 +125,9 @@ def main() -> None:
     options.add_argument("folder", type=Path)
     options.add_argument("--targets", type=int, default=82, help="that many, evenly spaced by length")
     options.add_argument("--frames", type=int, default=1001, help="per replica")
-    options.add_argument("--whole", action="store_true", help="only the one command that scores all")
+    only = options.add_mutually_exclusive_group()
+    only.add_argument("--whole", action="store_true", help="only the one command that scores all")
+    only.add_argument("--longest", type=int, default=0, help="only so many chains, the longest")
     asked = options.parse_args()
     by_length = sorted(load_suite(SUITE).targets, key=lambda target: len(target.sequence))
     chosen = [by_length[k] for k in np.linspace(0, len(by_length) - 1, asked.targets).round().astype(int)]
@@ -131,22 +135,23 @@ def main() -> None:
     costs = Costs(asked.folder / "rehearsal.csv")
     middle = chosen[len(chosen) // 2]  # is measured with more and fewer frames
     of_middle = [(middle, frames) for frames in (asked.frames // 2, asked.frames, 2 * asked.frames)]
-    of_length = [(target, asked.frames) for target in chosen]
+    of_length = [(target, asked.frames) for target in (by_length[-asked.longest :] if asked.longest else chosen)]
+    part = asked.whole or asked.longest
     folder = asked.folder / f"frames-{COMPILING}"
     write(fold(middle.name, middle.sequence), folder, COMPILING)
     score(folder, "compiling", folder / "models", folder / "cache")
-    for target, frames in of_length if asked.whole else of_middle + of_length:
+    for target, frames in of_length if part else of_middle + of_length:
         folder = asked.folder / f"frames-{frames}"  # files of another number of frames are never taken for these
         models = folder / "models" / f"{target.name}.pdb"
         if not (models.exists() or costs.has(target.name, frames, CASES[0])):
             write(fold(target.name, target.sequence), folder, frames)
         if not asked.whole:
             measure(costs, target.name, len(target.sequence), frames, folder, models)
-    if len(chosen) == len(by_length):
+    if len(of_length) == len(by_length):
         residues = sum(len(target.sequence) for target in chosen)
         folder = asked.folder / f"frames-{asked.frames}"
         measure(costs, "all", residues, asked.frames, folder, folder / "models")
-    if asked.whole:
+    if part:
         return
     for what, series in (("frames", of_middle), ("residues", of_length)):
         for case in CASES:
