@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import mdtraj
@@ -28,6 +29,7 @@ from proteins import bundle, wobble
 from ebabench.datasets.suites import load_suite
 from ebabench.io.structure_files import write_pdb
 from ebabench.structures import Ensemble, Target
+from ebabench.system.process_pool import cores
 
 SUITE, SAMPLES, PER_HELIX = "atlas-test-v1", 250, 20
 APART = 5.0  # angstrom between helices: a turn is less than 12, and no frame of it 15, which is taken for a break
@@ -114,7 +116,19 @@ def measure(costs: Costs, name: str, residues: int, frames: int, folder: Path, m
         costs.add(name, residues, frames, case, round(cpu, 2), round(clock, 2), round(memory))
 
 
-def exponent(sizes: list[float], seconds: list[float]) -> float:
+def seconds_per_chain(run: Path, residues: Mapping[str, int]) -> dict[str, float]:
+    """Return how long a chain took in a run of many: it begins when another one's record is written.
+
+    The longest begin first, those of one length by name. As many as there are processes begin with the run, and are
+    left out.
+    """
+    ends = {name: (run / "records" / f"{name}.json").stat().st_mtime for name in residues}
+    in_turn = sorted(residues, key=lambda name: (-residues[name], name))
+    begins = zip(in_turn[cores() :], sorted(ends.values()), strict=False)
+    return {name: ends[name] - begin for name, begin in begins}
+
+
+def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
     """Return the slope of log seconds over log size."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
@@ -148,9 +162,13 @@ def main() -> None:
         if not asked.whole:
             measure(costs, target.name, len(target.sequence), frames, folder, models)
     if len(of_length) == len(by_length):
-        residues = sum(len(target.sequence) for target in chosen)
+        residues = {target.name: len(target.sequence) for target in chosen}
         folder = asked.folder / f"frames-{asked.frames}"
-        measure(costs, "all", residues, asked.frames, folder, folder / "models")
+        measure(costs, "all", sum(residues.values()), asked.frames, folder, folder / "models")
+        for case in CASES:
+            spent = seconds_per_chain(folder / "runs" / f"all-{case}", residues)
+            found = exponent([residues[name] for name in spent], list(spent.values()))
+            print(f"{case}: seconds of a chain grow with residues to the power of {found:.2f}")
     if part:
         return
     for what, series in (("frames", of_middle), ("residues", of_length)):
