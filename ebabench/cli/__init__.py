@@ -111,7 +111,8 @@ def _run() -> int:  # noqa: PLR0911
         if isinstance(error, SystemError) and isinstance(error.__cause__, KeyboardInterrupt):
             code = _INTERRUPTED  # in a compiled function
         elif is_out_of_memory(error):
-            return _tell("memory ran out; what was finished is kept, the same command goes on from it", 1)
+            otherwise = f", or compiled code failed ({error})" if isinstance(error, SystemError) else ""
+            return _tell(f"memory ran out{otherwise}; what was finished is kept, the same command goes on from it", 1)
         else:
             raise
     if code == _INTERRUPTED:

@@ -109,7 +109,7 @@ def _check(root: Path, chain: str, sequence: str, tier: str) -> None:
         if not path.is_file() or sha256(path) != expected:
             state = "has changed since it was pinned" if path.is_file() else "is gone"
             raise RunError(f"{path} {state}; remove {root / chain} to fetch it again")
-    pins.pin(chain, pinned)  # a killed process may have left its lock
+    pins.unlock()
 
 
 def _obtain(root: Path, work: Path, chain: str, sequence: str, tier: str, base: str, progress: Progress | None) -> None:

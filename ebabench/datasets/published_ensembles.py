@@ -66,7 +66,7 @@ def fetch_ensembles(
         for path in work.iterdir():  # the folder stays: another process may be about to lock it
             if path.name != LOCK_FILE:
                 path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
-        pins.pin("targets", {"names": names})  # a killed process may have left its lock
+        pins.unlock()
     return names
 
 

@@ -9,13 +9,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-# What is said for want of memory: torch and CUDA, oneDNN, C++, those who map a file or load a library, those who start
-# a thread, whose stack needs room, and Python of C code that could not allocate and did not say so.
+# What is said for want of memory: torch and CUDA, oneDNN, C++, those who map a file or load a library, and those who
+# start a thread, whose stack needs room.
 _SAID = (
     *("out of memory", "not enough memory", "could not create a primitive", "bad_alloc"),
     *("cannot allocate memory", "failed to map segment"),
     *("can't start new thread", "resource temporarily unavailable"),
-    *("error return without exception set", "without setting an exception"),
 )
 
 
@@ -25,6 +24,8 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
+    if isinstance(error, SystemError):  # what Python says of C code that could not allocate and did not say so
+        return "without exception set" in str(error) or "without setting an exception" in str(error)
     said = str(error).lower() if isinstance(error, Exception) else ""
     return any(words in said for words in _SAID)
 

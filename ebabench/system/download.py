@@ -144,6 +144,11 @@ class Pins:
             if name not in known:
                 replace_file(self.path, json.dumps(known | {name: facts}, indent=1, sort_keys=True) + "\n")
 
+    def unlock(self) -> None:
+        """Remove the lock that a killed process may have left. Waits for a process that holds it."""
+        with exclusive(self.path.parent):
+            pass
+
 
 class _Again(Exception):  # noqa: N818
     """An attempt failed, and the next may not: why, in words."""
