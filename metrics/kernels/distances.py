@@ -11,7 +11,7 @@ from ebabench.structures.arrays import FloatArray, Positions
 from ebabench.system.compilation import cached_njit
 
 _Array = npt.NDArray[Any]
-_AT_ONCE = 6_000_000  # coordinates
+_AT_ONCE = 12_000_000  # coordinates
 
 
 class PairDistances(NamedTuple):

@@ -53,7 +53,7 @@ def given(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_picture_of_files_from_elsewhere_needs_the_files_that_were_scored(given: Path, capsys) -> None:
     plot(given / "run", ["KDE"], given / "mine")
-    assert "1 pictures" in capsys.readouterr().out
+    assert "1 picture and" in capsys.readouterr().out
     assert {path.name for path in (given / "run" / "plots").iterdir()} == {
         "KDE.png",
         "KDE.svg",
