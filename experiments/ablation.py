@@ -37,7 +37,8 @@ class Row:
     """One training. Without an ``objective``, the shipped model of that name.
 
     ``start``: a shipped model, or an earlier row. ``suites``: of the training targets. ``own``: the model, usually
-    ``start``, whose own samples of them take the place of their MD. ``settings``: of
+    ``start``, whose own samples of them take the place of their MD, and ``deterministic`` whether its sampler adds no
+    noise on the way, so that the probability flow has their density. ``settings``: of
     `ebabench.training.loop.TrainConfig`.
     """
 
@@ -46,6 +47,7 @@ class Row:
     start: str = BASELINE
     suites: tuple[str, ...] = (TRAINING,)
     own: str = ""
+    deterministic: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -119,7 +121,7 @@ class Ablation:
                 self.out / row.name,
                 row.objective,
                 row.suites,
-                samples=self._samples(row.own, row.suites) if row.own else None,
+                samples=self._samples(row) if row.own else None,
                 start=self._checkpoint(row.start),
                 settings=row.settings,
                 threads=1,
@@ -144,13 +146,16 @@ class Ablation:
         tables = {row.name: ebabench.compare(self._runs[row.name, suite], base, metrics=ENDPOINTS) for row in self.rows}
         return pd.concat(tables, names=["row"])
 
-    def _samples(self, model: str, suites: Sequence[str]) -> Path:
-        """Return the folder of ensembles of training suites' targets, sampled by a model itself."""
-        place = self.out / "samples" / model
-        for suite in suites:
+    def _samples(self, row: Row) -> Path:
+        """Return the folder of ensembles of a row's training targets, sampled by a model itself."""
+        card = self._card(row.own)
+        if row.deterministic:
+            card = without_churn(Path(card))
+        place = self.out / "samples" / Path(card).stem
+        for suite in row.suites:
             out = place / ebabench.load_suite(suite).id
-            ebabench.sample(self._card(model), suite, samples=self.own, seed=7, out=out).check()
-        return out / "ensembles" if len(suites) == 1 else place
+            ebabench.sample(card, suite, samples=self.own, seed=7, out=out).check()
+        return out / "ensembles" if len(row.suites) == 1 else place
 
     def _card(self, model: str) -> str:
         return str(self.out / model / f"{model}.toml") if model in self._trained else model
@@ -158,6 +163,14 @@ class Ablation:
     def _checkpoint(self, model: str) -> Path:
         folder = self.out if model in self._trained else package_folder("ebabench.models.eba") / "checkpoints"
         return folder / model / "model.safetensors"
+
+
+def without_churn(card: Path) -> str:
+    """Return a copy, beside it, of the card of a trained model whose sampler adds no noise on the way."""
+    copy = card.with_name(f"{card.stem}-deterministic.toml")
+    text = card.read_text(encoding="utf-8").replace(f'name = "{card.stem}"', f'name = "{copy.stem}"')
+    copy.write_text(f"{text}churn = 0\n", encoding="utf-8")  # [sampling] is the last table
+    return str(copy)
 
 
 def write_table(differences: Mapping[str, pd.DataFrame], path: Path, baseline: str = BASELINE) -> None:

@@ -47,6 +47,12 @@ def _eba(name: str, tilt: float, alpha_t: float, **changed: Any) -> Row:
     return Row(name, "eba", BASE, suites=(TRAINING,), own=BASE, settings=settings)
 
 
+def _residual_flow(name: str, alpha_t: float, **changed: Any) -> Row:
+    """The Boltzmann distribution as the aim, with densities by the probability flow of samples of that flow."""
+    row = _eba(name, 1.0, alpha_t, residual="flow", **_ANCHORED, **changed)
+    return replace(row, deterministic=True)
+
+
 ROWS = (
     Row("pretrained"),
     Row(BASE, "sft", "pretrained", suites=(TRAINING,), settings=_SFT),
@@ -62,8 +68,10 @@ ROWS = (
     _eba("within-0.2-anchored", 0.2, 80.0, **_WITHIN, **_ANCHORED),
     _eba("within-0.4-anchored", 0.4, 80.0, **_WITHIN, **_ANCHORED),
     # The Boltzmann distribution itself as the aim: full weights, less the density of the samples.
-    _eba("residual-loss", 1.0, 40.0, residual="loss", exponent=0.0, **_ANCHORED),
+    _eba("residual-loss", 1.0, 80.0, residual="loss", exponent=0.0, **_ANCHORED),
     _eba("within-residual-loss", 1.0, 80.0, residual="loss", **_WITHIN, **_ANCHORED),
+    _residual_flow("residual-flow", 80.0, exponent=0.0),
+    _residual_flow("within-residual-flow", 80.0, **_WITHIN),
     # Order or standing of energies in place of their Boltzmann weights.
     Row("epo", "epo", BASE, suites=(TRAINING,), own=BASE, settings={**_EBA, "alpha_t": 30.0}),
     # `tilt-0.2` on frames of MD; and the paper's: full Boltzmann weights, three conformations, no reference.

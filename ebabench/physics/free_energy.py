@@ -8,6 +8,7 @@ energy of a protocol is the first term alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,6 +51,37 @@ class FreeEnergies:
         return self.minimised + self.spring + self.vibration
 
 
+@dataclass(frozen=True)
+class Well:
+    """The minimum of energy and springs near a frame, and the harmonic well around it.
+
+    Attributes:
+        force_field: The energy without springs.
+        anchors: [A, 3], where the springs begin, in nanometre.
+        springs: [A], in kJ/mol/nm^2; 0 for hydrogens.
+        lowest: [A, 3], the minimum, in nanometre.
+        minimised: The potential energy there, in kJ/mol.
+        spring: The energy of the springs there, in kJ/mol.
+        curvature: [3 A, 3 A], H + k in kJ/mol/nm^2.
+        softest: Its lowest eigenvalue. If it is negative, there is no well, and the energies are NaN.
+    """
+
+    force_field: Terms
+    anchors: FloatArray
+    springs: FloatArray
+    lowest: FloatArray
+    minimised: float
+    spring: float
+    curvature: FloatArray
+    softest: float
+
+    def vibration(self, temperature_k: float) -> float:
+        """Return kT/2 ln det(H + k) in kJ/mol; NaN without a well."""
+        if self.softest <= 0:
+            return np.nan
+        return GAS_CONSTANT * temperature_k * float(np.log(np.diag(cho_factor(self.curvature)[0])).sum())
+
+
 def free_energies(
     molecule: Atoms | Molecule,
     positions: Positions,
@@ -57,7 +89,29 @@ def free_energies(
     temperature_k: float,
     restraint: float | None = None,
 ) -> FreeEnergies:
-    """Return the harmonic free energies of conformations with springs to their heavy atoms.
+    """Return the harmonic free energies of conformations with springs to their heavy atoms (``wells``).
+
+    Args:
+        molecule: The molecule, as of ``potential_energies``.
+        positions: [S, N, 3] in angstrom.
+        protocol: Name of an energy protocol whose minimisation has springs, without constraints or a cutoff.
+        temperature_k: Temperature in kelvin.
+        restraint: Springs in kJ/mol/nm^2; None for those of the protocol.
+
+    Raises:
+        InputError: The protocol has no springs, or has constraints or a cutoff (``energy.protocol``).
+    """
+    rows = np.full((len(positions), 4), np.nan)
+    for row, well in zip(rows, wells(molecule, positions, protocol, restraint), strict=True):
+        if well is not None:
+            row[:] = well.minimised, well.spring, well.vibration(temperature_k), well.softest
+    return FreeEnergies(*rows.T.copy())
+
+
+def wells(
+    molecule: Atoms | Molecule, positions: Positions, protocol: str, restraint: float | None = None
+) -> Iterator[Well | None]:
+    """Yield the well of each conformation with springs to its heavy atoms; None if it cannot be prepared.
 
     H is made of central differences of forces. A last Newton step to the minimum is counted in energy and springs.
 
@@ -65,7 +119,6 @@ def free_energies(
         molecule: The molecule, as of ``potential_energies``.
         positions: [S, N, 3] in angstrom.
         protocol: Name of an energy protocol whose minimisation has springs, without constraints or a cutoff.
-        temperature_k: Temperature in kelvin.
         restraint: Springs in kJ/mol/nm^2; None for those of the protocol.
 
     Raises:
@@ -81,26 +134,19 @@ def free_energies(
             name=protocol,
         )
     evaluator = Evaluator(molecule, replace(chosen, name=f"{chosen.name}|springs {springs:g}"), True)
-    rows = np.full((len(positions), 4), np.nan)
     terms: dict[int, Terms] = {}
-    for row, frame, found in zip(rows, positions, evaluator.evaluate(positions), strict=True):
-        if not isinstance(found, CannotPrepare):
-            calculator, _, where = found
-            if id(calculator) not in terms:
-                terms[id(calculator)] = read_terms(calculator.system)[0]
-            row[:] = _terms_of(calculator, terms[id(calculator)], frame, where, springs, temperature_k)
-    return FreeEnergies(*rows.T.copy())
+    for frame, found in zip(positions, evaluator.evaluate(positions), strict=True):
+        if isinstance(found, CannotPrepare):
+            yield None
+            continue
+        calculator, _, where = found
+        if id(calculator) not in terms:
+            terms[id(calculator)] = read_terms(calculator.system)[0]
+        yield _well(calculator, terms[id(calculator)], frame, where, springs)
 
 
-def _terms_of(
-    calculator: Calculator,
-    force_field: Terms,
-    frame: Positions,
-    where: FloatArray,
-    restraint: float,
-    temperature_k: float,
-) -> tuple[float, float, float, float]:
-    """Return the terms of one frame, ``where`` being its minimum with springs, [A, 3] in nanometre."""
+def _well(calculator: Calculator, force_field: Terms, frame: Positions, where: FloatArray, restraint: float) -> Well:
+    """Return the well of one frame, ``where`` being its minimum with springs, [A, 3] in nanometre."""
     held = np.zeros(len(where))
     held[calculator.template.heavy] = restraint
     start = calculator.template.complete(frame[None])[0]
@@ -109,13 +155,11 @@ def _terms_of(
     curvature = hessian(force_field, where) + np.diag(np.repeat(held, 3))
     softest = float(np.linalg.eigvalsh(curvature)[0])
     if softest <= 0:
-        return energy, np.nan, np.nan, softest
-    factor = cho_factor(curvature)
-    step = -cho_solve(factor, gradient).reshape(where.shape)
+        return Well(force_field, start, held, where, energy, np.nan, curvature, softest)
+    step = -cho_solve(cho_factor(curvature), gradient).reshape(where.shape)
     spring = 0.5 * float((held[:, None] * (where + step - start) ** 2).sum())
     total = energy + 0.5 * float((held[:, None] * (where - start) ** 2).sum()) + 0.5 * float(gradient @ step.ravel())
-    vibration = GAS_CONSTANT * temperature_k * float(np.log(np.diag(factor[0])).sum())
-    return total - spring, spring, vibration, softest
+    return Well(force_field, start, held, where + step, total - spring, spring, curvature, softest)
 
 
 def hessian(force_field: Terms, where: FloatArray) -> FloatArray:

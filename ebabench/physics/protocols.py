@@ -107,8 +107,20 @@ def get_protocol(name: str) -> Protocol:
 def with_cutoff(name: str, cutoff_nm: float | None) -> str:
     """Return the name of a protocol with a cutoff in nanometre; the name unchanged if it is None.
 
+    Raises:
+        InputError: The name has a cutoff already, and another one (``energy.cutoff``).
+
     Example:
         >>> with_cutoff("amber99sbildn-obc", 2.0)
         'amber99sbildn-obc@2nm'
     """
-    return name if cutoff_nm is None else f"{name.partition('@')[0]}@{cutoff_nm:g}nm"
+    base, at, _ = name.partition("@")
+    if cutoff_nm is None:
+        return name
+    if at and get_protocol(name).cutoff_nm != cutoff_nm:
+        raise InputError(
+            f"energy protocol {name!r} has a cutoff of its own, and {cutoff_nm:g} nm is another one: name one of them",
+            code="energy.cutoff",
+            name=name,
+        )
+    return f"{base}@{cutoff_nm:g}nm"

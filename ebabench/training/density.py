@@ -7,8 +7,10 @@ the Boltzmann distribution if the weights are softmax(-(beta E + log q)), and a 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +19,7 @@ from ebabench.training.denoiser import Condition, Denoiser, Prepared
 from ebabench.training.process import Denoise, Process, stratified
 
 EXACT = 16  # coordinates, up to which the trace of the Jacobian is computed exactly
-_PROBES = 2  # random vectors that estimate the trace otherwise
+_PROBES = 1  # vectors of signs that estimate the trace at every evaluation otherwise
 _STEPS = 32  # of the integration
 _LOWEST, _HIGHEST = 0.03, 30.0  # sigma / sigma_data between which the flow is followed
 _DRAWS = 64  # of noise, for the density by losses
@@ -43,7 +45,7 @@ def log_density(denoise: Denoise, process: Process, x: Tensor, free: Tensor, gen
     q is the density that the deterministic sampler has, convolved with noise of 0.03 sigma_data. The flow
     dx/dln(sigma) = x - D(x; sigma) takes samples to noise. Its divergence, integrated along, is the change of ln q
     (Song et al., arXiv:2011.13456, section 4.3). Runge-Kutta of order four. The divergence is exact for up to ``EXACT``
-    coordinates. For more it is estimated by random signs (Hutchinson's estimator), which are the same along the flow.
+    coordinates. For more it is estimated from ``_PROBES`` vectors of signs at every evaluation (``_signs``).
 
     Args:
         denoise: Expected clean coordinates [S, ...] of noisy ones in the process's own scale, at levels [S].
@@ -52,20 +54,21 @@ def log_density(denoise: Denoise, process: Process, x: Tensor, free: Tensor, gen
         free: 1 for coordinates [...] that exist, 0 for others.
         generator: Source of the random signs.
     """
-    probes, scale = _probes(x, free, generator)
+    probes = _probes(x, free, generator)
     sigma_data = process.noise.sigma_data
     levels = torch.logspace(math.log10(_LOWEST * sigma_data), math.log10(_HIGHEST * sigma_data), 2 * _STEPS + 1)
     levels = levels.to(x)
     step = math.log(_HIGHEST / _LOWEST) / _STEPS
 
     def slope(points: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        rows = points.expand(len(probes), *points.shape).flatten(0, 1).detach().requires_grad_()
+        vectors, scale = next(probes)
+        rows = points.expand(len(vectors), *points.shape).flatten(0, 1).detach().requires_grad_()
         level = process.level(sigma.expand(len(rows)))
         broad = level.view(-1, *[1] * (points.ndim - 1))
         with torch.enable_grad():
             drift = (rows - denoise(process.noised(rows, torch.zeros_like(rows), broad), level)) * free
-            (product,) = torch.autograd.grad((drift * probes.flatten(0, 1)).sum(), rows)
-        divergence = scale * (product.view_as(probes) * probes).flatten(2).sum((0, 2))
+            (product,) = torch.autograd.grad((drift * vectors.flatten(0, 1)).sum(), rows)
+        divergence = scale * (product.view_as(vectors) * vectors).flatten(2).sum((0, 2))
         return drift.detach()[: len(points)], divergence
 
     change = x.new_zeros(len(x))
@@ -80,14 +83,33 @@ def log_density(denoise: Denoise, process: Process, x: Tensor, free: Tensor, gen
     return change - (x * free).flatten(1).square().sum(1) / (2 * variance)
 
 
-def _probes(x: Tensor, free: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
-    """Return vectors v [P, S, ...] and a scale with which the trace of J is scale sum over P of v J v."""
+def _probes(x: Tensor, free: Tensor, generator: torch.Generator) -> Iterator[tuple[Tensor, float]]:
+    """Yield, for ever, vectors v [P, S, ...] and a scale with which the trace of J is scale sum over P of v J v."""
     places = free.expand(x.shape[1:]).flatten().nonzero().flatten()
     if len(places) <= EXACT:
         units = torch.nn.functional.one_hot(places, x[0].numel()).to(x)
-        return units.view(len(places), 1, *x.shape[1:]).expand(-1, *x.shape), 1.0
-    signs = torch.randint(2, (_PROBES, *x.shape), generator=generator).to(x) * 2 - 1
-    return signs * free, 1 / _PROBES
+        while True:
+            yield units.view(len(places), 1, *x.shape[1:]).expand(-1, *x.shape), 1.0
+    signs = _signs(len(places), len(x), generator)
+    while True:
+        vectors = x.new_zeros(_PROBES, len(x), x[0].numel())
+        for vector in vectors:
+            vector[:, places] = next(signs).to(x)
+        yield vectors.view(_PROBES, *x.shape), 1 / _PROBES
+
+
+def _signs(coordinates: int, samples: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield, for ever, signs [samples, coordinates] that estimate a trace (Hutchinson's estimator).
+
+    They are the rows of a Hadamard matrix in random order, times random signs of each sample and coordinate; order and
+    signs change after all rows. The mean of v J v over all rows is the trace without any error, and so the errors of
+    neighbouring levels, whose Jacobians are alike, cancel. Those of independent signs do not.
+    """
+    places = np.arange(coordinates)
+    while True:
+        flips = torch.randint(2, (samples, coordinates), generator=generator) * 2 - 1
+        for row in torch.randperm(1 << (coordinates - 1).bit_length(), generator=generator).tolist():
+            yield flips * torch.from_numpy(1 - 2 * (np.bitwise_count(places & row) % 2).astype(np.int64))
 
 
 def by_flow(denoiser: Denoiser, prepared: Prepared, generator: torch.Generator, device: str) -> Tensor:

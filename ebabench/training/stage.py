@@ -135,7 +135,7 @@ def align(
         tensorboard: Whether to write a TensorBoard log, too.
         left_out: What is excluded from the data, to be stored beside the checkpoint.
         on_progress: Called during the work before the first step.
-        remark: Called with a sentence on the validation losses when training ends.
+        remark: Called with sentences on the geometry and on the validation losses.
 
     Raises:
         InputError: As ``train``; or the conformations are too few (``training.too_little``) or not those of the run
@@ -152,7 +152,12 @@ def align(
         try:
             denoiser.adopt_geometry(conformations)
         except ValueError as error:
-            raise InputError(f"these conformations do not suffice: {error}", code="training.too_little") from error
+            if stage.start is None:
+                raise InputError(
+                    f"these conformations do not suffice: {error}. Train on more sequences, or from a checkpoint",
+                    code="training.too_little",
+                ) from error
+            remark(f"bond lengths and angles stay those of {stage.start}: {error}")
     for _ in conformations:  # those that the geometry did not need
         pass
     provenance: dict[str, Any] = {

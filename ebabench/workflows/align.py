@@ -119,6 +119,12 @@ def align(
             f"--config {config}: its run began from a checkpoint: name it with --start", code="align.start", file=config
         )
     tuned = configured(TrainConfig, {**train, "objective": objective})
+    if tuned.residual != "none" and samples is None:
+        raise InputError(
+            f"residual = {tuned.residual} takes off the density of the model's own samples: give their folder with "
+            "--samples; residual = none is for frames of MD",
+            code="align.residual",
+        )
     same_data = not (suites or data or samples or stride or energy)
     stage = Stage(
         denoiser=named,

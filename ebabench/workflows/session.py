@@ -171,12 +171,16 @@ class Session:
         self.run.finish(specs, self.suite, lacking)
 
     def _tell_conformations(self) -> None:
-        """Say of each target how many conformations were scored, from which files, and its flags."""
+        """Say how many conformations were scored, of which targets from which files, and what is flagged."""
+        alike: dict[str, list[str]] = {}
+        flagged = []
         for record in self.run.records():
             if record.target in self.sequences and record.error is None:
                 told = "1 file (sampled here)" if self.elsewhere is None else self.elsewhere[record.target].told
-                text = f"{record.target}: {record.n_samples} conformations from {told}"
-                self.run.remarks.append("; ".join((text, *marks(record))))
+                alike.setdefault(f"{record.n_samples} conformations from {told}", []).append(record.target)
+                if marked := marks(record):
+                    flagged.append(f"{record.target}: {'; '.join(marked)}")
+        self.run.remarks += [f"{few(names)}: {text}" for text, names in alike.items()] + flagged
 
     def _with_files(self, record: Record) -> Record:
         """Return the record of a failure with the files of the ensemble in its message."""

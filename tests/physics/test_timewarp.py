@@ -21,7 +21,7 @@ from ebabench.physics.accelerate import accelerate
 from ebabench.physics.energy import potential_energies
 from ebabench.physics.files import decomposition_table, energy_table
 from ebabench.physics.preparation import build_template
-from ebabench.physics.protocols import PROTOCOLS, get_protocol
+from ebabench.physics.protocols import PROTOCOLS, get_protocol, with_cutoff
 from ebabench.structures import Atoms
 
 FOLDER = Path(os.environ.get("EBABENCH_TIMEWARP", ""))
@@ -125,6 +125,13 @@ def test_energies_of_two_cutoffs_are_stored_apart(made):
 def test_a_cutoff_that_is_none_is_refused(cutoff):
     with pytest.raises(InputError) as refused:
         get_protocol(f"{OBC}@{cutoff}")
+    assert refused.value.code == "energy.cutoff"
+
+
+def test_two_cutoffs_that_contradict_each_other_are_refused():
+    assert with_cutoff(f"{OBC}@2nm", 2.0) == with_cutoff(OBC, 2.0) == f"{OBC}@2nm"
+    with pytest.raises(InputError) as refused:
+        with_cutoff(f"{OBC}@2nm", 1.0)
     assert refused.value.code == "energy.cutoff"
 
 

@@ -1,6 +1,7 @@
 """The density of a model's own samples: closed forms, and what residual energies make of them."""
 
 import math
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from ebabench.training import density
 from ebabench.training.batches import Example
 from ebabench.training.config import TrainConfig
 from ebabench.training.denoiser import Prepared
-from ebabench.training.density import by_flow, by_loss, log_density
+from ebabench.training.density import _signs, by_flow, by_loss, log_density
 from ebabench.training.diffusion import Edm
 from ebabench.training.flow import Flow
 from ebabench.training.loss import Loss
@@ -73,6 +74,17 @@ def test_random_signs_estimate_the_divergence_without_bias(monkeypatch: pytest.M
     found = log_density(_gaussian(PROCESSES["diffusion"], covariance), PROCESSES["diffusion"], x, free, _generator())
     gap = found - exact
     assert float((gap - gap.mean()).std()) < 0.2 * float(exact.std())
+
+
+@pytest.mark.parametrize("coordinates", [5, 8])
+def test_the_mean_over_all_vectors_of_signs_is_the_trace(coordinates: int) -> None:
+    generator = _generator()
+    matrix = torch.randn(coordinates, coordinates, generator=generator)
+    vectors = torch.stack(list(islice(_signs(coordinates, 3, generator), 8))).float()
+    each = torch.einsum("psi,ij,psj->ps", vectors, matrix, vectors)
+    assert (vectors.abs() == 1).all()
+    assert not torch.equal(vectors[:, 0], vectors[:, 1]), "samples have signs of their own"
+    torch.testing.assert_close(each.mean(0), matrix.trace().expand(3))
 
 
 def test_coordinates_that_do_not_exist_do_not_count() -> None:
@@ -177,6 +189,18 @@ def test_the_compact_model_has_a_density(peptide: Target, monkeypatch: pytest.Mo
     assert bool(torch.isfinite(found).all())
     alone = Prepared(prepared.target, prepared.coordinates[1:], prepared.condition)
     torch.testing.assert_close(by_flow(denoiser, alone, _generator(), "cpu"), found[1:], rtol=1e-4, atol=1e-3)
+
+
+def test_its_estimate_is_far_better_than_the_spread_among_samples(
+    peptide: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denoiser = InternalDenoiser.load(folder("ebabench.models.eba") / "checkpoints" / "sft-v1" / "model.safetensors")
+    positions = denoiser.sample(peptide, 6, 0, steps=20, noise_scale=1.0, step_scale=1.0, churn=0.0)
+    prepared = denoiser.prepare(peptide, positions)
+    estimate = by_flow(denoiser, prepared, _generator(), "cpu")
+    monkeypatch.setattr(density, "EXACT", 10**6)
+    exact = by_flow(denoiser, prepared, _generator(), "cpu")
+    assert float((estimate - exact).std()) < 0.3 * float(exact.std())
 
 
 def test_the_samples_of_the_compact_model_lie_on_the_circles_of_its_torsions(peptide: Target) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import mdtraj
 import numpy as np
 import pytest
+import torch
 from command import Called, ebabench
 from safetensors.torch import load_file
 
@@ -69,6 +70,27 @@ def test_a_model_is_trained_then_aligned(suite: Path) -> None:
 def test_a_fresh_model_is_aligned_and_kept(suite: Path) -> None:
     """Its ideal geometry is measured whatever the objective: without, the last step could not be kept."""
     assert InternalDenoiser.load(_align(suite, "eba", "fresh")).geometry is not None
+
+
+def test_few_sequences_fine_tune_a_model_with_the_geometry_that_it_has(suite: Path, called: Called) -> None:
+    """Ideal bonds cannot be measured: some amino acids are in none of them."""
+    few = suite.parent / "two-v1.toml"
+    few.write_text(suite.read_text().replace('"few-v1"', '"two-v1"').split("[[targets]]")[0])
+    for name in SEQUENCES[:2]:
+        few.write_text(few.read_text() + f'\n[[targets]]\nname = "{name}"\nsequence = "{name}"\n')
+    common = ("align", "--objective", "sft", "--suite", str(few), "--data", str(suite.parent / "data" / "few-v1"))
+    status, _, errors = called(*common, "--stride", "120", "--out", "fresh", *STEPS)
+    assert status == 2
+    assert "Train on more sequences, or from a checkpoint" in errors
+    start = folder("ebabench.models.eba") / "checkpoints" / "sft" / "model.safetensors"
+    status, _, errors = called(*common, "--stride", "120", "--out", "tuned", "--start", str(start), *STEPS)
+    assert status == 0, errors
+    assert "bond lengths and angles stay those of" in errors
+    before, after = (InternalDenoiser.load(path).geometry for path in (start, Path("tuned/model.safetensors")))
+    assert before is not None
+    assert after is not None
+    assert torch.equal(before.length, after.length)
+    assert torch.equal(before.link, after.link)
 
 
 def test_a_run_is_made_again_from_its_own_settings(suite: Path, called: Called) -> None:

@@ -95,6 +95,17 @@ def test_md_that_is_trained_on_is_refused_where_it_is_missing(mixed: Path, calle
     assert not Path("out").exists()
 
 
+def test_residual_energies_of_frames_of_md_are_refused(mixed: Path, called: Called) -> None:
+    """Their density under the model is not that with which they were sampled."""
+    status, _, errors = called(
+        *("align", "--objective", "eba", "--suite", str(mixed), "--data", str(mixed.parent / "data"), "--out", "out"),
+        *("--start", str(SFT), "--set", "residual=flow", "--set", "reference=true"),
+    )
+    assert status == 2
+    assert "give their folder with --samples; residual = none is for frames of MD" in errors
+    assert not Path("out").exists()
+
+
 def test_a_folder_of_md_that_does_not_exist_is_no_suite_without_md(mixed: Path, tmp_path: Path) -> None:
     samples = mixed.parent / "run" / "ensembles"
     for refused in (
