@@ -179,11 +179,16 @@ def merged(board: Board, suite: Suite, runs: Sequence[Run], specs: Sequence[Metr
 def beside(shipped: Board, board: Board) -> Board:
     """Return a board with the rows of another under its own: of two rows of one model and standing, its own stands.
 
+    Of two floors the official one stands, and then the one of more metrics and targets.
+
     Args:
         shipped: The board whose rows fill in.
         board: The board whose rows, quoted rows and remarks stand.
     """
-    lines = {_key(line): line for line in (*shipped.lines, *board.lines)}
+    lines = {_key(line): line for line in shipped.lines}
+    for line in board.lines:
+        floor = line["model"] == FLOOR
+        lines[_key(line)] = _fuller(lines.get(_key(line)), line, board.specs) if floor else line
     ordered = sorted(lines.values(), key=lambda line: (line["model"] != FLOOR, line["model"], line["status"]))
     others = tuple(dict.fromkeys((*shipped.others, *board.others)))
     return replace(board, lines=tuple(ordered), others=others)
@@ -349,11 +354,14 @@ def _stale(line: Line, specs: Sequence[MetricSpec]) -> str:
 
 
 def _fuller(old: Line | None, new: Line, specs: Sequence[MetricSpec]) -> Line:
-    """The floor that has more metrics: a model of few atoms has a floor with the same few. Never one of other MD."""
+    """The official floor, then that of more metrics (a model of few atoms has one of few), then that of more targets.
 
-    def worth(line: Line) -> tuple[bool, bool, int]:
+    Never one of other MD.
+    """
+
+    def worth(line: Line) -> tuple[bool, bool, int, int]:
         filled = sum(bool(line.get(spec.key)) for spec in specs)
-        return not _stale(line, specs), line["status"] == OFFICIAL, filled
+        return not _stale(line, specs), line["status"] == OFFICIAL, filled, _scored(line)
 
     if old is None or changed_references(_pairs(old, "references"), _pairs(new, "references")):
         return new

@@ -45,6 +45,7 @@ def refusal(run: Run, suite: Suite) -> str:
         f"scored against {', '.join(others)}; {suite.id} is {suite.tier}: tiers are never mixed": others,
         "made with random weights, to test the plumbing: never ranked": untrained,
         "is not finished; the same command goes on with it": not (run.folder / "summary.csv").exists(),
+        "none of its targets was scored": all(record.error for record in records),
     }
     return next((fault for fault, found in faults.items() if found), "") or _contradiction(run, records)
 

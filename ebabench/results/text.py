@@ -133,10 +133,10 @@ def summary_table(rows: Sequence[Row], shown: Sequence[Row], title: str) -> Text
 
 
 def against_floor(row: Row, md: float = math.nan) -> str:
-    """Return how a value stands to the noise floor, as far as its 95 % interval tells; empty if there is no floor.
+    """Return how a value stands to the noise floor, as far as its 95 % interval tells; empty without floor or interval.
 
     Args:
-        row: The aggregate. Without an interval, the value itself is compared.
+        row: The aggregate.
         md: MD's own figure, for a metric of which the nearest to MD is best.
 
     Returns:
@@ -144,7 +144,7 @@ def against_floor(row: Row, md: float = math.nan) -> str:
         better.
     """
     found = row.estimate
-    ends = (found.low, found.high) if math.isfinite(found.low) else (found.value, found.value)
+    ends = (found.low, found.high)
     if not all(map(math.isfinite, (*ends, row.floor))):
         return ""
     if row.spec.better == "reference":

@@ -264,6 +264,14 @@ def test_a_run_that_failed_erases_no_figures(tmp_path, runs):
     assert "this run has 2/5" in remark
 
 
+def test_a_run_of_which_nothing_was_scored_has_no_row(tmp_path):
+    run = make_run(tmp_path / "run")
+    for name in SEQUENCES:
+        run.save_record(Job(name, SEQUENCES[name], "md-implicit", None, None).failed("torn"))
+    run.finish(TOY.specs, suite())
+    assert refusal(run, suite()) == "none of its targets was scored"
+
+
 def test_columns_of_metrics_that_are_not_installed_here_stay(tmp_path, runs):
     extra = Metric("extra", (spec("theirs", aggregate="mean"),), lambda pair: {"theirs": 4.0})
     both = Metric("both", (*TOY.specs, *extra.specs), lambda pair: {**TOY.compute(pair), **extra.compute(pair)})

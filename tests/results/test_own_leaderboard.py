@@ -19,6 +19,8 @@ def runs(tmp_path_factory):
             "wobble": make_run(folder / "wobble"),
             "stiff": make_run(folder / "stiff", identity("stiff"), amplitude=0.1),
             "softer": make_run(folder / "softer", identity("stiff"), amplitude=0.5),
+            "few": make_run(folder / "few", identity("few", targets=("one", "two"))),
+            "short": make_run(folder / "short", identity("short", samples=5), samples=5),
         }
 
 
@@ -52,6 +54,16 @@ def test_own_rows_are_shown_beside_shipped_ones_and_written_apart(tmp_path, runs
 def test_of_one_model_the_own_row_is_shown(tmp_path, runs, shipped):
     board = rebuild(suite(), [runs["softer"]], TOY.specs, tmp_path / "own")
     assert figures(board.lines)["stiff"] == table(tmp_path / "own")["stiff"] != table(shipped)["stiff"]
+
+
+@pytest.mark.parametrize("own", ["few", "short"])
+def test_a_run_that_is_not_official_never_replaces_the_official_floor(tmp_path, runs, shipped, own):
+    board = rebuild(suite(), [runs[own]], TOY.specs, tmp_path / "own")
+    assert own in figures(board.lines)
+    assert figures(board.lines)[FLOOR] == table(shipped)[FLOOR] != table(tmp_path / "own")[FLOOR]
+    rebuild(suite(), [runs["short"], runs["few"]], TOY.specs, tmp_path / "both")
+    rebuild(suite(), [runs["short"]], TOY.specs, tmp_path / "all")
+    assert table(tmp_path / "both")[FLOOR] == table(tmp_path / "all")[FLOOR]  # of two, that of more targets
 
 
 def test_the_shipped_folder_is_brought_up_to_date_itself(runs, shipped):
