@@ -8,9 +8,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ebabench.structures import StoredFrames
+from ebabench.structures import THREE_TO_ONE, StoredFrames
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
-from ebabench.structures.nomenclature import is_hydrogen
+from ebabench.structures.nomenclature import canonical_residue, is_hydrogen
 from ebabench.structures.periodic import Bonds, make_whole
 
 _Text = npt.NDArray[np.str_]
@@ -58,8 +58,19 @@ class FileAtoms:
 
     @property
     def hydrogen(self) -> npt.NDArray[np.bool_]:
-        """[N], True for hydrogen and deuterium: by the element, and by the name where the element is unknown."""
-        return np.where(self.element == "", is_hydrogen(self.name), np.isin(self.element, ("H", "D")))
+        """[N], True for hydrogen and deuterium: by the element, and by the name where the element is unknown.
+
+        Programs that guess the element by the name make mercury of HG and helium of HE. In the twenty amino acids, where
+        no element has two letters, the name decides about those.
+        """
+        unknown = self.element == ""
+        guessed = np.char.str_len(self.element) > 1
+        if guessed.any():
+            standard = [
+                name for name in np.unique(self.residue_name[guessed]) if canonical_residue(name) in THREE_TO_ONE
+            ]
+            unknown |= guessed & np.isin(self.residue_name, standard)
+        return np.where(unknown, is_hydrogen(self.name), np.isin(self.element, ("H", "D")))
 
     def take(self, index: IndexArray) -> FileAtoms:
         """Return the atoms at ``index``. Residues keep their index."""

@@ -154,9 +154,11 @@ def _rows(table: _Table, segment: IndexArray) -> Rows:
 
     residue_name, chain, fourth, long = column(18, 20), column(22, 22), column(21, 21), column(18, 21)
     for letter in np.unique(fourth[fourth != ""]).tolist():
-        # Column 21 is the fourth letter of a residue's name (NMET), or the first of a chain's.
+        # Column 21 is the fourth letter of a residue's name (NMET), or the first of a chain's, which one residue of a
+        # longer chain is none of.
         rows = fourth == letter
-        if all(_is_name(name) for name in np.unique(long[rows]).tolist()):
+        lone = (fourth == "").any() and len(np.unique(np.char.add(long, column(22, 27))[rows])) == 1
+        if lone or all(_is_name(name) for name in np.unique(long[rows]).tolist()):
             residue_name = np.where(rows, long, residue_name)
         else:
             chain = np.where(rows, np.char.add(fourth, chain), chain)

@@ -22,11 +22,12 @@ N_CAPS, C_CAPS = frozenset({"ACE"}), frozenset({"NME", "NH2"})
 CAPS = N_CAPS | C_CAPS
 PEPTIDE_BOND = 2.0  # angstrom; beyond, C and N of two residues are not bonded
 
-# Names of CHARMM, GROMACS and others.
+# Names of CHARMM, GROMACS, CYANA and others.
 _ALIASES = {
     "HSD": "HID", "HISD": "HID", "HISA": "HID", "HSE": "HIE", "HISE": "HIE", "HISB": "HIE", "HSP": "HIP", "HISP": "HIP",
     "HISH": "HIP", "ASPP": "ASH", "ASPH": "ASH", "GLUP": "GLH", "GLUH": "GLH", "LSN": "LYN", "LYSN": "LYN",
     "LYSH": "LYS", "CYS2": "CYX", "CYSS": "CYX", "CYSH": "CYS", "CYSD": "CYM", "NHE": "NH2", "NMA": "NME", "CT3": "NME",
+    "HIS+": "HIP", "LYS+": "LYS", "ARG+": "ARG", "ASP-": "ASP", "GLU-": "GLU",
 }  # fmt: skip
 _KNOWN = frozenset(THREE_TO_ONE) | frozenset(VARIANTS) | CAPS
 

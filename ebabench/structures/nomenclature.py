@@ -12,8 +12,10 @@ from ebabench.structures.ensembles import ONE_TO_THREE, THREE_TO_ONE, Atoms
 
 _RESIDUES = {
     "HSD": "HIS", "HSE": "HIS", "HSP": "HIS", "HIE": "HIS", "HID": "HIS", "HIP": "HIS",
-    "HISD": "HIS", "HISE": "HIS", "HISH": "HIS", "HIS1": "HIS", "HIS2": "HIS", "HISA": "HIS", "HISB": "HIS",
-    "CYX": "CYS", "CYM": "CYS", "CYS1": "CYS", "CYS2": "CYS", "CYSH": "CYS", "CYN": "CYS",
+    "HISD": "HIS", "HISE": "HIS", "HISH": "HIS", "HISP": "HIS", "HISA": "HIS", "HISB": "HIS",
+    "HIS1": "HIS", "HIS2": "HIS",
+    "CYX": "CYS", "CYM": "CYS", "CYS1": "CYS", "CYS2": "CYS", "CYSH": "CYS", "CYSS": "CYS", "CYSD": "CYS",
+    "CYN": "CYS",
     "ASH": "ASP", "ASPP": "ASP", "ASPH": "ASP", "GLH": "GLU", "GLUP": "GLU", "GLUH": "GLU",
     "LYN": "LYS", "LSN": "LYS", "LYSN": "LYS", "LYSH": "LYS", "LYP": "LYS", "ARN": "ARG", "ARGN": "ARG",
     "TYM": "TYR", "MSE": "MET",
@@ -47,12 +49,15 @@ def is_hydrogen(names: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
 def canonical_residue(name: str) -> str:
     """Return the PDB name of a residue under any of the usual aliases.
 
-    Protonation states and Amber's terminal residues are aliases; a chemically modified residue is none.
+    Protonation states, with CYANA's signs of charges, and Amber's terminal residues are aliases; a chemically modified
+    residue is none.
 
     Example:
-        >>> [canonical_residue(name) for name in ("HSD", "NMET", "CHIE", "SEP")]
-        ['HIS', 'MET', 'HIS', 'SEP']
+        >>> [canonical_residue(name) for name in ("HSD", "LYS+", "NMET", "CHIE", "SEP")]
+        ['HIS', 'LYS', 'MET', 'HIS', 'SEP']
     """
+    if name[3:] in ("+", "-") and name[:3] in THREE_TO_ONE:
+        name = name[:3]
     if len(name) == _TERMINAL_NAME and name[0] in "NC" and (name[1:] in THREE_TO_ONE or name[1:] in _RESIDUES):
         name = name[1:]
     return _RESIDUES.get(name, name)

@@ -81,6 +81,16 @@ def test_hydrogens_are_known_by_element_or_name(put):
     same_as(read_ensemble(put(pdb_text(deuterium)), "x"), MOLECULE)
 
 
+def test_an_element_that_is_guessed_by_the_name_makes_no_mercury_of_a_hydrogen(put):
+    light = MOLECULE.element == "H"
+    for name, element in (("HG", "HG"), ("HE1", "HE")):
+        table = MOLECULE.changed("name", light & (MOLECULE.name == "HA"), name)
+        same_as(read_ensemble(put(pdb_text(table.changed("element", table.name == name, element))), "x"), MOLECULE)
+    mercury = ligand("HG", "HG", "HG")
+    atoms = read_structures(put(pdb_text(MOLECULE.joined(mercury)))).atoms
+    assert not atoms.hydrogen[-1]
+
+
 def two(second_chain: str, second: Table | None = None) -> Table:
     other = molecule("MKTAYIA") if second is None else second
     return MOLECULE.joined(moved(other.changed("chain", True, second_chain), 15.0))
@@ -151,7 +161,8 @@ def test_a_residue_of_an_unknown_name_with_a_backbone_belongs_to_the_chain(put):
     ("number", "name", "expected"),
     [
         (1, "NGLY", "GLY"), (9, "CVAL", "VAL"), (4, "HID", "HIS"), (4, "HSE", "HIS"), (4, "HIP", "HIS"),
-        (4, "HISH", "HIS"), (6, "LYN", "LYS"), (6, "LYSH", "LYS"),
+        (4, "HISH", "HIS"), (6, "LYN", "LYS"), (6, "LYSH", "LYS"), (4, "HIS+", "HIS"), (6, "LYS+", "LYS"),
+        (9, "VAL-", "VAL"), (1, "GLY+", "GLY"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("chain", ["A", " "])
@@ -160,6 +171,21 @@ def test_names_of_force_fields(put, number, name, expected, chain):
     ensemble = read_ensemble(put(pdb_text(table)), "x")
     same_as(ensemble, MOLECULE)
     assert str(ensemble.atoms.residue_name[ensemble.atoms.residue == number - 1][0]) == expected
+
+
+@pytest.mark.parametrize("name", ["CYSS", "CYSD", "CYS2", "CYX"])
+def test_cysteine_under_every_name_that_energies_know(put, name):
+    molecule_of = molecule("GACKST")
+    table = molecule_of.changed("residue_name", molecule_of.number == 3, name)
+    same_as(read_ensemble(put(pdb_text(table)), "x"), molecule_of)
+
+
+@pytest.mark.parametrize("number", [1, 9])
+def test_an_end_of_the_chain_with_an_unknown_fourth_letter_is_not_lost(put, number):
+    table = MOLECULE.changed("residue_name", MOLECULE.number == number, "VALX")
+    ensemble = read_ensemble(put(pdb_text(table)), "x")
+    same_as(ensemble, MOLECULE)
+    assert ensemble.atoms.sequence.index("X") == number - 1
 
 
 def test_two_letters_of_a_chain_are_no_fourth_letter_of_a_residue(put):
