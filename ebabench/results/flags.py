@@ -56,19 +56,28 @@ def effective_ratio(record: Record) -> float:
     return _ratio(record, "effective_conformations")
 
 
+def missing_residues(record: Record) -> str:
+    """Return how many residues the ensemble of a record lacks, as text; empty if it has all."""
+    if not record.missing_residues:
+        return ""
+    return f"{record.missing_residues} of {len(record.sequence)} residues are missing"
+
+
 def marks(record: Record) -> list[str]:
     """Return the flags of a target as text.
 
     "replicas disagree": ``disagreement`` is above 0.25. "replicas disagree in torsions": ``torsion_disagreement`` is
     above 0.35, so that the slowest motion was seen too few times. "collapsed": ``diversity_ratio`` is below 0.5 or
     ``effective_ratio`` below 0.25. (MD replicas that are too short reach 0.3 against each other.) Distances between
-    ensembles penalise a collapsed ensemble only mildly. Copies of conformations and unequal statistical weights are
-    flags with their numbers. The notes of the record are flags, too.
+    ensembles penalise a collapsed ensemble only mildly. Missing residues, copies of conformations and unequal
+    statistical weights are flags with their numbers. The notes of the record are flags, too.
 
     Args:
         record: The record of a target.
     """
     found = [*record.notes]
+    if lacking := missing_residues(record):
+        found.append(lacking)
     if record.duplicates:
         found.append(f"{record.duplicates} of {record.n_samples} conformations are copies")
     if record.effective_samples < record.n_samples:

@@ -181,6 +181,8 @@ def unofficial(identity: Identity, records: Sequence[Record], suite: Suite | Non
         because.append(f"incomplete: not scored: {', '.join(lacking)}")
     if failed:
         because.append(f"incomplete: failed: {', '.join(failed)}")
+    if cut := [record.target for record in records if record.missing_residues]:
+        because.append(f"residues are missing: {', '.join(cut)}")
     if changed := identity.card.get("changed"):
         because.append(f"settings other than the card's: {', '.join(changed)}")
     batch = identity.card.get("sampling", {}).get("batch_size")

@@ -41,9 +41,7 @@ def result_html(result: Result) -> str:
     Args:
         result: The result.
     """
-    record = result.record
-    head = f"{record.target}: {record.n_samples} conformations against {record.n_reference_frames} frames of MD"
-    frame, figures = result.to_frame(), record.figures
+    frame, figures = result.to_frame(), result.record.figures
     values, floors = frame["value"].to_dict(), frame["floor"].to_dict()
     rows = [
         (
@@ -59,7 +57,7 @@ def result_html(result: Result) -> str:
     lacking = [f"{key}: not available: {reason}" for key, reason in result.reasons.items() if key != "floor"]
     floor = f"There is no floor: {result.no_floor}." if result.no_floor else ""
     parts = [_chart(result), _table(("metric", "value", "MD against itself", "MD's own", "best is"), rows)]
-    return _page(head, *parts, *(f"<p>{escape(text)}</p>" for text in (floor, *lacking) if text))
+    return _page(result.heading, *parts, *(f"<p>{escape(text)}</p>" for text in (floor, *lacking) if text))
 
 
 def run_html(run: Run) -> str:

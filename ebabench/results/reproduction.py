@@ -28,7 +28,7 @@ def differences(there: Record, here: Record, specs: Sequence[MetricSpec]) -> Ite
     if here.error is not None:
         yield f"cannot be scored: {here.error}"
         return
-    for name in ("sequence", "tier", "n_samples", "n_reference_frames"):
+    for name in ("sequence", "tier", "n_samples", "n_reference_frames", "missing_residues"):
         if getattr(there, name) != getattr(here, name):
             yield f"{name} is {getattr(there, name)}, recomputed {getattr(here, name)}"
     yield from _other_values("", there.figures, here.figures, specs)

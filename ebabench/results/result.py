@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ebabench.results.flags import missing_residues
 from ebabench.scoring.records import MetricValues, Record
 from ebabench.scoring.spec import MetricSpec
 from ebabench.structures import Atoms
@@ -94,9 +95,14 @@ class Result:
 
         return pd.DataFrame([self._row(spec) for spec in self._shown], columns=list(_COLUMNS)).set_index("metric")
 
-    def __repr__(self) -> str:
+    @property
+    def heading(self) -> str:
+        """What was scored, in one line."""
         record = self.record
         head = f"{record.target}: {record.n_samples} conformations against {record.n_reference_frames} frames of MD"
+        return "; ".join(filter(None, (head, missing_residues(record))))
+
+    def __repr__(self) -> str:
         rows = [self._row(spec) for spec in self._shown]
         lines = [("metric", "value", "floor", "unit", "better")]
         lines += [(str(row[0]), _short(row[1]), _short(row[2]), str(row[3]), str(row[4])) for row in rows if not row[6]]
@@ -107,7 +113,7 @@ class Result:
         for key, reason in self.reasons.items():
             lacking.setdefault(reason, []).append(key)
         told = [f"not available: {', '.join(keys)} ({reason})" for reason, keys in lacking.items()]
-        return "\n".join([head, "", *(line.rstrip() for line in table), *([""] if told else []), *told])
+        return "\n".join([self.heading, "", *(line.rstrip() for line in table), *([""] if told else []), *told])
 
     def _repr_html_(self) -> str:
         from ebabench.results.notebook import result_html

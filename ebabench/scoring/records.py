@@ -125,6 +125,7 @@ class Record:
         inputs: SHA-256 of what was scored: ``ensemble`` (``Ensemble.digest``) and ``reference``
             (``reference_digest``). Empty in records of earlier versions, which cannot be traced.
         notes: What was changed on reading the model or the reference (a modified residue taken for its parent).
+        missing_residues: How many C-alphas of the reference the model's ensemble lacks.
     """
 
     target: str
@@ -143,6 +144,7 @@ class Record:
     batch_size: int | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    missing_residues: int = 0
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     def digest(self) -> str:
@@ -177,8 +179,9 @@ class Record:
     def _plain(self) -> dict[str, Any]:
         figures = {"figures": figures_to(self.figures), "floor": [figures_to(replica) for replica in self.floor]}
         others = {one.name: _null(getattr(self, one.name)) for one in fields(self) if one.name not in figures}
-        if not self.notes:
-            del others["notes"]
+        for name in ("notes", "missing_residues"):  # which records of earlier versions lack
+            if not others[name]:
+                del others[name]
         return others | figures
 
     @staticmethod

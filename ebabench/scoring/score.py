@@ -212,6 +212,7 @@ def score_pair(
         effective_samples=ensemble.effective_samples,
         duplicates=pair.duplicates,
         notes=ensemble.notes + tuple(f"reference: {note}" for note in reference.notes),
+        missing_residues=len(reference.target.atoms.select("CA")) - len(pair.ca),
         inputs={"ensemble": ensemble.digest(), "reference": reference_digest(reference)},
     )
 

@@ -1,8 +1,10 @@
 """A result and a run in a notebook: the figures of the site's pages, and no text that is markup."""
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from synthetic_runs import TOY, ensemble, identity, make_run, reference
 
@@ -34,6 +36,14 @@ def test_a_result_says_what_it_lacks() -> None:
     assert "not available" in text
     assert "There is no floor" in text
     assert "<svg" not in text
+
+
+def test_a_result_says_that_residues_are_missing() -> None:
+    whole = ensemble("one")
+    cut = replace(whole, atoms=whole.atoms.take(np.arange(4)), positions=whole.positions[:, :4])
+    result = ebabench.score(cut, reference("one"), metrics=["flexibility"], floor=False, threads=1)
+    assert "2 of 6 residues are missing" in repr(result).splitlines()[0]
+    assert "2 of 6 residues are missing" in result._repr_html_()
 
 
 def test_a_run_shows_value_interval_floor_and_verdict(tmp_path) -> None:

@@ -13,6 +13,7 @@ from synthetic_runs import SEQUENCES, TOY, ensemble, identity, make_run, referen
 
 from ebabench.errors import InputError, RunError
 from ebabench.results.identity import files_digest
+from ebabench.results.leaderboard import rebuild
 from ebabench.results.runs import Run
 from ebabench.results.tables import SUMMARY_COLUMNS
 from ebabench.scoring.score import Job, score_target
@@ -109,6 +110,14 @@ def test_smaller_batches_than_the_cards_are_said(tmp_path, batch_size, official)
     run = make_run(tmp_path / "run", identity(card=card), make=make)
     assert (run.unofficial_because == []) == official
     assert run.load_ensemble("one").batch_size == batch_size
+
+
+def test_a_run_of_parts_of_the_targets_is_unofficial(tmp_path):
+    run = make_run(tmp_path / "run")
+    run.save_record(replace(run.record("two"), missing_residues=1))
+    run.finish(TOY.specs, suite())
+    assert run.unofficial_because == ["residues are missing: two"]
+    assert "two: 1 of 6 residues are missing" in rebuild(suite(), [run], TOY.specs, tmp_path).lines[1]["marks"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "other"])

@@ -111,6 +111,15 @@ def test_the_floor_has_the_models_atoms():
     assert [len(figures.profiles["rmsf"]) for figures in record.floor] == [5, 5, 5]
 
 
+def test_missing_residues_are_counted_and_are_a_flag():
+    whole = ensemble("one")
+    fewer = replace(whole, atoms=whole.atoms.take(np.arange(4)), positions=whole.positions[:, :4])
+    record = score_target(fewer, reference("one"), [TOY])
+    assert Record.from_json(record.to_json()).missing_residues == 2
+    assert "2 of 6 residues are missing" in marks(record)
+    assert "missing" not in score_target(whole, reference("one"), [TOY]).to_json()  # as in earlier versions
+
+
 def counted(calls, pair):
     calls.append(pair.target)
     return compute(pair)
