@@ -60,8 +60,8 @@ class FileAtoms:
     def hydrogen(self) -> npt.NDArray[np.bool_]:
         """[N], True for hydrogen and deuterium: by the element, and by the name where the element is unknown.
 
-        Programs that guess the element by the name make mercury of HG and helium of HE. In the twenty amino acids, where
-        no element has two letters, the name decides about those.
+        Programs that guess the element by the name make mercury of HG and helium of HE. In the twenty amino acids,
+        where no element has two letters, the name decides about those.
         """
         unknown = self.element == ""
         guessed = np.char.str_len(self.element) > 1
@@ -151,9 +151,9 @@ class Rows(NamedTuple):
     hetero: npt.NDArray[np.bool_]
     segment: IndexArray
 
-    def part(self, start: int, stop: int) -> Rows:
-        """Return the records from ``start`` to ``stop``."""
-        return Rows(*(column[start:stop] for column in self))  # type: ignore[arg-type]
+    def take(self, index: IndexArray | slice) -> Rows:
+        """Return the records at ``index``."""
+        return Rows(*(column[index] for column in self))  # type: ignore[arg-type]
 
 
 def assemble(rows: Rows) -> tuple[FileAtoms, IndexArray]:

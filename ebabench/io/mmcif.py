@@ -116,22 +116,45 @@ def _models(blocks: Iterable[tuple[Mapping[str, _Text], FloatArray]], source: st
         coordinates = _coordinates(columns, source)
         rows = _rows(columns, source)
         number = columns.get("pdbx_PDB_model_num", np.full(len(coordinates), "1"))
-        starts = np.flatnonzero(number[1:] != number[:-1]) + 1
         previous: tuple[Rows, npt.NDArray[np.int64]] | None = None
-        for start, stop in zip([0, *starts.tolist()], [*starts.tolist(), len(number)], strict=True):
+        for index in _split(rows, number):
             count += 1
-            own = rows.part(start, stop)
+            own, here = rows.take(index), coordinates[index]
             if previous and all(np.array_equal(a, b) for a, b in zip(own, previous[0], strict=True)):
-                positions = coordinates[start:stop][previous[1]].astype(np.float32)
+                positions = here[previous[1]].astype(np.float32)
                 parts.append(parts[-1]._replace(label=f"model {count}", positions=positions[None], box=box[None]))
                 continue
             atoms, kept = assemble(own)
             previous = own, kept
-            positions = coordinates[start:stop][kept].astype(np.float32)
+            positions = here[kept].astype(np.float32)
             parts.append(Models(f"model {count}", atoms, positions[None], box[None]))
     if not parts:
         raise InputError(f"{source}: no atoms in it", code="structure.no-atoms", file=source)
     return parts
+
+
+def _split(rows: Rows, number: _Text) -> list[npt.NDArray[np.int64] | slice]:
+    """The rows of every model: those of one number, where the models of one chain may come before another chain's.
+
+    Where a number comes again with atoms that its model has already, another model begins.
+    """
+    starts = [0, *(np.flatnonzero(number[1:] != number[:-1]) + 1).tolist()]
+    runs = [slice(start, stop) for start, stop in zip(starts, [*starts[1:], len(number)], strict=True)]
+    if len(runs) == len(np.unique(number)):
+        return list(runs)
+    columns = (rows.chain, rows.number, rows.residue_name, rows.altloc, rows.name)
+    found: list[tuple[list[slice], set[tuple[str, ...]]]] = []
+    latest: dict[str, int] = {}
+    for run in runs:
+        own = set(zip(*(column[run].tolist() for column in columns), strict=True))
+        k = latest.get(str(number[run.start]))
+        if k is None or own & found[k][1]:
+            latest[str(number[run.start])] = len(found)
+            found.append(([run], own))
+        else:
+            found[k][0].append(run)
+            found[k][1].update(own)
+    return [np.concatenate([np.arange(run.start, run.stop) for run in parts]) for parts, _ in found]
 
 
 def _coordinates(columns: Mapping[str, _Text], source: str) -> FloatArray:

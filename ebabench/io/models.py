@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ebabench.errors import InputError
 from ebabench.io.frames import FileAtoms, Frames
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.nomenclature import parent_residue
 
-_Key = tuple[int, str, str, str, int]
+_Key = tuple[int, str, str, str, int]  # residue (-1 outside the protein), where it is, its name, the atom, which one
 
 
 class Models(NamedTuple):
@@ -32,22 +33,23 @@ def join_models(parts: Sequence[Models], source: str) -> Frames:
     """Return all models as frames over the atoms that they have in common, in the order of the first model.
 
     Hydrogens, waters, ions and ligands may differ from model to model; those that not all models have are left out.
-    The order of atoms within a residue may differ, too.
+    The order of atoms within a residue may differ, too, and that of chains, if all models have the same chains by name.
 
     Raises:
         InputError: ``structure.models-differ``, a model lacks a heavy atom of the protein that the first has, or has
             one that the first lacks.
     """
     first, box = parts[0], np.concatenate([part.box for part in parts])
-    if all(_same(part.atoms, first.atoms) for part in parts):
+    by_name = _have_same_chains(parts)
+    if all(_same(part.atoms, first.atoms, by_name) for part in parts):
         return Frames(source, first.atoms, np.concatenate([part.positions for part in parts]), box=box)
-    rows = _rows(first.atoms)
+    rows = _rows(first.atoms, by_name)
     found, common = [rows], set(rows)
     for part in parts[1:]:
-        if _same(part.atoms, first.atoms):
+        if _same(part.atoms, first.atoms, by_name):
             found.append(rows)
             continue
-        found.append(_rows(part.atoms))
+        found.append(_rows(part.atoms, by_name))
         _check(first, found[0], part, found[-1], source)
         common &= found[-1].keys()
     keys = [key for key in rows if key in common]
@@ -60,24 +62,49 @@ def join_models(parts: Sequence[Models], source: str) -> Frames:
     return frames.noted(note if left_out else "")
 
 
-def _same(one: FileAtoms, other: FileAtoms) -> bool:
-    return one is other or all(
-        np.array_equal(getattr(one, column), getattr(other, column)) for column in ("name", "residue_name", "residue")
-    )
+def _have_same_chains(parts: Sequence[Models]) -> bool:
+    """Whether chains of one name have the same residues in all models: the names then say which chain is which."""
+    tables = {id(part.atoms): part.atoms for part in parts}.values()
+    return len({_chains(atoms) for atoms in tables}) == 1
 
 
-def _rows(atoms: FileAtoms) -> dict[_Key, int]:
-    """The row of every atom by what it is called: residues of the protein by their order, others by their number."""
-    is_protein = {str(name): parent_residue(str(name)) is not None for name in np.unique(atoms.residue_name)}
-    order: dict[int, int] = {}
+def _chains(atoms: FileAtoms) -> tuple[tuple[str, str], ...]:
+    """The chain and the name of every residue of the protein, by chains."""
+    rows = np.flatnonzero(_of_protein(atoms))
+    first = rows[np.unique(atoms.residue[rows], return_index=True)[1]]
+    order = first[np.argsort(atoms.chain[first], kind="stable")]
+    return tuple(zip(atoms.chain[order].tolist(), atoms.residue_name[order].tolist(), strict=True))
+
+
+def _same(one: FileAtoms, other: FileAtoms, by_name: bool) -> bool:
+    columns = ("name", "residue_name", "residue", *(("chain",) if by_name else ()))
+    return one is other or all(np.array_equal(getattr(one, column), getattr(other, column)) for column in columns)
+
+
+def _of_protein(atoms: FileAtoms) -> npt.NDArray[np.bool_]:
+    """[N], True for atoms of amino acids, by the name of the residue."""
+    known = [name for name in np.unique(atoms.residue_name).tolist() if parent_residue(name) is not None]
+    return np.isin(atoms.residue_name, known)
+
+
+def _rows(atoms: FileAtoms, by_name: bool) -> dict[_Key, int]:
+    """The row of every atom by what it is called: residues of the protein by their order, others by their number.
+
+    With ``by_name``, the order of residues is that within a chain.
+    """
+    order: dict[str, dict[int, int]] = {}
     seen: Counter[_Key] = Counter()
     rows: dict[_Key, int] = {}
-    columns = (atoms.residue.tolist(), atoms.residue_name.tolist(), atoms.name.tolist())
-    for row, (residue, residue_name, name) in enumerate(zip(*columns, strict=True)):
-        if is_protein[residue_name]:
-            key = (order.setdefault(residue, len(order)), "", residue_name, name, 0)
+    columns = (_of_protein(atoms), atoms.chain, atoms.residue, atoms.residue_name, atoms.name)
+    for row, (of_protein, chain, residue, residue_name, name) in enumerate(
+        zip(*(column.tolist() for column in columns), strict=True)
+    ):
+        if of_protein:
+            where = chain if by_name else ""
+            numbers = order.setdefault(where, {})
+            key = (numbers.setdefault(residue, len(numbers)), where, residue_name, name, 0)
         else:
-            key = (-1, f"{atoms.chain[row]}/{atoms.number[row]}", residue_name, name, 0)
+            key = (-1, f"{chain}/{atoms.number[row]}", residue_name, name, 0)
         seen[key] += 1
         rows[*key[:4], seen[key]] = row
     return rows

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -276,6 +277,43 @@ def swapped(table):
 def test_hydrogens_waters_and_order_may_differ_between_models(put, change):
     text, one = differing(change)
     same_as(read_ensemble(put(text), "x"), one)
+
+
+def dimer():
+    """Two chains of one sequence, A and B, in two models."""
+    one = molecule(frames=2)
+    other = replace(one.changed("chain", True, "B"), positions=one.positions[::-1] + 30.0)
+    return one, other, one.joined(other)
+
+
+def test_models_may_have_their_chains_in_another_order(put):
+    one, other, both = dimer()
+    turned = other.joined(one).frame(1)
+    path = put(pdb_text(both.frame(0)).replace("END\n", "") + pdb_text(turned))
+    for chain, table in (("A", one), ("B", other)):
+        same_as(read_ensemble(path, "x", chain=chain), table)
+
+
+def test_the_name_of_a_single_chain_may_differ_between_models(put):
+    one, other, _ = dimer()
+    path = put(pdb_text(one.frame(0)).replace("END\n", "") + pdb_text(other.frame(1)))
+    same_as(read_ensemble(path, "x"), replace(one, positions=np.stack([one.positions[0], other.positions[1]])))
+
+
+def test_mmcif_with_all_models_of_one_chain_before_the_other_chain_s(put):
+    one, other, _ = dimer()
+    rows = cif_text(other).split("pdbx_PDB_model_num\n")[1]
+    path = put(cif_text(one).removesuffix("#\n") + rows, "x.cif")
+    assert len(read_structures(path)) == 2
+    for chain, table in (("A", one), ("B", other)):
+        same_as(read_ensemble(path, "x", chain=chain), table)
+
+
+def test_mmcif_that_repeats_a_model_s_number_has_another_model(put):
+    one = molecule(frames=3)
+    last = cif_text(one.frame(2)).split("pdbx_PDB_model_num\n")[1]
+    numbered = cif_text(replace(one, positions=one.positions[:2])).removesuffix("#\n")
+    same_as(read_ensemble(put(numbered + last, "x.cif"), "x"), one)
 
 
 @pytest.mark.parametrize(
