@@ -2,7 +2,8 @@
 
 ``python experiments/alignment_seeds.py --out alignment-v2 --figures docs/figures`` trains every row of ``CHAIN`` with
 three seeds and scores it on the validation suite; ``--suite peptides-v2`` reads the test suite in its place. It writes
-``alignment-seeds-SUITE.csv`` and ``alignment-seeds-SUITE.svg``. The rows of the first seed are those of
+``alignment-seeds-SUITE.csv`` and ``alignment-seeds-SUITE.svg``, and for the test suite ``alignment-tilt-SUITE.csv``:
+samples of the base model weighted by their energies, as in ``alignment_v2.py``. The rows of the first seed are those of
 ``alignment_v2.py``, in the same folder. A run that was stopped is resumed.
 
 The unit of the test is the target: a figure of a row is the mean over its seeds, and differences of two rows are tested
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from ablation import Ablation, Row
-from alignment_v2 import BASE, OWN, ROWS, TRAINING, VALIDATION
+from alignment_v2 import BASE, OWN, ROWS, TRAINING, VALIDATION, write_tilts
 from scipy.stats import wilcoxon
 
 from ebabench.results.claims import adjusted, targets_needed
@@ -150,6 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     each = made(chosen.out, [chain(seed) for seed in range(1, SEEDS + 1)], chosen.suite)
     write(each, [(ALIGNED, LONGER), (ALIGNED, TILTED)], chosen.figures / f"alignment-seeds-{chosen.suite}")
+    if chosen.suite != VALIDATION:
+        ensembles = chosen.out / "runs" / chosen.suite / BASE / "ensembles"
+        write_tilts(ensembles, chosen.suite, chosen.figures / f"alignment-tilt-{chosen.suite}.csv")
 
 
 if __name__ == "__main__":

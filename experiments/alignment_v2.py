@@ -93,9 +93,9 @@ WEIGHTED = ("basin_populations_tv", "ramachandran_w2")
 TILTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 
 
-def weighted(ensembles: Path) -> pd.DataFrame:
+def weighted(ensembles: Path, suite_id: str) -> pd.DataFrame:
     """Return figures of ensembles weighted by exp(-tilt E / kT), as it is or within basins, a row per kind and tilt."""
-    suite = ebabench.load_suite(VALIDATION)
+    suite = ebabench.load_suite(suite_id)
     read = reference_reader(suite, None)
     rows = []
     for target in suite.targets:
@@ -112,6 +112,11 @@ def weighted(ensembles: Path) -> pd.DataFrame:
                 rows.append((target.name, kind, tilt, *(result.values[key] for key in WEIGHTED), share))
     table = pd.DataFrame(rows, columns=["target", "kind", "tilt", *WEIGHTED, "effective"])
     return table.drop(columns="target").groupby(["kind", "tilt"]).mean().reset_index()
+
+
+def write_tilts(ensembles: Path, suite_id: str, path: Path) -> None:
+    """Write the table of ``weighted``."""
+    weighted(ensembles, suite_id).to_csv(path, index=False, float_format="%.4g", lineterminator="\n")
 
 
 def tilted(energies: FloatArray, basin: IndexArray, beta: float) -> FloatArray:
@@ -140,8 +145,7 @@ def main() -> None:
     differences = {VALIDATION: made.differences(VALIDATION)}
     write_table(differences, chosen.figures / "alignment-v2.csv", BASE)
     draw_figure(differences, chosen.figures / "alignment-v2.svg", BASE)
-    table = weighted(made.folder(ROWS[1], VALIDATION) / "ensembles")
-    table.to_csv(chosen.figures / "alignment-v2-tilt.csv", index=False, float_format="%.4g", lineterminator="\n")
+    write_tilts(made.folder(ROWS[1], VALIDATION) / "ensembles", VALIDATION, chosen.figures / "alignment-v2-tilt.csv")
 
 
 if __name__ == "__main__":
