@@ -172,11 +172,14 @@ def assemble(rows: Rows) -> tuple[FileAtoms, IndexArray]:
     residue, kept = np.zeros(size, np.int64), np.ones(size, bool)
     known: dict[tuple[str, str, str], tuple[int, set[str]]] = {}
     alternate: dict[tuple[str, str], str] = {}
-    count = 0
+    here, first_here, count = ("", ""), "", 0
     for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), size], strict=True):
         place = str(rows.chain[start]), str(rows.number[start])
         key = (*place, str(rows.residue_name[start]))
-        if (rows.altloc[start:stop] != "").all() and alternate.setdefault(place, key[2]) != key[2]:
+        if place != here:
+            here, first_here = place, key[2]
+        located = rows.altloc[start:stop] != ""
+        if located.any() and alternate.setdefault(place, first_here) != key[2] and located.all():
             kept[start:stop] = False
             continue
         names = rows.name[start:stop].tolist()

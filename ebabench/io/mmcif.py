@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ from ebabench.structures.periodic import box_vectors
 
 _Text = npt.NDArray[np.str_]
 _COORDINATES = ("Cartn_x", "Cartn_y", "Cartn_z")
+_BLOCK = re.compile(r"^data_\S*", re.MULTILINE | re.IGNORECASE)
 _CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 _COLUMNS = (
     *_COORDINATES, "group_PDB", "type_symbol", "label_atom_id", "auth_atom_id", "label_alt_id", "label_comp_id",
@@ -36,14 +39,12 @@ def parse_mmcif(data: bytes, source: str) -> list[Models]:
     Raises:
         InputError: ``structure.no-atoms``; ``structure.not-a-number``; ``structure.broken``, no CIF at all.
     """
-    import gemmi
-
     try:
-        document = gemmi.cif.read_string(data.decode("utf-8-sig"))
-    except (RuntimeError, ValueError) as error:
-        raise _broken(source, error) from error
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")  # an author's name, say: what is read is ASCII
     blocks = []
-    for block in document:
+    for block in _document(text, source):
         found = {name: block.find_values(f"_atom_site.{name}") for name in _COLUMNS}
         columns = {name: np.array([_plain(text) for text in column]) for name, column in found.items() if len(column)}
         if columns:
@@ -80,6 +81,22 @@ def parse_binary_cif(data: bytes, source: str) -> list[Models]:
             file=source,
         ) from error
     return _models(zip(tables, boxes, strict=True), source)
+
+
+def _document(text: str, source: str) -> Any:
+    """The data blocks of a CIF file; files that were put together may have blocks of one name."""
+    from gemmi import cif
+
+    try:
+        try:
+            return cif.read_string(text)
+        except RuntimeError as error:
+            if "duplicate block name" not in str(error):
+                raise
+            numbers = itertools.count()
+            return cif.read_string(_BLOCK.sub(lambda _: f"data_{next(numbers)}", text))
+    except (RuntimeError, ValueError) as error:
+        raise _broken(source, error) from error
 
 
 def _plain(text: str) -> str:

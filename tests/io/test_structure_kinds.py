@@ -191,6 +191,34 @@ def test_several_blocks_of_mmcif_are_models(put):
     same_as(read_ensemble(put(text, "x.cif"), "x"), MOLECULE)
 
 
+def test_blocks_of_mmcif_may_have_one_name(put):
+    same_as(read_ensemble(put("".join(cif_text(MOLECULE.frame(k)) for k in range(5)), "x.cif"), "x"), MOLECULE)
+
+
+def test_a_name_of_an_author_in_another_encoding_is_no_fault(put):
+    text = cif_text(MOLECULE).replace("loop_", "_audit_author.name 'Müller'\nloop_", 1)
+    same_as(read_ensemble(put(text.encode("latin-1"), "x.cif"), "x"), MOLECULE)
+
+
+@pytest.mark.parametrize("shared", [(), ("N",), ("N", "C", "O")])
+@pytest.mark.parametrize("order", ["one after the other", "atom by atom"])
+def test_of_two_residues_in_one_place_the_first_counts(put, shared, order):
+    """1EJG has PRO or SER at 22, and one N for both."""
+    own, other = [], []
+    heavy = MOLECULE.take(MOLECULE.heavy).frame(0)
+    for row in range(len(heavy)):
+        line = atom_line(heavy, row, 0)
+        if heavy.number[row] == 2 and heavy.name[row] not in shared:
+            own.append(line[:16] + "A" + line[17:])
+            other.append((len(own), line[:16] + "BSER" + line[20:]))
+        else:
+            own.append(line)
+    last = other[-1][0]
+    for k, (row, line) in enumerate(other):
+        own.insert((row if order == "atom by atom" else last) + k, line)
+    same_as(read_ensemble(put("".join(own)), "x"), heavy)
+
+
 @pytest.mark.parametrize(
     "columns",
     [
