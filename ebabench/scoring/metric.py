@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from ebabench.errors import InputError
+from ebabench.errors import InputError, RunError
 from ebabench.scoring.pair import Pair
 from ebabench.scoring.records import MetricValues
 from ebabench.scoring.spec import MetricSpec, NotAvailable, Value
+from ebabench.system.batching import is_out_of_memory
 from ebabench.system.registry import Loaded, Registry, cause, resolve
 
 
@@ -39,6 +40,46 @@ def _metric(name: str, location: str) -> Metric:
     del name
     metric: Metric = resolve(location)
     return metric
+
+
+def computed(metric: Metric, pair: Pair) -> MetricValues:
+    """Return what a family of metrics says of a pair.
+
+    Raises:
+        InputError: The family refuses the pair.
+        RunError: The family raises something else (``metric.failed``), or breaks its contract: it returns no mapping,
+            leaves out a key that it promises, gives one that its specs do not name, or gives a value that is neither a
+            number nor one number per atom or residue (``metric.value``).
+    """
+    try:
+        given = metric.compute(pair)
+    except (InputError, RunError):
+        raise
+    except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):
+            raise
+        told = f"the metrics {metric.name!r} failed: {cause(error)}"
+        raise RunError(told, code="metric.failed", metric=metric.name) from error
+    try:
+        return _checked(metric, given, pair)
+    except RunError as error:
+        raise RunError(f"the metrics {metric.name!r} {error}", code=error.code, **error.named) from error
+
+
+def _checked(metric: Metric, given: Mapping[str, Value], pair: Pair) -> MetricValues:
+    if not isinstance(given, Mapping):
+        raise RunError(f"gave a {type(given).__name__}, and no mapping of keys to values", code="metric.value")
+    if lacking := [spec.key for spec in metric.specs if not spec.of and spec.key not in given]:
+        raise RunError(f"gave no {', '.join(lacking)}", code="metric.value")
+    if more := [str(key) for key in given if key not in {spec.key for spec in metric.specs}]:
+        raise RunError(f"gave {', '.join(sorted(more))}, which their specs do not name", code="metric.value")
+    figures = MetricValues.of(given)
+    atoms, residues = len(pair.atoms), len(pair.residue_index)
+    for key, profile in figures.profiles.items():
+        if len(profile) not in (atoms, residues, len(pair.ca)):
+            told = f"gave {len(profile)} numbers as {key}: a profile has one per atom ({atoms}) or residue ({residues})"
+            raise RunError(told, code="metric.value", key=key)
+    return figures
 
 
 METRICS: Registry[Metric] = Registry("metric", "ebabench.metrics", _families, _metric, Metric)
@@ -76,11 +117,13 @@ class Guarded:
         try:
             found = self.metric.compute(pair)
             values = {key: found[key] for key in asked}
-            MetricValues.of(values)  # which refuses what is no number
+            _checked(self.metric, values, pair)
             return values
+        except RunError as error:
+            reason = f"the plug-in {self.metric.name!r} {error}"
         except (Exception, SystemExit) as error:
             reason = f"the plug-in {self.metric.name!r} failed: {cause(error)}"
-            return dict.fromkeys(asked, NotAvailable(reason))
+        return dict.fromkeys(asked, NotAvailable(reason))
 
 
 def _fault(name: str, metric: Metric, others: Mapping[str, Metric]) -> InputError | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from ebabench.scoring.reference_cache import Arrays, cached_arrays, reference_di
 from ebabench.scoring.spec import Need, NotAvailable
 from ebabench.scoring.superposed import Counts, SuperposedReference
 from ebabench.structures import Atoms, Ensemble, Reference, validation
-from ebabench.structures.arrays import FloatArray, IndexArray, Positions
+from ebabench.structures.arrays import FloatArray, IndexArray, Positions, read_only
 from ebabench.structures.equivalence import equivalent_atoms, name_as, named_reference
 from ebabench.structures.geometry import principal_components, superpose
 from ebabench.structures.matching import match
@@ -36,7 +36,7 @@ class Pair:
     """Both sides of one target over the atoms in common, in the reference's order, names and orientation.
 
     Every frame was superposed once onto the native structure on all atoms in common (METRICS: no pair of frames is
-    ever aligned to each other afterwards). Lengths in angstrom.
+    ever aligned to each other afterwards). Lengths in angstrom. All metrics share the arrays, which are read-only.
 
     Attributes:
         atoms: the N atoms in common; residues counted without gaps.
@@ -76,13 +76,20 @@ class Pair:
     weights: FloatArray | None = None
     duplicates: int = 0
 
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            if isinstance(value := getattr(self, one.name), np.ndarray):
+                object.__setattr__(self, one.name, read_only(value))
+        replicas = (read_only(one) if isinstance(one, np.ndarray) else one for one in self.reference.replicas)
+        object.__setattr__(self, "reference", replace(self.reference, replicas=tuple(replicas)))
+
     def __len__(self) -> int:
         return len(self.model)
 
     @cached_property
     def ca(self) -> IndexArray:
         """[C], the C-alphas among ``atoms``."""
-        return self.atoms.select("CA")
+        return read_only(self.atoms.select("CA"))
 
     @property
     def native_ca(self) -> Positions:
@@ -92,7 +99,7 @@ class Pair:
     @cached_property
     def model_ca(self) -> Positions:
         """[S, C, 3], superposed once more, onto the native's C-alphas."""
-        return np.asarray(superpose(self.model[:, self.ca], self.native_ca), np.float32)
+        return read_only(np.asarray(superpose(self.model[:, self.ca], self.native_ca), np.float32))
 
     @cached_property
     def replica_lengths(self) -> tuple[int, ...]:
@@ -103,7 +110,7 @@ class Pair:
     def _draws(self) -> tuple[IndexArray, IndexArray, IndexArray]:
         frames, random = sum(self.replica_lengths), np.random.RandomState(_SEED)
         sizes = (len(self), len(self), _MANY)
-        first, second, many = (random.randint(0, frames, size).astype(np.int64) for size in sizes)
+        first, second, many = (read_only(random.randint(0, frames, size).astype(np.int64)) for size in sizes)
         return first, second, many
 
     @property
@@ -124,7 +131,7 @@ class Pair:
     @cached_property
     def model_torsions(self) -> Positions:
         """[S, T], angles in radians of ``torsions`` in the model."""
-        return torsion_angles(self.model_as_read, self.torsions.quartets)
+        return read_only(torsion_angles(self.model_as_read, self.torsions.quartets))
 
     @property
     def md_ca(self) -> Positions:
@@ -142,7 +149,7 @@ class Pair:
     def md_components(self) -> tuple[FloatArray, FloatArray]:
         """Mean [3C] and the 20 (or fewer) leading principal axes [K, 3C] of ``md_ca``, flattened."""
         found = self.of_reference("components", 1, self._components)
-        return found["mean"], found["axes"]
+        return read_only(found["mean"]), read_only(found["axes"])
 
     def md(self, draw: IndexArray) -> Positions:
         """Return frames [len(draw), N, 3] of the reference, superposed. ``draw`` holds their numbers."""
@@ -202,9 +209,10 @@ class Pair:
     @cached_property
     def _trajectory(self) -> Arrays:
         replicas = self.reference.numbers
-        return self.of_reference(
+        found = self.of_reference(
             "trajectory", 2, lambda: {"ca": self.aligned.ca(replicas), "rmsf": self.aligned.rmsf(replicas)}
         )
+        return {name: read_only(array) for name, array in found.items()}
 
     def unavailable_reason(self, need: Need) -> NotAvailable | None:
         """None if the pair can support a metric with this need, else why not."""

@@ -95,7 +95,7 @@ def _real(key: str, value: object) -> np.ndarray[Any, Any]:
         numbers = np.empty(0, object)
     if numbers.dtype.kind not in "fiub":
         raise RunError(
-            f"a metric gave {shortened(repr(value), 40)} as {key}, which is no real number",
+            f"gave {shortened(repr(value), 40)} as {key}, which is no real number",
             code="metric.value",
             key=key,
         )

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from ebabench.errors import InputError, RunError
-from ebabench.scoring.metric import Metric
+from ebabench.scoring.metric import Metric, computed
 from ebabench.scoring.noise_floor import floor_key, load_floor, store_floor
 from ebabench.scoring.pair import Pair, make_pair
 from ebabench.scoring.records import MetricValues, Record
@@ -256,22 +256,17 @@ def measure(metrics: Sequence[Metric], pair: Pair) -> list[MetricValues]:
     """Return what each family of metrics says of a pair.
 
     Raises:
-        RunError: A family leaves out a key that it promises.
+        InputError: A family refuses the pair.
+        RunError: A family fails, or breaks its contract (``ebabench.scoring.metric.computed``).
     """
-    found = []
-    for metric in metrics:
-        if pair.weights is None or metric.honours_weights:
-            figures = MetricValues.of(metric.compute(pair))
-        else:
-            why = f"the metrics {metric.name!r} do not honour statistical weights"
-            figures = MetricValues(reasons={spec.key: why for spec in metric.specs if not spec.of})
-        given = {*figures.values, *figures.profiles, *figures.reasons}
-        if lacking := [spec.key for spec in metric.specs if not spec.of and spec.key not in given]:
-            raise RunError(f"the metrics {metric.name!r} gave no {', '.join(lacking)}")
-        if more := sorted(given - {spec.key for spec in metric.specs}):
-            raise RunError(f"the metrics {metric.name!r} gave {', '.join(more)}, which their specs do not name")
-        found.append(figures)
-    return found
+    return [_measured(metric, pair) for metric in metrics]
+
+
+def _measured(metric: Metric, pair: Pair) -> MetricValues:
+    if pair.weights is None or metric.honours_weights:
+        return computed(metric, pair)
+    why = f"the metrics {metric.name!r} do not honour statistical weights"
+    return MetricValues(reasons={spec.key: why for spec in metric.specs if not spec.of})
 
 
 def _joined(families: Sequence[MetricValues]) -> MetricValues:

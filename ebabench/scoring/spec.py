@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from ebabench.errors import InputError
 from ebabench.structures.arrays import FloatArray
 
 Better = Literal["lower", "higher", "reference"]
@@ -60,6 +62,9 @@ class MetricSpec:
         means: What the number is, in full, for the documentation and the page of the metric: plain text, in which only
             code and keys of metrics stand in backticks. Empty where the metric is MD's own value of another one.
         cannot_see: What the number does not tell, in the same form.
+
+    Raises:
+        InputError: A field has a value that it cannot have (``metric.spec``).
     """
 
     key: str
@@ -77,6 +82,33 @@ class MetricSpec:
     exact_up_to: int | None = None
     means: str = ""
     cannot_see: str = ""
+
+    def __post_init__(self) -> None:
+        if fault := self._fault():
+            raise InputError(f"the metric {self.key!r}: {fault}", code="metric.spec", key=self.key)
+
+    def _fault(self) -> str:
+        """What makes the spec unfit; empty if nothing does."""
+        if not isinstance(self.key, str) or not _KEY.fullmatch(self.key):
+            return "a key has letters, digits and _, and begins with a letter"
+        if isinstance(self.version, bool) or not isinstance(self.version, int) or self.version < 1:
+            return f"version {self.version!r} is no whole number from 1"
+        if self.aggregate is not None and self.aggregate not in get_args(Aggregate):
+            return f"aggregate {self.aggregate!r} is none of {_listed(Aggregate)}, None"
+        for field, value, kind in (("better", self.better, Better), ("needs", self.needs, Need)):
+            if value not in get_args(kind):
+                return f"{field} {value!r} is none of {_listed(kind)}"
+        for field, keys in (("of", self.of), ("default_view", self.default_view)):
+            if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
+                return f"{field} {keys!r} is no tuple of names"
+        return ""
+
+
+_KEY = re.compile(r"[A-Za-z]\w*", re.ASCII)
+
+
+def _listed(kind: object) -> str:
+    return ", ".join(get_args(kind))
 
 
 def default_view(specs: Iterable[MetricSpec], family: str) -> tuple[MetricSpec, ...]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ebabench.scoring.shared_frames import SharedFrames
 from ebabench.structures import Reference
-from ebabench.structures.arrays import FloatArray, IndexArray, Positions
+from ebabench.structures.arrays import FloatArray, IndexArray, Positions, read_only
 from ebabench.structures.geometry import superpose
 from ebabench.structures.torsions import torsion_angles
 from ebabench.structures.validation import validated_blocks
@@ -45,7 +45,7 @@ class SuperposedReference:
     def __init__(
         self, reference: Reference, atoms: IndexArray, native: Positions, ca: IndexArray, quartets: IndexArray
     ) -> None:
-        self.native_ca: Positions = np.asarray(native[ca] - native[ca].mean(0), np.float32)
+        self.native_ca: Positions = read_only(np.asarray(native[ca] - native[ca].mean(0), np.float32))
         self.atoms = atoms
         self.shared = SharedFrames()
         self._reference, self._native, self._ca, self._quartets = reference, native, ca, quartets

@@ -1,5 +1,7 @@
 """Array types that the whole project shares. Lengths are in angstrom."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,3 +18,15 @@ def evenly_spaced(total: int, most: int) -> IndexArray:
         ([0, 4, 8], [0, 1])
     """
     return np.linspace(0, max(total - 1, 0), min(most, total)).round().astype(np.int64)
+
+
+def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a view of an array that cannot be written to; the array itself still can.
+
+    Example:
+        >>> read_only(np.zeros(2)).flags.writeable
+        False
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -55,7 +55,7 @@ def exposed(atoms: Atoms, positions: Positions, *, single: bool | None = None) -
         share /= 1 - share / 100
     side = ~np.isin(atoms.name, BACKBONE)
     start = np.searchsorted(atoms.residue, np.arange(atoms.residue[-1] + 2))
-    frames = np.ascontiguousarray(positions)
+    frames = np.array(positions, order="C")  # a copy: for arrays that are read-only the kernel would be compiled anew
     found: npt.NDArray[np.bool_] = _exposed(frames, reach, share, side, start, *_sphere(), THRESHOLD)
     return found
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from synthetic_runs import TOY, compute, ensemble, reference, spread
+from synthetic_runs import TOY, compute, ensemble, reference, spec, spread
 
 from ebabench.datasets.suites import load_suite, reference_reader
 from ebabench.errors import InputError, RunError
@@ -233,6 +233,75 @@ def test_a_value_that_is_no_real_number_is_refused_and_of_a_plugin_not_available
     figures = score_target(ensemble("one"), reference("one"), [replace(metric, compute=Guarded(metric))]).figures
     assert "'odd'" in figures.reasons["shift"]
     assert not figures.values
+
+
+def answering(answer):
+    return Metric("mine", (spec("first"), spec("second")), lambda pair: answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        1.0,
+        {"first": 1.0},
+        {"first": 1.0, "second": 2.0, "third": 3.0},
+        {"first": 1.0, "second": np.zeros(7)},
+        {"first": 1.0, "second": np.zeros((6, 3))},
+        {"first": 1.0, "second": "2"},
+    ],
+)
+def test_a_family_that_does_not_give_what_its_specs_say_is_named(answer):
+    with pytest.raises(RunError, match="the metrics 'mine' gave"):
+        score_target(ensemble("one"), reference("one"), [answering(answer)])
+
+
+def test_a_family_that_fails_is_named():
+    failing = Metric("mine", (spec("first"),), lambda pair: {"first": 1 / 0})
+    with pytest.raises(RunError, match="the metrics 'mine' failed: ZeroDivisionError"):
+        score_target(ensemble("one"), reference("one"), [failing])
+
+
+@pytest.mark.parametrize(
+    "name", ["model", "model_as_read", "model_ca", "native", "native_ca", "md_ca", "md_rmsf", "md_draw"]
+)
+def test_no_metric_changes_what_others_read(name):
+    def write(pair):
+        array = getattr(pair, name)
+        array *= 2
+
+    with pytest.raises(RunError, match=r"'mine' failed: ValueError: .*read-only"):
+        score_target(ensemble("one"), reference("one"), [Metric("mine", (spec("first"),), write)])
+
+
+def test_no_metric_changes_the_reference_and_its_owner_still_can():
+    def write(pair):
+        pair.reference.replicas[0][:] = 0
+
+    md = reference("one")
+    with pytest.raises(RunError, match="read-only"):
+        score_target(ensemble("one"), md, [Metric("mine", (spec("first"),), write)])
+    md.replicas[0][:] = 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"better": "least"},
+        {"aggregate": "mode"},
+        {"needs": "sidechains"},
+        {"key": "End to end"},
+        {"key": ""},
+        {"version": 0},
+        {"version": 1.5},
+        {"of": "rmsf"},
+        {"default_view": "protein"},
+    ],
+)
+def test_a_spec_has_only_what_the_tables_can_show(change):
+    with pytest.raises(InputError) as error:
+        spec(**({"key": "mine"} | change))
+    assert error.value.code == "metric.spec"
+    assert str(next(iter(change.values()))) in str(error.value)
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.array([1.0, np.inf]), Approximation(np.inf, 1.0)])
