@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,8 +52,8 @@ def code(card: Card, location: str) -> Any:
         InputError: The module or the attribute cannot be loaded.
     """
     module, _, attribute = location.partition(":")
-    path = card.path.parent.resolve() / f"{module.replace('.', '/')}.py"
-    if card.name in CARDS or not path.is_file():
+    path = _beside(card, module)
+    if path is None:
         return resolve(location)
     try:
         return getattr(_module_beside(path), attribute)
@@ -61,12 +61,42 @@ def code(card: Card, location: str) -> Any:
         raise InputError(f"cannot load {location!r}: {cause(error)}", code="model.code", file=path) from error
 
 
+def code_file(card: Card) -> Path | None:
+    """Return the file with the module or the script that a card names; None where there is none to be found."""
+    if card.script is not None:
+        path = card.path.parent / card.script
+    else:
+        module = (card.entry or card.converter or "").partition(":")[0]
+        path = _beside(card, module) or _installed(module)
+    return path if path is not None and path.is_file() else None
+
+
+def code_digest(card: Card) -> str:
+    """Return the SHA-256 of ``code_file``, in hex; empty where there is none. What the file imports is not in it."""
+    path = code_file(card)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None else ""
+
+
+def _beside(card: Card, module: str) -> Path | None:
+    """The file of a module that lies beside a card outside a package."""
+    path = card.path.parent.resolve() / f"{module.replace('.', '/')}.py"
+    return path if card.name not in CARDS and path.is_file() else None
+
+
+def _installed(module: str) -> Path | None:
+    try:
+        spec = find_spec(module)
+    except (Exception, SystemExit):  # of a package that is not installed, or is broken
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin else None
+
+
 def _module_beside(path: Path) -> ModuleType:
-    """Return the module in a file, under a name that belongs to this file only."""
+    """Return the module in a file, under a name that belongs to this file with these contents only."""
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.append(folder)  # for what the module itself imports from beside it
-    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    name = f"{path.stem}_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = spec_from_file_location(name, path)

@@ -35,7 +35,7 @@ class Manifest:
     """``manifest.json`` in a run folder.
 
     Attributes:
-        data: identity, sessions, official, unofficial_because, cost and md_speed (by target).
+        data: identity, sessions, official, unofficial_because, code, cost and md_speed (by target).
     """
 
     def __init__(self, folder: Path, data: dict[str, Any]) -> None:
@@ -128,6 +128,7 @@ class _Form(BaseModel):
     sessions: list[_SessionForm] = Field(min_length=1)
     official: bool = False
     unofficial_because: list[str] = Field(default_factory=list)
+    code: dict[str, str] = Field(default_factory=dict)
     cost: dict[str, dict[str, Any]] = Field(default_factory=dict)
     md_speed: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

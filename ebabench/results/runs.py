@@ -219,6 +219,21 @@ class Run:
             replace_file(path, record.to_json())
             self._parsed[record.target] = stamp(path), record
 
+    def save_code(self, target: str, digest: str) -> None:
+        """Keep in the manifest which code made the ensemble of a target. Raises RunError that says what was kept.
+
+        Args:
+            target: The name.
+            digest: ``ebabench.generators.build.code_digest``.
+        """
+        with self._writing():
+            self._manifest.add("code", {target: digest})
+
+    @property
+    def codes(self) -> dict[str, str]:
+        """The digest of the code that made the ensemble, by target; without those of earlier versions."""
+        return dict(self._manifest.data.get("code", {}))
+
     def save_cost(self, target: str, cost: Cost) -> None:
         """Keep in the manifest what sampling a target cost here. Raises RunError that says what was kept."""
         with self._writing():
@@ -313,6 +328,7 @@ class Run:
             rows = summarise(records, specs)
             because = unofficial(self.identity, records, suite)
             because += [f"not computed: {', '.join(lacking)}"] * bool(lacking)
+            because += ["made by different versions of the model's code"] * (len({*self.codes.values()}) > 1)
             replace_file(self.folder / "targets.csv", targets_csv(records, specs))
             replace_file(self.folder / "summary.csv", summary_csv(rows))
             self._manifest.finish(

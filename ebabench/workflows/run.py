@@ -17,7 +17,7 @@ from ebabench.datasets.references import References
 from ebabench.datasets.suites import Suite, load_suite, reference_reader
 from ebabench.datasets.targets import target_of
 from ebabench.errors import InputError
-from ebabench.generators.build import build
+from ebabench.generators.build import build, code_digest
 from ebabench.generators.cards import Card
 from ebabench.generators.protocol import Resources
 from ebabench.generators.sampling import sample as sample_all
@@ -232,6 +232,7 @@ class _Plan:
         """Return the session of the run after all targets were sampled."""
         devices = model_devices(self.card, self.device) if workers is None else []
         generators = [build(self.card, self._on(one)) for one in devices]
+        made_by = code_digest(self.card)
         run = Run.open(self.folder, self.identity, partial(digest_here, self.read))
         run.remarks += self.remarks
         sequences = {target.name: target.sequence for target in self.asked}
@@ -253,7 +254,7 @@ class _Plan:
             work = sampler(self.card, self._on(self.device), target, run, self.samples, self.seed)
             fit = workers.using(GPU=1) if self.device.startswith("cuda") else workers
             outcomes = sample_on(fit, work, list(sequences), run.load_ensemble, session.claims)
-        session.keep("sampling", outcomes)
+        session.keep("sampling", outcomes, made_by)
         return session
 
     def _on(self, device: str) -> Resources:

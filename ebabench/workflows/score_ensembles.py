@@ -13,6 +13,7 @@ from ebabench.datasets.reference_layouts import find_references
 from ebabench.datasets.references import References
 from ebabench.datasets.suites import Suite, load_suite, reference_reader
 from ebabench.errors import InputError
+from ebabench.generators.build import code_digest
 from ebabench.generators.cards import CARDS, Card
 from ebabench.io.layouts import Found, find_sources, read_source
 from ebabench.io.layouts.telling import told
@@ -153,12 +154,14 @@ def score_ensembles(
             partial(digest_here, read),
         )
         made.remarks += [*remarks, *missing]
-        session = Session(made, read, chosen, {name: sequences[name] for name in names}, tell, elsewhere)
+        asked = {name: sequences[name] for name in names}
+        session = Session(made, read, chosen, asked, tell, elsewhere, source=str(folder))
         if card is not None:
             from ebabench.generators.converters import convert
 
-            asked = [read.target(target) for target in names]
-            session.keep("converting", convert(card, folder, asked, made.load_ensemble, made.save_ensemble))
+            those = [read.target(target) for target in names]
+            outcomes = convert(card, folder, those, made.load_ensemble, made.save_ensemble)
+            session.keep("converting", outcomes, code_digest(card))
         session.score(selection, jobs, workers or executor)
     remember_digests(read, session.run.identity.references or {})
     if chosen is not None:

@@ -62,6 +62,7 @@ class Session:
         progress: Told of every finished target.
         elsewhere: The ensembles that lie elsewhere, by target; None for those of the run folder.
         complete: The families of metrics that a complete run has.
+        source: What the ensembles of the run folder were made from, for the reader of the run.
     """
 
     run: Run
@@ -71,15 +72,22 @@ class Session:
     progress: Progress
     elsewhere: Mapping[str, Elsewhere] | None = None
     complete: Sequence[Metric] = field(default_factory=registered)
+    source: str = "1 file (sampled here)"
 
     @cached_property
     def claims(self) -> Claims:
         """The targets that this process works on, and others leave alone."""
         return Claims(self.run.folder / ".claims")
 
-    def keep(self, what: str, outcomes: Iterator[Outcome]) -> None:
-        """Wait for ensembles, and keep why targets failed as their records."""
-        busy = []
+    def keep(self, what: str, outcomes: Iterator[Outcome], code: str = "") -> None:
+        """Wait for ensembles, and keep why targets failed as their records.
+
+        Args:
+            what: What is told of the progress.
+            outcomes: One per target.
+            code: The digest of the code that makes the ensembles; empty if it is not known.
+        """
+        busy, others = [], []
         with self._interruptible():
             self.progress(what, 0, len(self.sequences))
             for done, outcome in enumerate(outcomes, 1):
@@ -87,12 +95,22 @@ class Session:
                     busy.append(outcome.target)
                 elif outcome.error is not None:
                     self.run.save_record(self._job(outcome.target).failed(outcome.error))
-                elif not outcome.resumed:
+                elif outcome.resumed:
+                    if self.run.codes.get(outcome.target, code) != code:
+                        others.append(outcome.target)
+                else:
                     self.run.remove_record(outcome.target)  # of an earlier failure
+                    if code:
+                        self.run.save_code(outcome.target, code)
                     if outcome.cost is not None:
                         self.run.save_cost(outcome.target, outcome.cost)
                 self.progress(what, done, len(self.sequences))
         self._tell_busy(busy)
+        if others:
+            self.run.remarks.append(
+                f"kept, though the model's code was changed since they were made: the ensembles of {few(others)}; "
+                "in another run folder all are made anew"
+            )
 
     def score(self, selection: Selection, processes: int | None = None, executor: Executor | None = None) -> None:
         """Score the targets that have an ensemble with the metrics that they lack; then write the tables."""
@@ -176,7 +194,7 @@ class Session:
         flagged = []
         for record in self.run.records():
             if record.target in self.sequences and record.error is None:
-                told = "1 file (sampled here)" if self.elsewhere is None else self.elsewhere[record.target].told
+                told = self.source if self.elsewhere is None else self.elsewhere[record.target].told
                 alike.setdefault(f"{record.n_samples} conformations from {told}", []).append(record.target)
                 if marked := marks(record):
                     flagged.append(f"{record.target}: {'; '.join(marked)}")

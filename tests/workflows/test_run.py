@@ -268,6 +268,23 @@ def test_a_failed_target_is_a_reason_and_not_an_exception(
     assert (failed.value.code, failed.value.named["target"]) == ("run.failed", "KDE")
 
 
+def test_ensembles_of_code_that_was_changed_since_are_named(
+    started: Callable[..., ebabench.Run], slow: Path, tmp_path: Path
+) -> None:
+    """The code is no part of a card: what was kept stands, and is not taken for what the code of today samples."""
+    first = started(str(slow), targets=["AGS"])
+    assert not any("code" in told for told in [*first.remarks, *started(str(slow), targets=["AGS"]).remarks])
+    slow.with_name("slow_module.py").write_text(MODULE.replace("scale=0.1", "scale=2.125"))
+    mixed = started(str(slow))
+    assert any("changed" in told and told.endswith("made anew") and "of AGS;" in told for told in mixed.remarks)
+    assert any("versions of the model's code" in because for because in mixed.unofficial_because)
+    spread = mixed.targets["pairwise_rmsd"]
+    assert spread["KDE"] > 5 * spread["AGS"], "in one process, too"
+    anew = started(str(slow), out=tmp_path / "anew")
+    assert anew.targets["pairwise_rmsd"]["AGS"] > 5 * spread["AGS"]
+    assert not any("code" in because for because in anew.unofficial_because)
+
+
 def test_progress_is_told_and_nothing_is_printed(
     started: Callable[..., ebabench.Run], capfd: pytest.CaptureFixture[str]
 ) -> None:
