@@ -24,7 +24,8 @@ _ANGSTROM = {"angstrom": 1.0, "angstroms": 1.0, "a": 1.0, "nanometer": 10.0, "na
 class ArrayFrames(FileFrames):
     """The chosen atoms of a NetCDF or HDF5 trajectory, read when they are asked for (``structures.StoredFrames``).
 
-    The file has ``coordinates`` [F, N, 3] and perhaps ``cell_lengths`` and ``cell_angles`` [F, 3], each with its unit.
+    The file has ``coordinates`` [F, N, 3] and perhaps ``cell_lengths`` and ``cell_angles`` [F, 3], each with its unit,
+    and perhaps with a factor by which its numbers are multiplied.
 
     Args:
         path: a NetCDF file (AMBER's convention) or an HDF5 file (mdtraj's).
@@ -155,12 +156,20 @@ def _h5py(path: Path) -> Any:
 
 
 def _scale(array: Any, path: Path) -> float:
-    """What makes angstrom of the array's unit."""
-    unit = getattr(array, "units", None) if not hasattr(array, "attrs") else array.attrs.get("units")
+    """What makes angstrom of the array's numbers: its unit, and its ``scale_factor`` (a convention of NetCDF)."""
+    unit, factor = _attribute(array, "units"), _attribute(array, "scale_factor")
     text = unit.decode() if isinstance(unit, bytes) else str(unit or "angstrom")
     if text.lower() not in _ANGSTROM:
         raise _broken(path, f"lengths in {text}, neither angstrom nor nanometers")
-    return _ANGSTROM[text.lower()]
+    try:
+        return _ANGSTROM[text.lower()] * (1.0 if factor is None else np.asarray(factor, np.float64).item())
+    except ValueError as error:
+        raise _broken(path, f"scale_factor of an array is {factor!r}, not one number") from error
+
+
+def _attribute(array: Any, name: str) -> Any:
+    """An attribute of an array in a NetCDF or HDF5 file; None if it has none of that name."""
+    return array.attrs.get(name) if hasattr(array, "attrs") else getattr(array, name, None)
 
 
 def _broken(path: Path, what: str) -> InputError:

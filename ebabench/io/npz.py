@@ -13,6 +13,7 @@ from ebabench.errors import InputError
 from ebabench.io.chains import to_ensemble
 from ebabench.io.frames import Frames, Rows, assemble
 from ebabench.structures import Ensemble
+from ebabench.structures.arrays import told_if_coarse
 from ebabench.system.files import open_regular, replace_file
 
 _REQUIRED = ("positions", "name", "residue_name", "residue")
@@ -119,6 +120,7 @@ def _frames(arrays: _Arrays, path: Path) -> Frames:
     ):
         if not wrong and key in arrays and arrays[key].shape != (length,):
             wrong = f"{key} has shape {list(arrays[key].shape)}, expected [{length}]"
+    wrong = wrong or told_if_coarse(positions)
     if wrong:
         raise InputError(f"{path}: {wrong}", code="npz.shape", file=str(path))
     blank, zero = np.full(size, ""), np.zeros(size, np.int64)

@@ -19,7 +19,7 @@ from ebabench.io.chains import to_ensemble
 from ebabench.io.columns import check_columns
 from ebabench.io.frames import FileAtoms, Frames, Rows, assemble
 from ebabench.structures import Ensemble
-from ebabench.structures.arrays import FloatArray, IndexArray, Positions
+from ebabench.structures.arrays import FloatArray, IndexArray, Positions, told_if_coarse
 from ebabench.structures.periodic import Bonds, make_whole
 
 if TYPE_CHECKING:
@@ -178,6 +178,8 @@ def from_arrays(
             code="ensemble.shape",
             target=target,
         )
+    if told := told_if_coarse(np.asarray(positions)):
+        raise InputError(f"{target}: {told}", code="ensemble.shape", target=target)
     blank, zero = np.full(size, ""), np.zeros(size, np.int64)
     rows = Rows(_text(names), _text(residue_names), blank, _text(residues), blank, blank, zero > 0, zero)
     atoms, kept = assemble(rows)

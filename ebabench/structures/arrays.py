@@ -8,6 +8,7 @@ import numpy.typing as npt
 Positions = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
+_COARSE = 0.1  # angstrom between neighbouring numbers of half precision: those from 128 on
 
 
 def evenly_spaced(total: int, most: int) -> IndexArray:
@@ -30,3 +31,12 @@ def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def told_if_coarse(positions: npt.NDArray[Any]) -> str:
+    """Return what is wrong with positions in half precision that lie too far from the origin, or the empty string."""
+    if positions.dtype != np.float16 or not positions.size:
+        return ""
+    step = float(np.spacing(np.abs(positions).max()))
+    told = f"positions are float16, whose numbers are {step:.3g} angstrom apart where the molecule lies: "
+    return told + "center it and write float32" if step > _COARSE else ""  # no number: told elsewhere

@@ -86,6 +86,7 @@ def test_chains_of_an_npz_file(put):
         ({"positions": MADE.positions.astype(int)}, "npz.shape", "int"),
         ({"residue": MADE.atoms.residue.astype(float)}, "npz.shape", "residue"),
         ({"residue_name": MADE.atoms.residue_name[:-1]}, "npz.shape", "residue_name"),
+        ({"positions": (MADE.positions + 300).astype(np.float16)}, "npz.shape", "0.25 angstrom apart"),
         ({"held_out": np.array([1])}, "npz.held-out", "held_out"),
     ],
 )

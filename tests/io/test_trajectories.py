@@ -180,6 +180,16 @@ def test_dcd_of_either_byte_order(folder, order, cell):
     same_as(read_ensemble(folder / "x.dcd", "x"), MOLECULE)
 
 
+def test_the_factor_of_a_netcdf_array_counts(folder):
+    from scipy.io import netcdf_file
+
+    netcdf(folder / "x.nc", np.mod(MOLECULE.positions + 19.0, 40.0) / 1.25, box_of(40.0) / 1.25)
+    with netcdf_file(folder / "x.nc", "a") as file:
+        for name in ("coordinates", "cell_lengths"):
+            file.variables[name].scale_factor = np.float32(1.25)
+    same_as_moved(read_ensemble(folder / "x.nc", "x"), MOLECULE)
+
+
 def test_hdf5_without_its_package_is_told(folder, monkeypatch):
     path = write(folder / "x.h5", MOLECULE.positions)
     monkeypatch.setitem(sys.modules, "h5py", None)
