@@ -7,24 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ebabench.io.frames import Frames
 from ebabench.io.structure_files import read_frames
 from ebabench.physics.description import Description, describe
 from ebabench.physics.energy import Energies, prepare_energies
-from ebabench.physics.molecules import CAPS, Molecule, parent_name
+from ebabench.physics.molecules import CAPS, Molecule
 from ebabench.physics.preparation import CannotPrepare, disulfides, shared_template
 from ebabench.physics.protocols import Protocol, get_protocol
-from ebabench.structures import Atoms
+from ebabench.physics.whole import whole_molecule, whole_sample
 from ebabench.structures.arrays import Positions
-from ebabench.structures.bonds import residue_bonds
-from ebabench.structures.periodic import Bonds, tree
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SAMPLE = 10  # frames by which the bonds of a file are known
 _BLOCK = 20_000_000  # coordinates that are read at a time
 
 Tell = Callable[[str, int, int], None]
@@ -146,8 +142,11 @@ def described(frames: Frames, protocol: Protocol) -> Description:
     Raises:
         CannotPrepare: there is no molecule that has an energy.
     """
-    step = max(1, len(frames) // _SAMPLE)
-    sample = np.concatenate([frames.first()[None], np.asarray(frames.positions[::step])])
+    return _described(frames, whole_sample(frames), protocol)
+
+
+def _described(frames: Frames, sample: Positions, protocol: Protocol) -> Description:
+    """The molecule; ``sample`` [S, atoms, 3] are some of the frames in one piece."""
     found = describe(frames.atoms, sample)
     if found.molecule.hydrogen.any():
         try:
@@ -161,40 +160,15 @@ def _blocks(frames: Frames, protocol: Protocol) -> Iterator[tuple[int, Descripti
     """The number of the first frame, the molecule or why there is none, and the positions, of blocks of frames."""
     found: Description | CannotPrepare
     try:
-        found = described(frames, protocol)
+        sample = whole_sample(frames)
+        found = _described(frames, sample, protocol)
     except CannotPrepare as reason:
         yield 0, reason, np.empty((len(frames), 0, 3), np.float32)
         return
-    stored = frames.take(found.columns).positions
-    if not isinstance(stored, np.ndarray):
-        stored = stored.whole(_bonds(found.molecule, frames.first()[found.columns]))
+    stored = whole_molecule(frames.take(found.columns), found.molecule, sample[:, found.columns]).positions
     size = max(1, _BLOCK // (3 * len(frames.atoms)))
     for start in range(0, len(frames), size):
         yield start, found, np.asarray(stored[start : start + size], np.float32)
-
-
-def _bonds(molecule: Molecule, frame: Positions) -> Bonds:
-    """A tree along which a periodic image of the molecule is made whole; a chain hangs on the nearest atom of another.
-
-    ``frame`` [N, 3] is a structure in one piece.
-    """
-    atoms = molecule.atoms
-    parents = np.array([parent_name(name) for name in molecule.residue_names])[atoms.residue]
-    pairs = [*residue_bonds(Atoms(atoms.name, parents, atoms.residue)).tolist(), *molecule.peptide_bonds.tolist()]
-    bonded = set(np.unique(pairs).tolist())
-    anchor: dict[int, int] = {}
-    for row, residue in enumerate(atoms.residue.tolist()):
-        if row in bonded:
-            anchor.setdefault(residue, row)
-    pairs += [(anchor[int(atoms.residue[row])], row) for row in range(len(atoms)) if row not in bonded]
-    last = np.array([chain.last for chain in molecule.chains])
-    chain_of = np.searchsorted(last, atoms.residue)
-    for k in range(1, len(molecule.chains)):
-        before, own = np.flatnonzero(chain_of < k), np.flatnonzero(chain_of == k)
-        distance, nearest = map(np.asarray, cKDTree(frame[before]).query(frame[own]))
-        closest = int(np.argmin(distance))
-        pairs.append((int(before[nearest[closest]]), int(own[closest])))
-    return tree(pairs)
 
 
 def _gaps(molecule: Molecule, positions: Positions) -> dict[int, str]:

@@ -12,7 +12,7 @@ from ebabench.physics.molecules import CAPS, N_CAPS, parent_name, standard_resid
 from ebabench.physics.preparation import CannotPrepare
 from ebabench.physics.protonation import hydrogen_names, protonation_of
 from ebabench.structures import Atoms
-from ebabench.structures.arrays import Positions
+from ebabench.structures.arrays import IndexArray, Positions
 from ebabench.structures.nomenclature import canonical
 
 # CHARMM has caps as atoms of the residue beside them; their names there and in a residue of their own.
@@ -60,7 +60,7 @@ class Residue:
     @property
     def is_chain_member(self) -> bool:
         """True for an amino acid, known or not, and for a cap."""
-        return self.standard is not None or {"N", "CA", "C"} <= self.heavy.keys()
+        return bool(self.heavy) and (self.standard is not None or {"N", "CA", "C"} <= self.heavy.keys())
 
 
 def read_residues(atoms: FileAtoms, frame: Positions) -> list[Residue]:
@@ -68,7 +68,8 @@ def read_residues(atoms: FileAtoms, frame: Positions) -> list[Residue]:
 
     Args:
         atoms: all atoms of the file.
-        frame: [atoms, 3] in angstrom; a hydrogen belongs to the nearest heavy atom of its residue.
+        frame: [atoms, 3] in angstrom; a hydrogen belongs to the nearest heavy atom of its residue, or, if that is not
+            within a bond and another residue's is, to that one: programs that append hydrogens may lose their residue.
 
     Raises:
         CannotPrepare: an amino acid has an atom twice.
@@ -78,7 +79,8 @@ def read_residues(atoms: FileAtoms, frame: Positions) -> list[Residue]:
     # `canonical` knows aliases of heavy atoms by the residue's parent.
     _, residue = np.unique(atoms.residue[order], return_inverse=True)
     table = canonical(Atoms(atoms.name[order], atoms.residue_name[order], residue))
-    found = []
+    found: list[Residue] = []
+    given: list[IndexArray] = []
     for rows, names in zip(
         *(np.split(a, np.flatnonzero(np.diff(residue)) + 1) for a in (order, table.name)), strict=True
     ):
@@ -92,14 +94,47 @@ def read_residues(atoms: FileAtoms, frame: Positions) -> list[Residue]:
                     raise CannotPrepare(f"{label} has atom {atom} more than once")
                 heavy[atom] = row
         one = Residue(name.strip().upper(), label, chain, int(atoms.segment[first]), bool(atoms.hetero[first]), heavy)
-        given = rows[hydrogen[rows]]
-        if len(given) and one.is_chain_member:
-            parents = np.array(list(heavy.values()))
-            _, nearest = cKDTree(frame[parents]).query(frame[given])
-            for row, parent in zip(given.tolist(), parents[nearest].tolist(), strict=True):
+        found.append(one)
+        given.append(rows[hydrogen[rows]])
+    lost = _with_own_hydrogens(found, given, frame)
+    _with_lost_hydrogens(found, lost, frame)
+    kept = [one for one, rows in zip(found, given, strict=True) if one.heavy or not lost.keys().isdisjoint(rows)]
+    return [part for one in kept for part in _split_caps(one)]
+
+
+def _with_own_hydrogens(residues: list[Residue], given: list[IndexArray], frame: Positions) -> dict[int, Residue]:
+    """Hang the hydrogens of each residue on its heavy atoms; return those that lie at none of them, with the residue.
+
+    ``given`` are the rows of the hydrogens of each residue.
+    """
+    lost = {}
+    for one, rows in zip(residues, given, strict=True):
+        if one.is_chain_member and len(rows):
+            parents = np.array(list(one.heavy.values()))
+            length, nearest = cKDTree(frame[parents]).query(frame[rows])
+            for row, parent, far in zip(rows.tolist(), parents[nearest].tolist(), length.tolist(), strict=True):
                 one.hydrogens.setdefault(parent, []).append(row)
-        found += _split_caps(one)
-    return found
+                if far >= _HYDROGEN_BOND[1]:
+                    lost[row] = one
+        elif one.standard is not None:
+            lost |= dict.fromkeys(rows.tolist(), one)
+    return lost
+
+
+def _with_lost_hydrogens(residues: list[Residue], lost: dict[int, Residue], frame: Positions) -> None:
+    """Hang hydrogens on the heavy atoms of other residues that they lie at; these are lost no longer."""
+    owner = {row: one for one in residues if one.is_chain_member for row in one.heavy.values()}
+    if not lost or not owner:
+        return
+    rows, parents = np.array(list(lost)), np.array(list(owner))
+    length, nearest = cKDTree(frame[parents]).query(frame[rows])
+    near = length < _HYDROGEN_BOND[1]
+    for row, parent in zip(rows[near].tolist(), parents[nearest[near]].tolist(), strict=True):
+        before = lost.pop(row)
+        for own in before.hydrogens.values():
+            if row in own:
+                own.remove(row)
+        owner[parent].hydrogens.setdefault(parent, []).append(row)
 
 
 def _split_caps(residue: Residue) -> list[Residue]:

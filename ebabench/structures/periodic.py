@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ _ROUNDING = 1e-9
 
 
 class Bonds(NamedTuple):
-    """A spanning tree of a molecule, layer by layer from its root: ``child[k]`` [n_k] hangs on ``parent[k]`` [n_k]."""
+    """Spanning trees of molecules, layer by layer from their roots: ``child[k]`` [n_k] hangs on ``parent[k]`` [n_k]."""
 
     child: tuple[IndexArray, ...]
     parent: tuple[IndexArray, ...]
@@ -42,30 +42,40 @@ def spanning_tree(atoms: Atoms) -> Bonds:
 
 
 def tree(pairs: Iterable[tuple[int, int]]) -> Bonds:
-    """Return the tree along which atom 0 is bonded to all others.
+    """Return the trees along which atoms are bonded, each from its first atom.
 
     Args:
-        pairs: bonded atoms; they connect all atoms.
+        pairs: bonded atoms.
     """
     neighbours: dict[int, list[int]] = {}
-    children: list[IndexArray] = []
-    parents: list[IndexArray] = []
     for a, b in pairs:
         neighbours.setdefault(a, []).append(b)
         neighbours.setdefault(b, []).append(a)
-    layer, seen = [0], {0}
-    while layer:
-        found: dict[int, int] = {}
-        for atom in layer:
-            for other in neighbours.get(atom, ()):
-                if other not in seen:
-                    seen.add(other)
-                    found[other] = atom
-        layer = list(found)
-        if layer:
-            children.append(np.array(layer, np.int64))
-            parents.append(np.array(list(found.values()), np.int64))
-    return Bonds(tuple(children), tuple(parents))
+    children: list[list[int]] = []
+    parents: list[list[int]] = []
+    seen: set[int] = set()
+    for root in sorted(neighbours):
+        layer, depth = [root] * (root not in seen), 0
+        seen.add(root)
+        while found := _next_layer(layer, neighbours, seen):
+            if depth == len(children):
+                children.append([])
+                parents.append([])
+            children[depth] += found
+            parents[depth] += found.values()
+            layer, depth = list(found), depth + 1
+    return Bonds(*(tuple(np.array(layer, np.int64) for layer in layers) for layers in (children, parents)))
+
+
+def _next_layer(layer: Iterable[int], neighbours: Mapping[int, list[int]], seen: set[int]) -> dict[int, int]:
+    """The atoms that a layer leads to, each with the one that it hangs on; they are seen now."""
+    found: dict[int, int] = {}
+    for atom in layer:
+        for other in neighbours[atom]:
+            if other not in seen:
+                seen.add(other)
+                found[other] = atom
+    return found
 
 
 def make_whole(positions: Positions, box: FloatArray, bonds: Bonds) -> Positions:

@@ -502,6 +502,54 @@ def test_a_dimer_that_a_periodic_boundary_cuts_is_made_whole(tmp_path):
     np.testing.assert_allclose(energy_table([tmp_path / "x.dcd"], OBC)["energy_kj_per_mol"], whole, atol=0.2)
 
 
+def test_a_boundary_may_cut_hydrogens_off_and_the_structure_in_the_topology_too(tmp_path):
+    """The farthest hydrogens of ARG, LYS and TRP are 8 angstrom and more from N."""
+    topology, positions = with_hydrogens(heavy_pdb(residues_of("AKRW")))
+    drift = np.linspace(0, 3, 12)[:, None, None] * np.array([1.0, 0.7, 0.4])
+    cut = ((positions - positions.mean(0) + drift) % 3.0).astype(np.float32)
+    box = {"unitcell_lengths": np.full((12, 3), 3.0), "unitcell_angles": np.full((12, 3), 90.0)}
+    table = mdtraj.Topology.from_openmm(topology)
+    frames = mdtraj.Trajectory(cut, table, **box)
+    for name in ("x.dcd", "x.gro", "models.pdb"):
+        one = frames[6] if name == "x.gro" else frames
+        one.save(str(tmp_path / name))
+    mdtraj.Trajectory(positions[None].astype(np.float32), table).save(str(tmp_path / "whole.dcd"))
+    write(tmp_path / "whole.pdb", topology, positions)
+    whole = energy_table([tmp_path / "whole.dcd"], OBC)["energy_kj_per_mol"][0]
+    for name, tolerance in (("x.dcd", 0.2), ("models.pdb", 30)):
+        found = energy_table([tmp_path / name], OBC)
+        assert set(found["hydrogens"]) == {"given"}
+        np.testing.assert_allclose(found["energy_kj_per_mol"], whole, atol=tolerance)
+
+
+def test_a_crystals_box_moves_no_chain(tmp_path):
+    """The chains are nearer to each other's images, and none is cut."""
+    far = heavy_pdb(residues_of("GSY"), moved(residues_of("AKD", HELIX), [30.0, 0.0, 0.0]))
+    path = write(tmp_path / "plain.pdb", *with_hydrogens(far))
+    head = "CRYST1   40.000   40.000   40.000  90.00  90.00  90.00 P 1           1\n"
+    (tmp_path / "crystal.pdb").write_text(head + "".join(line for line in path.open() if not line.startswith("CRYST1")))
+    table = energy_table([tmp_path / "plain.pdb", tmp_path / "crystal.pdb"], OBC)
+    assert table["energy_kj_per_mol"][0] == table["energy_kj_per_mol"][1]
+
+
+@pytest.mark.parametrize("how", ["two chains without names", "without the chain's name", "under another residue name"])
+def test_hydrogens_at_the_end_of_a_file_find_their_heavy_atoms(how, tmp_path):
+    pdb = two_chains() if how == "two chains without names" else heavy_pdb(residues_of("GASK"))
+    whole = write(tmp_path / "whole.pdb", *with_hydrogens(pdb))
+    lines = [line if how == "under another residue name" else line[:21] + " " + line[22:] for line in atom_lines(whole)]
+    last = [line for line in lines if line[76:78] == " H"]
+    heavy = [line for line in atom_lines(whole) if line[76:78] != " H"]
+    if how == "two chains without names":
+        heavy = [line[:21] + " " + line[22:] for line in heavy]
+    if how == "under another residue name":
+        last = [line.replace("LYS", "LYN") for line in last]
+    (tmp_path / "last.pdb").write_text("".join(heavy + last))
+    table = energy_table([tmp_path / "whole.pdb", tmp_path / "last.pdb"], OBC)
+    assert table["hydrogens"].tolist() == ["given"] * 2
+    assert not table["left_out"].any()
+    assert table["energy_kj_per_mol"][1] == pytest.approx(table["energy_kj_per_mol"][0], abs=1e-3)
+
+
 def test_shares_of_two_chains_add_up(tmp_path):
     (tmp_path / "two.pdb").write_text(two_chains())
     (row,) = energy_table([tmp_path / "two.pdb"], OBC).itertuples()
