@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from numbers import Integral
 from queue import SimpleQueue
 
 import numpy as np
@@ -60,6 +61,28 @@ def target_seed(seed: int, name: str) -> int:
         True
     """
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:4], "big") >> 1
+
+
+def check_asked(samples: object, seed: object, least: int = 1) -> tuple[int, int]:
+    """Return a number of samples and a seed that a generator can be asked for.
+
+    Args:
+        samples: Number of conformations.
+        seed: Seed of all random numbers.
+        least: The fewest conformations.
+
+    Raises:
+        InputError: They are no whole numbers, or too small (``run.settings``).
+    """
+    whole = all(isinstance(one, Integral) and not isinstance(one, bool) for one in (samples, seed))
+    if not whole or samples < least or seed < 0:  # type: ignore[operator]
+        raise InputError(
+            f"samples {samples!r}, seed {seed!r}: both are whole numbers, with at least {least} "
+            f"sample{'s' * (least > 1)} and a seed from 0",
+            code="run.settings",
+            samples=samples,
+        )
+    return int(samples), int(seed)  # type: ignore[call-overload]
 
 
 def sample(

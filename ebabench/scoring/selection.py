@@ -49,17 +49,19 @@ def registered() -> list[Metric]:
     return list(load_metrics().things.values())
 
 
-def select_metrics(asked: Iterable[str | Metric] | None = None, *, energy: bool = True) -> Selection:
+def select_metrics(asked: Iterable[str | Metric] | str | Metric | None = None, *, energy: bool = True) -> Selection:
     """Return the metrics to compute.
 
     Args:
-        asked: Keys (``rmsf_r``), families (``flexibility``) or ``Metric`` objects; None for all registered ones.
+        asked: Keys (``rmsf_r``), families (``flexibility``) or ``Metric`` objects, or one of these; None
+            for all registered ones.
         energy: False leaves out every metric that needs energies.
 
     Raises:
         InputError: There is no metric of a name (``unknown.metric``), or an object has the key or the name of another
             metric (``metric.duplicate``).
     """
+    asked = [asked] if isinstance(asked, str | Metric) else asked
     loaded = load_metrics()
     known = list(loaded.things.values())
     families = {metric.name: metric for metric in known}

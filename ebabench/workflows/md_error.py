@@ -70,7 +70,7 @@ def md_error(
     import pandas as pd
 
     made = as_run(run)
-    selection = select_metrics([metrics] if isinstance(metrics, str) else metrics or primary_of(made) or None)
+    selection = select_metrics(metrics or primary_of(made) or None)
     specs = [
         spec for spec in selection.specs
         if not spec.of and (spec.needs != "energy" or made.identity.energy is not None)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ebabench.errors import InputError
 from ebabench.generators.build import build
 from ebabench.generators.cards import Card, load_card
-from ebabench.generators.protocol import Generator, Resources
-from ebabench.structures import Reference
+from ebabench.generators.protocol import Footprint, Generator, Measured, Resources
+from ebabench.generators.sampling import check_asked
+from ebabench.structures import Ensemble, Reference, Target
 from ebabench.system.devices import check_device, parse_devices
+from ebabench.system.names import shortened
 
 
 def load_model(
@@ -24,6 +27,8 @@ def load_model(
     reference: Callable[[str], Reference] | None = None,
 ) -> Generator:
     """Return a generator, whose ``sample(target, samples, seed)`` returns an Ensemble.
+
+    ``sample`` raises InputError for what is no target, less than one sample, and what is no whole number.
 
     Args:
         model: A name of ``ebabench.list_models()``, the path of a card, or a card.
@@ -44,13 +49,38 @@ def load_model(
     """
     card = model_card(model, settings)
     check_random_weights(card, random_weights)
-    return build(
-        card, Resources(model_devices(card, device)[0], reference or _no_reference, batch_size, None, random_weights)
+    resources = Resources(
+        model_devices(card, device)[0], reference or _no_reference, batch_size, random_weights=random_weights
     )
+    return _Checked(build(card, resources))
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A generator that refuses what no model can be asked for, whichever it is."""
+
+    generator: Generator
+
+    def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
+        """See ``Generator``."""
+        if not isinstance(target, Target):
+            raise InputError(
+                f"{shortened(repr(target), 40)}: not a Target; load_suite(SUITE).reference(NAME).target is one",
+                code="sample.target",
+            )
+        return self.generator.sample(target, *check_asked(samples, seed))
+
+    def footprint(self) -> Footprint:
+        """See ``Measured``."""
+        return self.generator.footprint() if isinstance(self.generator, Measured) else Footprint()
 
 
 def model_card(model: str | os.PathLike[str] | Card, settings: Mapping[str, Any] | None = None) -> Card:
     """Return the card of a model, with settings replaced. Raises InputError."""
+    if not isinstance(model, Card | str | os.PathLike):
+        raise InputError(
+            f"{type(model).__name__}: no model; give a name, the path of a card, or a Card", code="model.kind"
+        )
     card = model if isinstance(model, Card) else load_card(os.fspath(model))
     return card.with_settings({name: _text(value) for name, value in settings.items()}) if settings else card
 

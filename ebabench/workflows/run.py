@@ -20,8 +20,8 @@ from ebabench.errors import InputError
 from ebabench.generators.build import build, code_digest
 from ebabench.generators.cards import Card
 from ebabench.generators.protocol import Resources
+from ebabench.generators.sampling import check_asked, sample_on
 from ebabench.generators.sampling import sample as sample_all
-from ebabench.generators.sampling import sample_on
 from ebabench.results.identity import Identity
 from ebabench.results.runs import Run
 from ebabench.scoring.metric import Metric
@@ -52,12 +52,12 @@ def run(
     model: str | os.PathLike[str] | Card,
     suite: str | Suite = DEFAULT_SUITE,
     *,
-    targets: Sequence[str] | None = None,
+    targets: Sequence[str] | str | None = None,
     shard: str | None = None,
     samples: int | None = None,
     seed: int | None = None,
     data: str | os.PathLike[str] | None = None,
-    metrics: Iterable[str | Metric] | None = None,
+    metrics: Iterable[str | Metric] | str | Metric | None = None,
     energy: bool = True,
     device: str = "cpu",
     batch_size: int | None = None,
@@ -72,9 +72,10 @@ def run(
 ) -> Run:
     """Sample a suite with a model, score the ensembles, and return the run.
 
-    The run folder is resumed where it was stopped: nothing is computed twice. Several processes may work on one run
-    folder: each leaves the others' targets alone. A suite of which some references are not here is run on the others.
-    ``run.remarks`` says what was left out, and ``run.check()`` raises if a target failed.
+    The run folder is resumed where it was stopped: nothing is computed twice but ``Metric`` objects. Several
+    processes may work on one run folder: each leaves the others' targets alone. A suite of which some references
+    are not here is run on the others. ``run.remarks`` says what was left out, and ``run.check()`` raises if a
+    target failed.
 
     Args:
         model: A name of ``ebabench.list_models()``, the path of a card, or a card.
@@ -129,7 +130,7 @@ def sample(
     model: str | os.PathLike[str] | Card,
     suite: str | Suite = DEFAULT_SUITE,
     *,
-    targets: Sequence[str] | None = None,
+    targets: Sequence[str] | str | None = None,
     shard: str | None = None,
     samples: int | None = None,
     seed: int | None = None,
@@ -264,7 +265,7 @@ class _Plan:
 def _plan(
     model: str | os.PathLike[str] | Card,
     suite: str | Suite,
-    targets: Sequence[str] | None,
+    targets: Sequence[str] | str | None,
     shard: str | None,
     samples: int | None,
     seed: int | None,
@@ -289,11 +290,9 @@ def _plan(
     wanted = select_targets(read.names, targets, shard)
     names, remarks = (wanted, without_md(read, wanted)) if built else targets_here(read, wanted, bool(targets))
     asked = [target_of(chosen, read, name) for name in names]
-    count, start = samples or chosen.samples, chosen.seed if seed is None else seed
-    if count < 2 or start < 0:
-        raise InputError(
-            f"samples {count}, seed {start}: at least 2 samples, and a seed from 0", code="run.settings", samples=count
-        )
+    count, start = check_asked(
+        chosen.samples if samples is None else samples, chosen.seed if seed is None else seed, least=2
+    )
     identity = Identity(
         model=card.name,
         suite=chosen.id,

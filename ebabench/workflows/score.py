@@ -62,8 +62,8 @@ def score(
     if energy is not None:
         from ebabench.physics.protocols import get_protocol
 
-        get_protocol(energy)
-    selection = select_metrics([metrics] if isinstance(metrics, str | Metric) else metrics)
+        get_protocol(str(energy))
+    selection = select_metrics(metrics)
     md = as_reference(reference, who, native)
     model = as_ensemble(ensemble, who, md.target.sequence)
     pair = make_pair(model, md, protocol=protocol, energy_protocol=energy)

@@ -164,7 +164,9 @@ class Session:
             lacking = tuple(
                 metric.name
                 for metric in selection.metrics
-                if record is None or not record.has({spec.key: spec.version for spec in metric.specs})
+                if record is None
+                or metric.name in selection.own  # its code may be other code under the same version
+                or not record.has({spec.key: spec.version for spec in metric.specs})
             )
             if lacking and self._is_there(name):
                 groups.setdefault(lacking, []).append(self._job(name))

@@ -17,12 +17,14 @@ from ebabench.system.names import composed, printable
 _SMALL = 2_000_000  # bytes of trajectories
 
 
-def select_targets(known: Sequence[str], targets: Sequence[str] | None = None, shard: str | None = None) -> list[str]:
+def select_targets(
+    known: Sequence[str], targets: Sequence[str] | str | None = None, shard: str | None = None
+) -> list[str]:
     """Return the targets to work on, in the order of the suite.
 
     Args:
         known: All targets.
-        targets: Names; None for all.
+        targets: Names, or one name; None for all.
         shard: "i/n" takes every n-th of these, from the i-th on, so that n sessions share them.
 
     Raises:
@@ -32,7 +34,7 @@ def select_targets(known: Sequence[str], targets: Sequence[str] | None = None, s
         >>> select_targets("abcde", shard="2/3")
         ['b', 'e']
     """
-    wanted = [composed(name) for name in targets or ()]
+    wanted = [composed(name) for name in ([targets] if isinstance(targets, str) else targets or ())]
     for name in wanted:
         if name not in known:
             raise unknown("target", name, known)

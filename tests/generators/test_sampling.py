@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_runs import SEQUENCES, target
+from synthetic_runs import SEQUENCES, reference, target
 
 from ebabench.errors import InputError
 from ebabench.generators.build import build
@@ -18,6 +18,7 @@ from ebabench.generators.sampling import Outcome, sample, sample_on, target_seed
 from ebabench.structures import Ensemble, Reference, Target
 from ebabench.system.claims import Claims
 from ebabench.system.process_pool import WorkerDiedError
+from ebabench.workflows.models import load_model
 
 NAMES = list(SEQUENCES)[:3]
 Make = Callable[[Target, int, int], Ensemble]
@@ -185,3 +186,20 @@ def test_md_replica_is_replica_one_evenly_and_names_it_as_held_out() -> None:
     assert reference.without(ensemble.held_out).numbers == (2,)
     with pytest.raises(InputError, match="replica 1 has 21 frames, 22 were asked for"):
         generator.sample(one, 22, 1)
+
+
+@pytest.mark.parametrize("model", ["static", "gaussian", "md-replica"])
+@pytest.mark.parametrize(("samples", "seed"), [(-5, 0), (0, 0), (2.5, 0), ("5", 0), (True, 0), (5, 0.5), (5, -1)])
+def test_what_no_model_can_be_asked_for_is_refused_by_all(model: str, samples: object, seed: object) -> None:
+    generator = load_model(model, reference=reference)
+    with pytest.raises(InputError) as error:
+        generator.sample(target("one"), samples, seed)  # type: ignore[arg-type]
+    assert error.value.code == "run.settings"
+    assert len(generator.sample(target("one"), np.int64(2), np.int64(1))) == 2  # type: ignore[arg-type]
+
+
+def test_the_name_of_a_target_is_no_target_and_an_object_no_model() -> None:
+    with pytest.raises(InputError, match="'KLED': not a Target"):
+        load_model("static").sample("KLED", 5, 0)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="no model; give a name"):
+        load_model(Shaking())  # type: ignore[arg-type]

@@ -210,6 +210,21 @@ def test_a_shard_that_is_none(started: Callable[..., ebabench.Run], shard: str) 
     assert refused.value.code == "usage.shard"
 
 
+@pytest.mark.parametrize("settings", [{"samples": 2.5}, {"samples": "5"}, {"samples": 0}, {"seed": 0.5}])
+def test_what_is_no_number_of_samples_or_no_seed_leaves_no_folder(
+    started: Callable[..., ebabench.Run], tmp_path: Path, settings: dict[str, object]
+) -> None:
+    with pytest.raises(InputError) as refused:
+        started(**settings)
+    assert refused.value.code == "run.settings"
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_target_and_one_metric_need_no_list(started: Callable[..., ebabench.Run]) -> None:
+    made = started(targets="AGS", metrics="pairwise_rmsd")
+    assert [record.target for record in made.records()] == ["AGS"]
+
+
 def test_metrics_add_up(started: Callable[..., ebabench.Run], tmp_path: Path) -> None:
     """Two sessions with one family each leave what one session with both leaves."""
     first = started(metrics=["collapse"], out=tmp_path / "added")
@@ -238,6 +253,17 @@ def test_a_metric_of_ones_own_in_a_run(started: Callable[..., ebabench.Run]) -> 
     spec = MetricSpec("conformations", 1, "Conformations", "", "higher", "mean", "ca", "")
     made = started(metrics=[Metric("mine", (spec,), lambda pair: {"conformations": float(len(pair))})], executor=None)
     assert made.summary.loc["conformations", "value"] == 12
+
+
+def test_a_metric_of_ones_own_is_computed_anew_since_its_code_may_have_changed(
+    started: Callable[..., ebabench.Run],
+) -> None:
+    def value(number: float) -> float:
+        spec = MetricSpec("mine", 1, "Mine", "", "higher", "mean", "ca", "")
+        metric = Metric("mine", (spec,), lambda pair: {"mine": number})
+        return float(started(metrics=[metric, *QUICK], targets=["AGS"]).summary.loc["mine", "value"])
+
+    assert (value(1.0), value(2.0)) == (1.0, 2.0)
 
 
 def test_references_that_are_not_here_are_left_out_and_named(
