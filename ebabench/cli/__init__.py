@@ -92,7 +92,7 @@ def _run() -> int:  # noqa: PLR0911
     try:
         code: int = app(standalone_mode=False) or 0
     except typer.TyperException as error:
-        return _tell(f"{error.format_message()} (ebabench --help tells what there is)", 2)
+        return _tell(f"{error.format_message()} ({_command_of(error)} --help tells what there is)", 2)
     except (InputError, RunError) as error:
         return _tell(str(error), 2 if isinstance(error, InputError) else 1)
     except UnicodeEncodeError as error:
@@ -118,6 +118,16 @@ def _run() -> int:  # noqa: PLR0911
     if code == _INTERRUPTED:
         return _tell("interrupted; what was finished is kept, the same command goes on from it", 1)
     return code
+
+
+def _command_of(error: typer.TyperException) -> str:
+    """The command whose usage is wrong."""
+    names: list[str] = []
+    context = getattr(error, "ctx", None)
+    while context is not None and context.parent is not None:
+        names.insert(0, str(context.info_name))
+        context = context.parent
+    return " ".join(["ebabench", *names])
 
 
 def _tell(message: str, code: int) -> int:

@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,13 @@ def folder(card: Card) -> Path:
     locked = lock.read_text(encoding="utf-8") if lock.exists() else ""
     recipe = json.dumps([asked.python, sorted(asked.requirements), sorted(asked.no_deps), locked])
     return cache_dir() / "environments" / hashlib.sha256(recipe.encode()).hexdigest()[:16]
+
+
+def install_command(card: Card) -> str:
+    """Return the command that installs a model, by its name or by the path of its card."""
+    from ebabench.generators.cards import CARDS
+
+    return f"ebabench models install {card.name if card.name in CARDS else shlex.quote(str(card.path))}"
 
 
 def lock_file(card: Card) -> Path:
@@ -117,7 +125,7 @@ def python(card: Card) -> Path:
         return Path(sys.executable)
     if size(card) is None:
         raise InputError(
-            f"{card.name} needs install: `ebabench models install {card.name}`",
+            f"{card.name} needs install: `{install_command(card)}`",
             code="environment.missing",
             model=card.name,
         )

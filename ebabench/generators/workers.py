@@ -186,15 +186,16 @@ class Worker:
         }
         with tempfile.TemporaryDirectory(prefix="ebabench-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
-            logs = self.resources.logs or _cache(self.card) / "logs"
-            call = Call(self.card, self.python, self.resources.device, logs / f"{target.name}.log", self._stop)
+            folder_of_logs = self.resources.logs or logs(self.card)
+            log = folder_of_logs / f"{target.name}.log"
+            call = Call(self.card, self.python, self.resources.device, log, self._stop)
             answer = call(request, target, folder)
             if answer.random_weights and not self.resources.random_weights:
                 raise RunError("the worker used random weights, which were not asked for", code="worker.random_weights")
             ensemble = read_samples(folder / "samples.npz", target, samples)
             kept = answer.model_dump() | {"batch_size": batch_size}
             self._footprint = Footprint(answer.parameters, answer.peak_memory_mib, answer.peak_device_memory_mib)
-            replace_file(logs / f"{target.name}.json", json.dumps(kept, indent=1, sort_keys=True) + "\n")
+            replace_file(folder_of_logs / f"{target.name}.json", json.dumps(kept, indent=1, sort_keys=True) + "\n")
         random_weights = self.resources.random_weights
         return replace(ensemble, random_weights=random_weights, batch_size=batch_size)
 
@@ -243,6 +244,11 @@ def _request(card: Card, verb: str) -> dict[str, Any]:
 
 def _cache(card: Card) -> Path:
     return cache_dir() / "workers" / card.name
+
+
+def logs(card: Card) -> Path:
+    """Return the folder of a worker's logs outside a run."""
+    return _cache(card) / "logs"
 
 
 def script(card: Card) -> Path:

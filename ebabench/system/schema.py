@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 
 from ebabench.system.files import read_file
 from ebabench.system.names import shortened
@@ -30,11 +31,20 @@ class Strict(BaseModel):
 
 
 def first_fault(error: ValidationError) -> str:
-    """``field: what is wrong``, of the first fault, and how many more there are."""
-    faults = error.errors()
-    where = ".".join(str(part) for part in faults[0]["loc"]) or "the file"
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return f"{shortened(where)}: {shortened(faults[0]['msg'].removeprefix('Value error, '), _MOST_TOLD)}{more}"
+    """``field: what is wrong``, of the first fault, and how many more there are.
+
+    A field that is none is told in any case: it may be the misspelled name of one that is missed.
+    """
+    first, *others = error.errors()
+    misspelled = next((one for one in others if one["type"] == "extra_forbidden"), None)
+    told = [_told(one) for one in (first, misspelled) if one is not None]
+    left = 1 + len(others) - len(told)
+    return "; ".join(told) + f" (and {left} more)" * bool(left)
+
+
+def _told(fault: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in fault["loc"]) or "the file"
+    return f"{shortened(where)}: {shortened(fault['msg'].removeprefix('Value error, '), _MOST_TOLD)}"
 
 
 def read_text(path: Path, most: int = MOST_BYTES) -> str:

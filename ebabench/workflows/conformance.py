@@ -9,12 +9,11 @@ from __future__ import annotations
 import ast
 import socket
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 from unittest import mock
 
@@ -25,7 +24,7 @@ from ebabench.errors import InputError, RunError
 from ebabench.generators.build import build, code
 from ebabench.generators.cards import Card
 from ebabench.generators.converters import converter
-from ebabench.generators.environments import is_path, lock_file
+from ebabench.generators.environments import install_command, is_path, lock_file
 from ebabench.generators.protocol import Resources
 from ebabench.generators.sampling import check_atoms, check_count, check_finite
 from ebabench.generators.status import readiness
@@ -44,7 +43,7 @@ _MEND = {
     "code": "mend the code that the card names",
     "environment": "mend [environment] and run `ebabench models install` again",
     "weights": "correct size and sha256 on the card, or fetch the file again",
-    "sampling": "see the log or the traceback; sample() may raise only for targets that the model cannot do",
+    "sampling": "sample() may raise only for targets that the model cannot do",
     "count": "give exactly `samples` conformations, also where that is no multiple of the batch",
     "finite": "look for divisions by zero and too large steps; drop nothing silently: draw again",
     "atoms": "give all heavy atoms of the target, or say on the card that the model provides less",
@@ -52,6 +51,7 @@ _MEND = {
     "chirality": "amino acids are left-handed: look for a coordinate that is negated, or axes that are swapped",
     "independent": "every conformation is drawn anew: look for one batch that is given twice",
     "deterministic": "draw all random numbers from a generator that is seeded with `seed` in sample()",
+    "seed": "another seed gives other conformations: seed the generator of random numbers with `seed`",
     "timeout": "raise timeout under [environment], or give a larger batch_size",
     "offline": "load from checkpoints that the card names; fetch nothing while sampling",
 }
@@ -84,8 +84,7 @@ def conformance(card: Card, device: str = "cpu", random_weights: bool = False) -
     if card.environment.kind == "worker":
         findings.append(_environment(card, device, state.installed))
     if not able:
-        install = f"ebabench models install {card.name}"
-        return [*findings, Finding("sampling", "skipped", f"it {state}", install)]
+        return [*findings, Finding("sampling", "skipped", f"it {state}", install_command(card))]
     if any(finding.outcome == "failed" for finding in findings):
         return [*findings, Finding("sampling", "skipped", "for the failures above")]
     return [*findings, *_sampling(card, device, random_weights)]
@@ -112,7 +111,14 @@ def _of(check: str, look: Callable[[], str]) -> Finding:
     except (InputError, RunError) as error:
         return Finding(check, "failed", str(error), _MEND[check])
     except Exception as error:
-        return Finding(check, "failed", f"{type(error).__name__}: {error}", _MEND[check])
+        return Finding(check, "failed", f"{type(error).__name__}: {error} ({_place(error)})", _MEND[check])
+
+
+def _place(error: Exception) -> str:
+    """The file and the line at which an exception was raised, or left code that is not installed."""
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = next((one for one in reversed(frames) if "site-packages" not in one.filename), frames[-1])
+    return f"{frame.filename}, line {frame.lineno}"
 
 
 def _card(card: Card) -> str:
@@ -164,21 +170,29 @@ def _weights(card: Card, random_weights: bool) -> Finding:
     lacking = readiness(card).lacking
     if lacking:
         names = ", ".join(f"{one.name} ({one.url or one.file})" for one in lacking)
-        return Finding("weights", "skipped", f"not here: {names}", f"ebabench models install {card.name}")
+        return Finding("weights", "skipped", f"not here: {names}", install_command(card))
     return _of("weights", lambda: ", ".join(card.checkpoint(one.name).name for one in card.checkpoints) or "needs none")
 
 
 def _environment(card: Card, device: str, installed: bool) -> Finding:
     if not installed:
-        return Finding("environment", "skipped", "not installed", f"ebabench models install {card.name}")
-    from ebabench.generators.workers import probe
+        return Finding("environment", "skipped", "not installed", install_command(card))
+    from ebabench.generators.workers import logs, probe
 
     def look() -> str:
-        with TemporaryDirectory() as folder:
-            answer = probe(card, device, Path(folder) / "probe.log")
+        answer = probe(card, device, logs(card) / "probe.log")
         return ", ".join(f"{name} {version}" for name, version in answer.versions.items()) or "answers"
 
-    return _of("environment", look)
+    return _with_logs(card, _of("environment", look))
+
+
+def _with_logs(card: Card, finding: Finding) -> Finding:
+    """A finding that says where the logs of a worker are, if it failed."""
+    if finding.outcome != "failed" or card.environment.kind != "worker":
+        return finding
+    from ebabench.generators.workers import logs
+
+    return replace(finding, mend=f"{finding.mend}; logs: {logs(card)}")
 
 
 def _sampling(card: Card, device: str, random_weights: bool) -> list[Finding]:
@@ -189,10 +203,10 @@ def _sampling(card: Card, device: str, random_weights: bool) -> list[Finding]:
     drawn: list[Ensemble] = []
     took: list[float] = []
 
-    def draw() -> str:
+    def draw(seed: int = SEED) -> str:
         started = time.monotonic()
         with _no_network(asked):
-            ensemble = build(card, resources).sample(target, SAMPLES, SEED)
+            ensemble = build(card, resources).sample(target, SAMPLES, seed)
         if not isinstance(ensemble, Ensemble):
             raise RunError(f"it returned {type(ensemble).__name__}, not an Ensemble")
         if ensemble.target != target.name:
@@ -201,7 +215,7 @@ def _sampling(card: Card, device: str, random_weights: bool) -> list[Finding]:
         took.append(time.monotonic() - started)
         return f"{SAMPLES} conformations of {TARGET}"
 
-    findings = [_of("sampling", draw)]
+    findings = [_with_logs(card, _of("sampling", draw))]
     form: dict[str, Callable[[], None]] = {
         "count": lambda: check_count(drawn[0], SAMPLES),
         "finite": lambda: check_finite(drawn[0]),
@@ -226,6 +240,8 @@ def _sampling(card: Card, device: str, random_weights: bool) -> list[Finding]:
         unseen = Finding(name, "skipped", "random weights")
         findings.append(unseen if random_weights else _of(name, partial(_silent, check)))
     findings.append(_of("deterministic", lambda: _again(draw, drawn)))
+    if findings[-1].outcome == "ok":
+        findings.append(_other_seed(draw, drawn))
     return [*findings, _of("timeout", lambda: _in_time(card, took[0])), _offline(card, asked)]
 
 
@@ -250,13 +266,27 @@ def _silent(check: Callable[[], None]) -> str:
 
 def _again(draw: Callable[[], str], drawn: list[Ensemble]) -> str:
     draw()
-    one, other = drawn
+    one, other = drawn[:2]
     if one.atoms.digest() != other.atoms.digest() or one.positions.shape != other.positions.shape:
         raise RunError("other atoms, or another number of conformations, under one seed")
     away = float(np.abs(other.positions - one.positions).max())
     if not away <= _TOLERANCE:
         raise RunError(f"positions under one seed differ by up to {away:.3g} angstrom")
     return f"twice the same to {away:.1g} angstrom"
+
+
+def _other_seed(draw: Callable[[int], str], drawn: list[Ensemble]) -> Finding:
+    if drawn[0].held_out:
+        return Finding("seed", "skipped", "its conformations are those of MD")
+
+    def look() -> str:
+        draw(SEED + 1)
+        one, other = drawn[0].positions, drawn[-1].positions
+        if one.shape == other.shape and float(np.abs(other - one).max()) <= _TOLERANCE:
+            raise RunError("another seed gives the same conformations")
+        return "another seed gives other conformations"
+
+    return _of("seed", look)
 
 
 def _offline(card: Card, asked: list[str]) -> Finding:

@@ -204,7 +204,7 @@ def test_a_run_with_a_failed_target_is_scored_and_marked(tiny: Tiny, shaking: Pa
         (["run", "--model", "static", "--suite", "peptide-v1"], ["unknown suite", "did you mean peptides-v1"]),
         (["run", "--model", "static", "--samples", "1"], ["--samples"]),
         (["run", "--model", "static", "--samples", "some"], ["--samples"]),
-        (["run"], ["Missing option '--model'"]),
+        (["run"], ["Missing option '--model'", "ebabench run --help"]),
         (["rum"], ["No such command 'rum'"]),
         ([], ["Missing command"]),
         (["list", "modells"], ["modells", "models"]),
@@ -230,7 +230,7 @@ def test_wrong_usage_is_one_line_and_leaves_nothing(tmp_path: Path, arguments: l
 def test_a_card_that_breaks_its_schema(tiny: Tiny, shaking: Path, tmp_path: Path) -> None:
     shaking.write_text(CARD.replace("licence", "license"))
     done = ebabench("run", "--model", str(shaking), *tiny.options, cwd=tmp_path)
-    refused(done, 2, "shaking.toml: licence: Field required")
+    refused(done, 2, "shaking.toml: licence: Field required; license: Extra inputs are not permitted")
 
 
 def test_a_checkpoint_that_is_not_the_one_on_the_card(tiny: Tiny, shaking: Path, tmp_path: Path) -> None:

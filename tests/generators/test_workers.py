@@ -287,7 +287,7 @@ def test_a_worker_that_lacks_something_says_what(tmp_path: Path) -> None:
     model = card(tmp_path / "a")
     path = tmp_path / "a" / "faulty.toml"
     path.write_text(path.read_text().replace("timeout =", needs + "timeout ="))
-    with pytest.raises(InputError, match="faulty needs install: `ebabench models install faulty`"):
+    with pytest.raises(InputError, match=r"faulty needs install: `ebabench models install \S+faulty.toml`"):
         build(load_card(str(path)), Resources("cpu", lambda name: None))
     weights = '[[checkpoints]]\nname = "main"\nurl = "http://localhost:9/w.pt"\n'
     model = card(tmp_path / "b", more=weights)

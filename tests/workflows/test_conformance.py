@@ -74,7 +74,9 @@ def test_a_sound_model_passes_all_checks(tmp_path: Path) -> None:
         ("x[2] = x[0]", "independent", "1 of 4 conformations are copies"),
         ("x = x + 0.05 * np.random.normal(size=x.shape)", "deterministic", "differ by up to"),
         ("x = x + 0.01 * next(COUNTER)", "deterministic", "differ by up to 0.01"),
+        ("x = target.native + 0.05 * np.random.default_rng(0).normal(size=x.shape)", "seed", "the same conformations"),
         ("raise ZeroDivisionError('no sequence')", "sampling", "ZeroDivisionError: no sequence"),
+        ("raise ZeroDivisionError('no sequence')", "sampling", ".py, line 13)"),
         ("return x", "sampling", "returned ndarray"),
         ("return Ensemble('other', atoms, np.asarray(x, np.float32))", "sampling", "of other, not of KLED"),
     ],
@@ -130,7 +132,7 @@ def test_a_worker_that_is_not_installed_is_told_truly(tmp_path: Path) -> None:
     assert failed(found) == {}
     by_check = {finding.check: finding for finding in found}
     assert by_check["sampling"].detail == "it needs install and weights"
-    assert by_check["sampling"].mend == "ebabench models install odd"
+    assert by_check["sampling"].mend == f"ebabench models install {tmp_path / 'odd.toml'}"
     assert "https://example.invalid/w.pt" in by_check["weights"].detail
     assert by_check["environment"].outcome == "skipped"
 
