@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ebabench.errors import InputError
+from ebabench.io.trajectories import is_trajectory
 from ebabench.system.files import entry
 from ebabench.system.names import composed
 
@@ -32,6 +33,13 @@ def replica_files(root: Path, name: str, tier: str) -> dict[int, Path]:
     paths = entry(root, name).glob("*.xtc")
     found = {int(match[1]): path for path in paths if (match := pattern.fullmatch(composed(path.name)))}
     return dict(sorted(found.items()))
+
+
+def other_trajectories(root: Path, name: str, tier: str) -> list[Path]:
+    """The trajectories in the folder of a target, or below it, that have no name of a replica."""
+    replicas = set(replica_files(root, name, tier).values())
+    found = sorted(path for path in entry(root, name).rglob("*") if is_trajectory(path) and path not in replicas)
+    return [path for path in found if path.is_file() and not path.name.startswith(".")]
 
 
 def check_there(data: Path | None) -> None:

@@ -157,7 +157,7 @@ class ReferenceFiles:
     def __init__(
         self, root: Path, name: str, tier: str, chain: str | None = None, modified_as_parent: bool = False
     ) -> None:
-        self.name, self.tier = name, tier
+        self.root, self.name, self.tier = root, name, tier
         self.trajectories = replica_files(root, name, tier)
         self._folder, self._chain, self._modified_as_parent = entry(root, name), chain, modified_as_parent
         self._path = entry(self._folder, f"{name}.pdb")

@@ -204,6 +204,17 @@ def test_a_replica_that_a_boundary_cuts_later_on_is_a_fault_of_the_reference(roo
     assert str(error.value).startswith("the reference of x: replica 2")
 
 
+@pytest.mark.parametrize("name", ["x_prod_R4.xtc", "x_prod_R04_fit.xtc", "x_prod_R4_fit.dcd", "run4/x_prod_R4_fit.xtc"])
+def test_a_trajectory_beside_replicas_is_not_left_out_in_silence(name: str, root: Path) -> None:
+    atlas(root)
+    (root / "x" / "run4").mkdir()
+    trajectory(root / "x" / name, FRAMES[0])
+    with pytest.raises(InputError, match=r"references\.toml") as error:
+        find_references(root)("x")
+    assert error.value.code == "reference.others"
+    assert name in str(error.value)
+
+
 def swapped(text: str) -> str:
     """The atoms of a PDB file in another order: as many, with other bonds."""
     lines = [line for line in text.splitlines() if line.startswith("ATOM")]

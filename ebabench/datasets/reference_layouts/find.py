@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 
-from ebabench.datasets.layout import folder_tier, replica_files
+from ebabench.datasets.layout import folder_tier, other_trajectories, replica_files, replica_name
 from ebabench.datasets.reference_layouts import listed, mdcath, timewarp, trajectories
 from ebabench.datasets.reference_layouts.replicas import Replicas
 from ebabench.datasets.references import (
@@ -134,6 +134,25 @@ class _Files:
         )
 
 
+class _AtlasFiles(ReferenceFiles):
+    """The files of one reference in the layout of ATLAS, and no others: see ``OneReference``."""
+
+    def read(self) -> Reference:
+        """Return the reference. Raises InputError (``reference.others``) if there are trajectories of other names."""
+        if others := other_trajectories(self.root, self.name, self.tier):
+            shown, more = ", ".join(str(path) for path in others[:3]), f" and {len(others) - 3} more"
+            first = next(iter(self.trajectories.values())).name
+            numbered = ", ".join(replica_name(self.name, number, self.tier) for number in (1, 2))
+            raise InputError(
+                f"beside {first} there are trajectories of other names, which may be replicas, parts of them, or the "
+                f"same frames: {shown}{more * (len(others) > 3)}; name every replica {numbered}, ..., or list replicas "
+                "and their parts in a references.toml, and move what is none away",
+                code="reference.others",
+                files=[str(path) for path in others],
+            )
+        return super().read()
+
+
 def _atlas(path: Path, chain: str | None, modified_as_parent: bool) -> FoundReferences | None:
     """Return the references in the layout of ATLAS: of all targets in a folder, or of the one whose folder it is."""
     if not path.is_dir():
@@ -144,7 +163,7 @@ def _atlas(path: Path, chain: str | None, modified_as_parent: bool) -> FoundRefe
         if not any(replica_files(root, names[0], tier) for tier in ("folder", "atlas-analysis")):
             return None
     tier = folder_tier(root, names)
-    files = {name: partial(ReferenceFiles, root, name, tier, chain, modified_as_parent) for name in names}
+    files = {name: partial(_AtlasFiles, root, name, tier, chain, modified_as_parent) for name in names}
     return FoundReferences(root, "ATLAS", tier, files)
 
 
