@@ -103,6 +103,41 @@ def test_relaxed_twins_count_once(tmp_path: Path) -> None:
     assert left_out(tmp_path) == {f"relaxed_{k}.pdb" for k in range(3)}
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("sample_{}.pdb", "sample_{}_relaxed.pdb"),
+        ("raw/{}.pdb", "relaxed/{}.pdb"),
+        ("{}.pdb", "{}_H.pdb"),
+        ("bb_{}.pdb", "aa_{}.pdb"),
+        ("x-pred-{}/x.pdb", "x-rank{}/x.pdb"),
+    ],
+)
+def test_two_series_of_the_same_numbers_are_a_doubt(tmp_path: Path, one: str, other: str) -> None:
+    samples(tmp_path / NAME, name=one)
+    samples(tmp_path / NAME, name=other)
+    message = str(doubt(tmp_path))
+    assert one.format(0) in message
+    assert other.format(0) in message
+
+
+def test_two_series_of_other_numbers_are_joined(tmp_path: Path) -> None:
+    samples(tmp_path / NAME, name="first_{}.pdb")
+    for k in range(5, 9):
+        pdb(tmp_path / NAME / f"more_{k}.pdb", k)
+    assert len(read(tmp_path)) == 9
+
+
+@pytest.mark.parametrize("names", [("nvt", "npt", "md"), ("traj_1", "traj_2", "traj_all"), ("R1", "R1_ext", "R2")])
+def test_trajectories_whose_names_differ_in_more_than_a_number_are_a_doubt(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        trajectory(tmp_path / NAME / f"{name}.dcd", 0, 5)
+    pdb(tmp_path / NAME / "top.pdb")
+    assert "differ in a number only" in str(doubt(tmp_path))
+
+
 def test_relaxed_alone_are_read(tmp_path: Path) -> None:
     for k in range(5):
         pdb(tmp_path / f"{NAME}_relaxed_rank_00{k + 1}_alphafold2_ptm_model_{k + 1}_seed_000.pdb", k)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 from ebabench.errors import InputError
 from ebabench.io.layouts.source import LeftOut, Source, joined
@@ -31,7 +33,11 @@ def settled(target: str, sources: Sequence[Source]) -> Source:
     if not others:
         found, more, fault = _conformations(target, singles)
         return _final(found, [*left, *more], fault)
-    fault = next((_doubt(target, others[0], one) for one in others[1:] if not _are_runs(others[0], one)), None)
+    doubtful = next((one for one in others[1:] if not _are_runs(others[0], one)), None)
+    fault = None
+    if doubtful is not None:
+        why = "runs are joined if their names differ in a number only" if _together(others[0], doubtful) else ""
+        fault = _doubt(target, others[0], doubtful, why)
     if _numbered(singles):
         fault = fault or _doubt(target, others[0], joined(singles))
     why = f"one structure beside {others[0].paths[0].name}"
@@ -64,19 +70,27 @@ def _are_runs(one: Source, other: Source) -> bool:
     places = ["/".join(source.place) for source in (one, other)]
     if (words(places[0]) ^ words(places[1])) & _STATES:
         return False
+    return pattern(places[0]) == pattern(places[1]) or (_label(one) == _label(other) and _together(one, other))
+
+
+def _label(source: Source) -> str:
+    """Return the name of a file with ``#`` in place of its number, or of the one letter that it consists of."""
+    return pattern(source.names[0]) if len(source.names[0]) > 1 else "#"
+
+
+def _together(one: Source, other: Source) -> bool:
+    """Return whether two trajectories lie in one folder and have one topology."""
     topology = one.parts[0].topology
-    return pattern(places[0]) == pattern(places[1]) or (
-        topology is not None and topology == other.parts[0].topology and one.paths[0].parent == other.paths[0].parent
-    )
+    return topology is not None and topology == other.parts[0].topology and one.paths[0].parent == other.paths[0].parent
 
 
 def _conformations(target: str, singles: list[Source]) -> tuple[Source, list[LeftOut], InputError | None]:
     """Return the conformations among single structures, what is left out, and the doubt if there is one."""
     kept, left = _one_state(singles)
     groups = _series(kept)
-    numbered = [one for group in groups.values() if len(group) > 1 for one in group]
+    numbered = [one for group in _long(groups) for one in group]
     odd = [group[0] for group in groups.values() if len(group) == 1]
-    fault = _two_formats(target, groups)
+    fault = _two_formats(target, groups) or _same_numbers(target, groups)
     inputs = [one for one in odd if _after(target, one)]
     if numbered and odd and len(odd) < _MOST_ODD * len(kept):
         series = {list(candidates(one.names[0]))[-1] for one in numbered}
@@ -117,7 +131,7 @@ def _series(singles: Sequence[Source]) -> dict[str, list[Source]]:
 
 
 def _numbered(singles: Sequence[Source]) -> bool:
-    return any(len(group) > 1 for group in _series(singles).values())
+    return bool(_long(_series(singles)))
 
 
 def _after(target: str, single: Source) -> bool:
@@ -135,6 +149,27 @@ def _two_formats(target: str, groups: Mapping[str, Sequence[Source]]) -> InputEr
             return _doubt(target, joined(stems[key]), joined(group), "the same names in two formats")
         stems.setdefault(key, group)
     return None
+
+
+def _same_numbers(target: str, groups: Mapping[str, Sequence[Source]]) -> InputError | None:
+    """Return the doubt where two series have the same running numbers: perhaps each sample is there twice."""
+    for one, other in combinations(_long(groups), 2):
+        if _numbers(one) & _numbers(other):
+            why = "two series have the same numbers and may be the same samples"
+            return _doubt(target, joined(one), joined(other), why)
+    return None
+
+
+def _numbers(group: Sequence[Source]) -> set[str]:
+    """Return the running numbers of a series: the last number in its paths that is not the same in all."""
+    rows = [re.findall(r"0*(\d+)", "/".join(one.place)) for one in group]
+    varying = [numbers for column in zip(*rows, strict=True) if len(numbers := set(column)) > 1]
+    return varying[-1] if varying else set()
+
+
+def _long(groups: Mapping[str, Sequence[Source]]) -> list[Sequence[Source]]:
+    """Return the groups of more than one file."""
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _doubt(target: str, one: Source, other: Source, why: str = "") -> InputError:
