@@ -45,7 +45,9 @@ def as_ensemble(given: Conformations, name: str, sequence: str | None = None) ->
         return Ensemble.from_mdtraj(given, target=name)
     if is_mdanalysis(given):
         return Ensemble.from_mdanalysis(given, target=name)
-    raise InputError(f"{name}: expected {_KINDS}, not {type(given).__name__}", code="ensemble.kind", target=name)
+    arrays = "; Ensemble.from_arrays takes arrays, with the names of their atoms" * isinstance(given, np.ndarray)
+    told = f"{name}: expected {_KINDS}, not {type(given).__name__}{arrays}"
+    raise InputError(told, code="ensemble.kind", target=name)
 
 
 def as_reference(

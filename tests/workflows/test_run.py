@@ -320,6 +320,23 @@ def test_progress_is_told_and_nothing_is_printed(
     assert capfd.readouterr() == ("", "")
 
 
+def test_runs_are_compared_by_a_metric_of_ones_own(started: Callable[..., ebabench.Run], tmp_path: Path) -> None:
+    metric = Metric(
+        "mine",
+        (MetricSpec("mine_size", 1, "Mine", "", "lower", "mean", "ca", ""),),
+        lambda pair: {"mine_size": float(pair.model_ca.std())},
+    )
+    runs = [started(name, metrics=metric, out=tmp_path / name) for name in ("static", "gaussian")]
+    for asked in (None, "mine_size", ["mine_size"], metric):
+        assert ebabench.compare(*runs, metrics=asked).index.tolist() == ["mine_size"]
+    assert "mine_size" in ebabench.compare(*runs, metrics="all").index
+    folders = [run.folder for run in runs]
+    assert ebabench.compare(*folders, metrics=[metric]).loc["mine_size", "targets"] == 3
+    with pytest.raises(InputError) as refused:
+        ebabench.compare(*folders, metrics=["mine_size"])
+    assert refused.value.code == "compare.own_metric"
+
+
 def test_two_runs_are_compared_as_a_table(started: Callable[..., ebabench.Run], tmp_path: Path) -> None:
     static, replica = started(), started("md-replica", out=tmp_path / "other")
     table = ebabench.compare(static, tmp_path / "other", metrics=["pairwise_rmsd_mae"])

@@ -177,6 +177,12 @@ def test_a_metric_with_the_key_of_another_is_refused(model: Ensemble, replicas: 
     assert refused.value.code == "metric.duplicate"
 
 
+def test_energy_is_the_name_of_a_protocol(model: Ensemble, replicas: list[Ensemble]) -> None:
+    with pytest.raises(InputError) as refused:
+        ebabench.score(model, replicas, energy=True)  # type: ignore[arg-type]
+    assert refused.value.code == "unknown.energy"
+
+
 def test_profiles_are_per_atom_with_names(expected: ebabench.Result) -> None:
     profiles = expected.profiles
     assert len(profiles) == len(TARGET.atoms)
@@ -213,6 +219,7 @@ def test_something_else_is_refused(replicas: list[Ensemble]) -> None:
     with pytest.raises(InputError) as refused:
         ebabench.score(np.zeros((3, 8, 3)), replicas)
     assert refused.value.code == "ensemble.kind"
+    assert "Ensemble.from_arrays" in str(refused.value)
     with pytest.raises(InputError) as refused:
         ebabench.score(replicas[0], [])
     assert refused.value.code == "reference.empty"
