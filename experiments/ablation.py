@@ -38,8 +38,8 @@ class Row:
 
     ``start``: a shipped model, or an earlier row. ``suites``: of the training targets. ``own``: the model, usually
     ``start``, whose own samples of them take the place of their MD, and ``deterministic`` whether its sampler adds no
-    noise on the way, so that the probability flow has their density. ``settings``: of
-    `ebabench.training.loop.TrainConfig`.
+    noise on the way, so that the probability flow has their density. Of ``every`` so many targets, one is sampled.
+    ``settings``: of `ebabench.training.loop.TrainConfig`.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Row:
     suites: tuple[str, ...] = (TRAINING,)
     own: str = ""
     deterministic: bool = False
+    every: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -153,8 +154,10 @@ class Ablation:
             card = without_churn(Path(card))
         place = self.out / "samples" / Path(card).stem
         for suite in row.suites:
-            out = place / ebabench.load_suite(suite).id
-            ebabench.sample(card, suite, samples=self.own, seed=7, out=out).check()
+            chosen = ebabench.load_suite(suite)
+            out = place / chosen.id
+            names = [target.name for target in chosen.targets[:: row.every]]
+            ebabench.sample(card, suite, targets=names, samples=self.own, seed=7, out=out).check()
         return out / "ensembles" if len(row.suites) == 1 else place
 
     def _card(self, model: str) -> str:
