@@ -13,7 +13,7 @@ from ebabench.io.frames import FileAtoms, Frames
 from ebabench.structures import THREE_TO_ONE, Atoms, Ensemble
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.bonds import heavy_atom_names
-from ebabench.structures.nomenclature import canonical, canonical_residue, parent_residue
+from ebabench.structures.nomenclature import C_TERMINAL, N_TERMINAL, canonical, canonical_residue, parent_residue
 from ebabench.structures.periodic import spanning_tree
 
 _PEPTIDE_BOND = 2.5  # angstrom: no C of one residue and N of the next are nearer without a bond between them
@@ -45,8 +45,9 @@ def protein_chains(atoms: FileAtoms, positions: Positions) -> list[ProteinChain]
 
     A residue counts as an amino acid if it has a C-alpha and is one by name, or has a bonded backbone N, CA, C. Another
     chain begins with another chain identifier; and, where no peptide bond leads on, behind a TER record, where residue
-    numbers do not rise, and between the polymer and HETATM records. Where a file has longer chains, a single amino acid
-    on its own is a ligand.
+    numbers do not rise, between the polymer and HETATM records, and at the atoms of an end (OXT, the hydrogens of NH3+,
+    a cap) if residue numbers leave no gap there. Where a file has longer chains, a single amino acid on its own is a
+    ligand.
 
     Args:
         atoms: the N atoms.
@@ -56,13 +57,16 @@ def protein_chains(atoms: FileAtoms, positions: Positions) -> list[ProteinChain]
     starts = np.flatnonzero(np.diff(atoms.residue[order], prepend=-1))
     residues = [_Residue(rows, atoms, positions) for rows in np.split(order, starts[1:])] if len(order) else []
     chains: list[list[_Residue]] = []
+    between = 0  # caps since the last amino acid
     for residue in residues:
+        between += residue.is_cap
         if not residue.is_amino_acid:
             continue
-        if chains and not _begins(chains[-1][-1], residue):
+        if chains and not _begins(chains[-1][-1], residue, between):
             chains[-1].append(residue)
         else:
             chains.append([residue])
+        between = 0
     if any(len(chain) > 1 for chain in chains):
         chains = [chain for chain in chains if len(chain) > 1]
     return [ProteinChain(chain[0].chain, np.concatenate([r.rows for r in chain]), len(chain)) for chain in chains]
@@ -126,12 +130,16 @@ def chain_rows(frames: Frames, chain: str | None = None) -> IndexArray:
     if not named:
         listed = ", ".join(map(str, found))
         raise InputError(
-            f"{source}: no chain {chain} in it; its chains are {listed}: name one of these (--chain)",
+            f"{source}: no chain {chain} in it; its chains are {listed}: {_how_to_name(found, 'name one of these')}",
             code="structure.unknown-chain",
             file=source,
         )
     if len(named) > 1:
-        what = "one is expected: name it (--chain)" if chain is None else f"one of the name {chain} is expected"
+        what = (
+            f"one is expected: {_how_to_name(named, 'name it')}"
+            if chain is None
+            else f"one of the name {chain} is expected"
+        )
         alike = len({str(one) for one in named}) == 1
         models = "; if these are conformations, tell them apart as models (MODEL and ENDMDL, pdbx_PDB_model_num)"
         listed = ", ".join(map(str, named[:6])) + ", ..." * (len(named) > 6)
@@ -143,6 +151,13 @@ def chain_rows(frames: Frames, chain: str | None = None) -> IndexArray:
         )
     _check_pieces(frames.atoms, named[0].rows, source)
     return named[0].rows
+
+
+def _how_to_name(chains: list[ProteinChain], remedy: str) -> str:
+    """The remedy where every chain has a name of its own; else another, because no option can tell them apart."""
+    if len({one.identifier for one in chains} - {""}) == len(chains):
+        return f"{remedy} (--chain)"
+    return "give each a name in the file (a topology of a format that has chains, as PDB)"
 
 
 def _check_pieces(atoms: FileAtoms, rows: IndexArray, source: str) -> None:
@@ -254,8 +269,12 @@ class _Residue:
         for row in rows.tolist():
             if atoms.name[row] in ("N", "CA", "C"):
                 self.places[str(atoms.name[row])] = positions[row]
-        name = str(atoms.residue_name[first])
-        self.is_amino_acid = "CA" in self.places and name not in _CAPS
+        name, own = str(atoms.residue_name[first]), atoms.name[rows].tolist()
+        standard = canonical_residue(name) in THREE_TO_ONE
+        self.is_last = standard and not C_TERMINAL.isdisjoint(own)
+        self.is_first = standard and len(N_TERMINAL.intersection(own)) > 1
+        self.is_cap = name in _CAPS
+        self.is_amino_acid = "CA" in self.places and not self.is_cap
         self.is_amino_acid &= parent_residue(name) is not None or self._is_backbone()
 
     def _is_backbone(self) -> bool:
@@ -271,12 +290,14 @@ class _Residue:
         return float(np.linalg.norm(self.places["CA"] - other.places["CA"])) < _CA_STEP
 
 
-def _begins(last: _Residue, residue: _Residue) -> bool:
-    """Whether another chain begins with this residue."""
+def _begins(last: _Residue, residue: _Residue, caps: int) -> bool:
+    """Whether another chain begins with this residue, which so many caps part from the last."""
     if residue.chain != last.chain:
         return True
-    falls = residue.number is not None and last.number is not None and residue.number < last.number
-    apart = residue.segment != last.segment or falls or residue.hetero != last.hetero
+    step = None if residue.number is None or last.number is None else residue.number - last.number
+    marked = (caps or last.is_last or residue.is_first) and step in (None, 0, caps + 1)
+    falls = step is not None and step < 0
+    apart = residue.segment != last.segment or falls or residue.hetero != last.hetero or bool(marked)
     return apart and not last.leads_to(residue)
 
 

@@ -33,6 +33,10 @@ _ATOMS = {
     "OT": "OXT",
     "O''": "OXT",
 }
+C_TERMINAL = frozenset(alias for alias, name in _ATOMS.items() if name == "OXT") | {"OXT"}
+"""Names of the second oxygen at the end of a chain."""
+N_TERMINAL = frozenset(name for k in "123" for name in (f"H{k}", f"{k}H", f"HT{k}", f"{k}HT", f"HN{k}", f"{k}HN"))
+"""Names of the hydrogens at a free N, of which there are two or three."""
 _IN_RESIDUE = {("ILE", "CD"): "CD1", ("MET", "SE"): "SD"}
 UNKNOWN = "UNK"
 """The PDB's residue name of an amino acid that is not identified."""

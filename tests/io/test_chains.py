@@ -118,6 +118,30 @@ def test_a_chain_that_counts_anew_is_another_one(put, chain):
     refused(put(pdb_text(table)), "structure.several-chains", "2 protein chains")
 
 
+@pytest.mark.parametrize("end", ["OXT", "OT2", "NH3+", "caps"])
+def test_a_chain_ends_at_the_atoms_of_an_end(put, end):
+    """As in files of Amber: no names, numbers that go on, no TER."""
+    first, second = MOLECULE.changed("chain", True, " "), moved(MOLECULE.changed("chain", True, " "), 12.0)
+    second = numbered(second, 11 if end == "caps" else 9)
+    if end in ("OXT", "OT2"):
+        first = first.joined(ligand("VAL", end, number=9).changed("chain", True, " ").changed("record", True, "ATOM"))
+    elif end == "NH3+":
+        second = ligand("GLY", "H2 H3", "H H", number=10).changed("chain", True, " ").joined(second)
+    else:
+        for name, atoms, number in (("NME", "N C", 10), ("ACE", "CH3 C O", 11)):
+            first = first.joined(ligand(name, atoms, number=number).changed("chain", True, " "))
+    path = put(pdb_text(first.joined(second)).replace("TER\n", "").replace("HETATM", "ATOM  "))
+    refused(path, "structure.several-chains", "2 protein chains", "give each a name in the file")
+
+
+def test_a_gap_in_the_numbers_is_one_chain_whatever_its_ends(put):
+    gap = MOLECULE.take(np.flatnonzero(~np.isin(MOLECULE.number, (4, 5))))
+    end = ligand("ILE", "OXT", number=3).changed("chain", True, "A").changed("record", True, "ATOM")
+    before = np.flatnonzero(gap.number < 4)
+    table = gap.take(before).joined(end).joined(gap.take(np.flatnonzero(gap.number > 5)))
+    assert read_ensemble(put(pdb_text(table)), "x").atoms.sequence == "GAIKSTV"
+
+
 def test_one_of_several_chains_is_chosen(put):
     path = put(pdb_text(two("B")))
     same_as(read_ensemble(path, "x", chain="A"), MOLECULE)
