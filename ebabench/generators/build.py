@@ -64,7 +64,7 @@ def code(card: Card, location: str) -> Any:
 def code_file(card: Card) -> Path | None:
     """Return the file with the module or the script that a card names; None where there is none to be found."""
     if card.script is not None:
-        path = card.path.parent / card.script
+        path: Path | None = card.path.parent / card.script
     else:
         module = (card.entry or card.converter or "").partition(":")[0]
         path = _beside(card, module) or _installed(module)

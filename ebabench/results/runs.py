@@ -16,6 +16,7 @@ same bytes as an undisturbed one. What depends on the machine or the clock stand
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
@@ -161,12 +162,13 @@ class Run:
         return run
 
     @staticmethod
-    def read(folder: Path) -> Run:
+    def read(folder: str | os.PathLike[str]) -> Run:
         """Return the run in a folder, as it is.
 
         Raises:
             InputError: There is none (``run.missing``), or its manifest cannot be read (``run.manifest``).
         """
+        folder = Path(folder)
         manifest = Manifest.read(folder)
         try:
             return Run(folder, Identity.of(manifest.data["identity"]), manifest)

@@ -23,12 +23,25 @@ class Metric:
         compute: Returns a value for every spec without ``of``, by key, for one pair.
         honours_weights: True if ``compute`` uses ``Pair.weights``. Otherwise the family is not available for an
             ensemble with unequal statistical weights.
+
+    Raises:
+        InputError: The specs are no specs, or ``compute`` cannot be called (``metric.spec``).
     """
 
     name: str
     specs: tuple[MetricSpec, ...]
     compute: Callable[[Pair], Mapping[str, Value]]
     honours_weights: bool = False
+
+    def __post_init__(self) -> None:
+        specs = self.specs if isinstance(self.specs, tuple | list) else ()
+        if not specs or not all(isinstance(spec, MetricSpec) for spec in specs) or not callable(self.compute):
+            raise InputError(
+                f"the metrics {self.name!r}: specs is a tuple of MetricSpecs, and compute a function",
+                code="metric.spec",
+                metric=self.name,
+            )
+        object.__setattr__(self, "specs", tuple(specs))
 
 
 def _families() -> Mapping[str, str]:
@@ -128,10 +141,6 @@ class Guarded:
 
 def _fault(name: str, metric: Metric, others: Mapping[str, Metric]) -> InputError | None:
     """Why a family cannot stand beside others."""
-    if not all(isinstance(spec, MetricSpec) for spec in metric.specs) or not callable(metric.compute):
-        return InputError(
-            f"metric {name!r}: its specs are MetricSpecs and its compute is a function", code="plugin.type", name=name
-        )
     keys = [spec.key for spec in metric.specs]
     taken = {spec.key: other for other, one in others.items() for spec in one.specs}
     clash = sorted({key for key in keys if key in taken} | {key for key in keys if keys.count(key) > 1})

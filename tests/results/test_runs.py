@@ -85,7 +85,7 @@ def test_the_manifest_says_whose_and_where_and_whether_it_is_official(tmp_path):
     assert manifest["official"] is True
     (session,) = manifest["sessions"]
     assert {"started", "finished", "platform", "python", "libraries", "command"} <= set(session)
-    assert Run.read(run.folder).identity == run.identity
+    assert Run.read(str(run.folder)).identity == run.identity
 
 
 @pytest.mark.parametrize(

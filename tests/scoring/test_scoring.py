@@ -304,6 +304,14 @@ def test_a_spec_has_only_what_the_tables_can_show(change):
     assert str(next(iter(change.values()))) in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("specs", "function"), [(spec("a"), compute), ((), compute), (("a",), compute), ((spec("a"),), 1)]
+)
+def test_a_family_has_specs_and_a_function(specs, function):
+    with pytest.raises(InputError, match="the metrics 'mine': specs is a tuple"):
+        Metric("mine", specs, function)
+
+
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.array([1.0, np.inf]), Approximation(np.inf, 1.0)])
 def test_an_infinite_value_is_not_available(value):
     metric = Metric("odd", TOY.specs[:1], lambda pair: {"shift": value})
