@@ -210,7 +210,7 @@ def heavy_atoms(frames: Frames, *, modified_as_parent: bool = False) -> tuple[Fr
                 file=frames.source,
             )
         seen.add(key)
-    return heavy.whole(spanning_tree(atoms)).noted(*notes), atoms
+    return heavy.whole(spanning_tree(atoms, heavy.native)).noted(*notes), atoms
 
 
 def to_ensemble(frames: Frames, target: str, *, chain: str | None = None, modified_as_parent: bool = False) -> Ensemble:

@@ -13,17 +13,22 @@ from ebabench.structures.ensembles import Atoms
 
 _REACH = 8.0  # angstrom: the farthest side-chain atom from its C-alpha, and twice as far as the next C-alpha
 _LEAST_WIDTH = 2 * _REACH  # angstrom: in a narrower cell (a crystal's, or nanometres), the nearest image may be wrong
+_LONGEST_BOND = 2.5  # angstrom
 _ROUNDING = 1e-9
 
 
 class Bonds(NamedTuple):
-    """Spanning trees of molecules, layer by layer from their roots: ``child[k]`` [n_k] hangs on ``parent[k]`` [n_k]."""
+    """Spanning trees of molecules, layer by layer from their roots: ``child[k]`` [n_k] hangs on ``parent[k]`` [n_k].
+
+    ``structure`` [N, 3] in angstrom is the molecule in one piece, if it is known: it tells how wide gaps are.
+    """
 
     child: tuple[IndexArray, ...]
     parent: tuple[IndexArray, ...]
+    structure: Positions | None = None
 
 
-def spanning_tree(atoms: Atoms) -> Bonds:
+def spanning_tree(atoms: Atoms, structure: Positions | None = None) -> Bonds:
     """Return a spanning tree of the chain along its bonds.
 
     Atoms without a known bond hang on the C-alpha of their residue; residues without a peptide bond between them hang
@@ -31,6 +36,7 @@ def spanning_tree(atoms: Atoms) -> Bonds:
 
     Args:
         atoms: heavy atoms of one chain under PDB names; every residue has a C-alpha.
+        structure: see ``Bonds``.
     """
     ca = {int(atoms.residue[row]): row for row in atoms.select("CA").tolist()}
     within, between = residue_bonds(atoms).tolist(), peptide_bonds(atoms).tolist()
@@ -38,7 +44,8 @@ def spanning_tree(atoms: Atoms) -> Bonds:
     linked = {int(atoms.residue[first]) for first, _ in between}
     gaps = [(ca[k], ca[k + 1]) for k in ca if k + 1 in ca and k not in linked]
     loose = [(ca[residue], row) for row, residue in enumerate(atoms.residue.tolist()) if row not in bonded]
-    return tree([*within, *between, *gaps, *((a, b) for a, b in loose if a != b)])
+    found = tree([*within, *between, *gaps, *((a, b) for a, b in loose if a != b)])
+    return found._replace(structure=structure)
 
 
 def tree(pairs: Iterable[tuple[int, int]]) -> Bonds:
@@ -83,7 +90,8 @@ def make_whole(positions: Positions, box: FloatArray, bonds: Bonds) -> Positions
 
     A frame in which the molecule is shorter than half the box along every axis is whole already. Such frames, and
     frames without a box of at least 16 angstrom across, are returned as they are. An atom moves only if that brings it
-    to where a bond reaches: no gap of a chain is closed by chance.
+    to where a bond reaches, or a gap of the chain nearer to its width in ``bonds.structure``: no gap is closed by
+    chance.
 
     Args:
         positions: [F, N, 3] in angstrom.
@@ -104,8 +112,14 @@ def make_whole(positions: Positions, box: FloatArray, bonds: Bonds) -> Positions
     images = np.zeros(fractional.shape)
     for child, parent in zip(bonds.child, bonds.parent, strict=True):
         shift = np.round(fractional[:, child] - fractional[:, parent])
-        apart = read[:, child] - read[:, parent] - np.matmul(shift, own)
-        shift[np.linalg.norm(apart, axis=2) > _REACH] = 0
+        given = read[:, child] - read[:, parent]
+        apart = np.linalg.norm(given - np.matmul(shift, own), axis=2)
+        stays = apart > _REACH
+        if bonds.structure is not None and stays.any():
+            gap = np.linalg.norm(bonds.structure[child] - bonds.structure[parent], axis=1)
+            nearer = np.abs(apart - gap) < np.abs(np.linalg.norm(given, axis=2) - gap)
+            stays &= ~(nearer & (gap > _LONGEST_BOND))
+        shift[stays] = 0
         images[:, child] = images[:, parent] - shift
     moved = (images != 0).any((1, 2))
     if not moved.any():

@@ -430,6 +430,17 @@ def test_a_box_with_slanted_sides(tmp_path):
     same_as_moved(read_ensemble(tmp_path / "x.xtc", "x"), MOLECULE)
 
 
+@pytest.mark.parametrize("side", [40.0, 36.0])
+def test_a_chain_with_a_gap_that_the_box_cuts_is_made_whole(tmp_path, side):
+    """The gap is wider than any bond reaches: the structure in the topology tells how wide."""
+    long = molecule("GAIHWKSTVGAIHWKSTV", 12)
+    table = long.take(np.flatnonzero((long.number < 5) | (long.number > 13)))
+    topology_file(table, tmp_path / "x.top.pdb")
+    drift = np.linspace(0, 2 * side, 12)[:, None, None] * np.array([1.0, 0.5, -1.0])
+    write(tmp_path / "x.dcd", np.mod(table.positions + drift, side), side)
+    same_as_moved(read_ensemble(tmp_path / "x.dcd", "x"), table)
+
+
 def test_a_pdb_file_with_a_box(tmp_path):
     from molecule_files import pdb_text
 
