@@ -123,7 +123,7 @@ def test_a_check_that_fails_says_what_to_do(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "nanometres, not angstrom" in done.stdout
     assert "positions are in angstrom" in done.stdout
-    assert "ebabench: mine: 1 of 14 checks failed" in done.stderr
+    assert "ebabench: mine: 1 of 15 checks failed" in done.stderr
 
 
 def test_an_environment_is_built_locked_and_used(tmp_path: Path, shelf: Path) -> None:
