@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ebabench.errors import InputError, RunError
 from ebabench.generators.cards import Card, PublishedEnsemble
-from ebabench.io.layouts import Source, find_sources
+from ebabench.io.layouts import Source, find_sources, read_source
 from ebabench.io.structure_files import read_structure
 from ebabench.structures.matching import align
 from ebabench.system.archives import unpack
@@ -20,7 +20,8 @@ from ebabench.system.names import file_name, printable
 
 LOCK = "ensembles.lock.json"
 _UNPACKED = ".unpacked"  # no archive has such a name
-_STRUCTURE = re.compile(r"\.(pdb|cif)(\.gz)?$")
+_STRUCTURE = re.compile(r"\.(pdb|cif)(\.gz)?$|\.npz$")
+_ARRAYS = ".npz"
 _NUMBER = re.compile(r"_\d+$")
 
 
@@ -38,8 +39,8 @@ def fetch_ensembles(
 ) -> list[str]:
     """Have the ensembles in ``root``, and give the targets that the archive has.
 
-    An archive holds ``TARGET.pdb`` with many models, or files of one each, ``TARGET/.../*.cif`` or ``TARGET_3.cif``, at
-    any depth. They are kept as they are, under ``root``; what belongs to no target is left. ``6o2v_A`` may be called
+    An archive holds ``TARGET.npz`` of ``ebabench sample``, ``TARGET.pdb`` with many models, or files of one each,
+    ``TARGET/.../*.cif`` or ``TARGET_3.cif``, at any depth. They are kept as they are, under ``root``; what belongs to no target is left. ``6o2v_A`` may be called
     ``6O2V_A`` or ``6o2vA`` there, and its folder ``6o2v_A_0``. The archive's SHA-256 is the card's, or is pinned
     at first sight in ``root/ensembles.lock.json``. What was laid out once is not fetched again.
 
@@ -136,17 +137,39 @@ def _laid_out(work: Path, archive: Path, sequences: Mapping[str, str]) -> Path:
         stem = path.name[: suffix.start()].lower()
         if name := known.get(stem):
             return folder / f"{name}{suffix[0]}"
+        if suffix[0] == _ARRAYS:  # no file of one conformation
+            return None
         for depth, part in enumerate(path.parts[:-1]):
             if name := known.get(part.lower()) or known.get(_NUMBER.sub("", part.lower())):
                 return folder.joinpath(name, *path.parts[depth + 1 :])
         name = known.get(_NUMBER.sub("", stem))
         return folder / name / path.name if name else None
 
-    if not unpack(archive, place):
-        raise RunError(f"{archive.name}: holds no ensemble (TARGET.pdb or TARGET/.../*.cif) of the suite's targets")
-    for name, found in _present(folder, sequences).items():
+    kept = _without_copies(unpack(archive, place), folder)
+    present = _present(folder, sequences)
+    if not present and all(path.suffix == _ARRAYS for path in kept):
+        raise RunError(
+            f"{archive.name}: holds no ensemble (TARGET.npz, TARGET.pdb or TARGET/.../*.cif) of the suite's targets"
+        )
+    for name, found in present.items():
         try:
-            align(read_structure(found.paths[0])[0].sequence, sequences[name])
+            align(_sequence(found, name), sequences[name])
         except InputError as error:
             raise RunError(f"{archive.name}: {name}: {error}") from error
     return folder
+
+
+def _without_copies(written: Sequence[Path], folder: Path) -> list[Path]:
+    """The files less arrays of a target that has structures, too: these are not its ensemble, or the same again."""
+    structures = {path.relative_to(folder).parts[0].partition(".")[0] for path in written if path.suffix != _ARRAYS}
+    for path in written:
+        if path.suffix == _ARRAYS and path.stem in structures:
+            path.unlink()
+    return [path for path in written if path.exists()]
+
+
+def _sequence(source: Source, name: str) -> str:
+    """The sequence of an ensemble, of its first structure or of its arrays."""
+    if source.paths[0].suffix == _ARRAYS:
+        return read_source(source, name).atoms.sequence
+    return read_structure(source.paths[0])[0].sequence

@@ -20,6 +20,7 @@ from server import Server, serving, zipped
 import ebabench.system.download as module
 from ebabench.datasets.published_ensembles import LOCK
 from ebabench.io.layouts import find_sources, read_source
+from ebabench.io.npz import write_ensemble
 from ebabench.io.structure_files import write_pdb
 from ebabench.structures import Ensemble
 
@@ -54,6 +55,12 @@ def ensemble(name: str, seed: int = 0) -> Ensemble:
 def pdb(one: Ensemble, folder: Path) -> bytes:
     write_pdb(one, folder / "one.pdb")
     return (folder / "one.pdb").read_bytes()
+
+
+def npz(one: Ensemble, folder: Path) -> bytes:
+    """As ``ebabench sample`` leaves it."""
+    write_ensemble(one, folder / "one.npz")
+    return (folder / "one.npz").read_bytes()
 
 
 def cifs(one: Ensemble, folder: Path) -> dict[str, bytes]:
@@ -98,6 +105,11 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         for name in SEQUENCES
         for file, data in cifs(ensemble(name), folder).items()
     }
+    own = {f"run/ensembles/{name}.npz": npz(ensemble(name), folder) for name in SEQUENCES} | {
+        "run/records/AGS.json": b"{}",
+        "run/AGS/features.npz": b"PK of others",
+    }
+    both = pdbs | {f"features/{name}.npz": own["run/ensembles/AGS.npz"] for name in SEQUENCES}
     deep = {name.replace("AGS/seed", "ags_0/seed"): data for name, data in trees.items()}
     junk = {
         "samples/readme.txt": os.urandom(300_000),
@@ -109,6 +121,9 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "/b.tar.gz": tarred(trees | {"artifacts/AGS/AGS.json": b"{}"}),
         "/numbered": tarred(numbered),
         "/deep": zipped(deep),
+        "/own.zip": zipped(own),
+        "/own.tar.gz": tarred(own),
+        "/both": zipped(both),
     }
 
 
@@ -126,7 +141,7 @@ def command(server: Server, path: str, more: str = "") -> list[str]:
     return ["fetch", "ensembles", "other.toml", "--suite", "tiny-v1.toml", "--out", "got"]
 
 
-@pytest.mark.parametrize("path", ["/a.zip", "/b.tar.gz", "/numbered", "/deep"])
+@pytest.mark.parametrize("path", ["/a.zip", "/b.tar.gz", "/numbered", "/deep", "/own.zip", "/own.tar.gz", "/both"])
 def test_all_layouts_become_the_same_ensembles(server: Server, called: Called, path: str) -> None:
     code, said, told = called(*command(server, path))
     assert (code, told) == (0, "")
