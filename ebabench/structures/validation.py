@@ -96,12 +96,16 @@ def validate(
         )
     if step.max() > _JUMP:
         frame, bond = divmod(int(step.argmax()), step.shape[1])
-        raise refused(
-            "broken",
-            frame,
+        told = (
             f"consecutive C-alphas {step.max():.1f} angstrom apart in frame {number(frame)} (pair {bond + 1}): a jump "
-            "through a periodic boundary, or a broken chain; make molecules whole (gmx trjconv -pbc whole)",
+            "through a periodic boundary, or a broken chain; make molecules whole (gmx trjconv -pbc whole)"
         )
+        if len(step) > 1 and step[:, bond].min() > _JUMP:
+            told += (
+                f". They are at least {step[:, bond].min():.1f} apart in all {len(step)} frames: if residues are "
+                "missing between them, add these to the model and to its reference, or keep one side of the gap only"
+            )
+        raise refused("broken", frame, told)
     own = np.full(len(place), -1)
     own[atoms.residue[ca]] = ca
     away = np.take(positions, own[atoms.residue], axis=1)

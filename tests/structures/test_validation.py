@@ -83,6 +83,17 @@ def test_a_jump_through_a_boundary_names_the_remedy():
         validate("x", TARGET.atoms, PLACE, positions)
 
 
+def test_a_gap_in_all_frames_may_be_of_missing_residues():
+    positions = ensemble(TARGET).positions.copy()
+    positions[4, TARGET.atoms.residue > 9] += 60
+    with pytest.raises(InputError) as error:
+        validate("x", TARGET.atoms, PLACE, positions)
+    assert "missing" not in str(error.value)
+    positions[:, TARGET.atoms.residue > 9] += 60
+    with pytest.raises(InputError, match="in all 40 frames: if residues are missing"):
+        validate("x", TARGET.atoms, PLACE, positions)
+
+
 @pytest.mark.parametrize("shift", [1e6, -3e5, 1e30])
 def test_positions_so_far_away_that_bonds_lose_their_digits(shift):
     """At a million angstrom, neighbours in single precision are 0.06 angstrom apart."""
