@@ -124,7 +124,7 @@ def _frames(arrays: _Arrays, path: Path) -> Frames:
     if wrong:
         raise InputError(f"{path}: {wrong}", code="npz.shape", file=str(path))
     blank, zero = np.full(size, ""), np.zeros(size, np.int64)
-    text = {key: arrays[key].astype(np.str_) for key in ("name", "residue_name")}
+    text = {key: np.char.strip(arrays[key].astype(np.str_)) for key in ("name", "residue_name")}
     chain = arrays["chain"].astype(np.str_) if "chain" in arrays else blank
     number = (residue + 1).astype(np.str_)
     rows = Rows(text["name"], text["residue_name"], chain, number, blank, blank, zero > 0, zero)

@@ -53,13 +53,15 @@ def is_hydrogen(names: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
 def canonical_residue(name: str) -> str:
     """Return the PDB name of a residue under any of the usual aliases.
 
-    Protonation states, with CYANA's signs of charges, and Amber's terminal residues are aliases; a chemically modified
-    residue is none.
+    Protonation states, with CYANA's signs of charges, and Amber's terminal residues are aliases, in capitals or not; a
+    chemically modified residue is none.
 
     Example:
         >>> [canonical_residue(name) for name in ("HSD", "LYS+", "NMET", "CHIE", "SEP")]
         ['HIS', 'LYS', 'MET', 'HIS', 'SEP']
     """
+    if name.upper() in THREE_TO_ONE or name.upper() in _RESIDUES:
+        name = name.upper()
     if name[3:] in ("+", "-") and name[:3] in THREE_TO_ONE:
         name = name[:3]
     if len(name) == _TERMINAL_NAME and name[0] in "NC" and (name[1:] in THREE_TO_ONE or name[1:] in _RESIDUES):

@@ -185,7 +185,8 @@ def test_a_residue_of_an_unknown_name_with_a_backbone_belongs_to_the_chain(put):
     ("number", "name", "expected"),
     [
         (1, "NGLY", "GLY"), (9, "CVAL", "VAL"), (4, "HID", "HIS"), (4, "HSE", "HIS"), (4, "HIP", "HIS"),
-        (4, "HISH", "HIS"), (6, "LYN", "LYS"), (6, "LYSH", "LYS"), (4, "HIS+", "HIS"), (6, "LYS+", "LYS"),
+        (4, "HISH", "HIS"), (6, "LYN", "LYS"), (6, "LYSH", "LYS"), (6, "Lys", "LYS"), (4, "hsd", "HIS"),
+        (4, "HIS+", "HIS"), (6, "LYS+", "LYS"),
         (9, "VAL-", "VAL"), (1, "GLY+", "GLY"),
     ],
 )  # fmt: skip

@@ -67,6 +67,13 @@ def test_weights_that_are_none_are_refused(put, weights):
         read_ensemble(put(weights=weights), "x")
 
 
+def test_names_may_be_padded_as_in_a_pdb_file(put):
+    name, residue_name = (
+        np.char.add(np.char.add(" ", column), " ") for column in (MADE.atoms.name, MADE.atoms.residue_name)
+    )
+    assert read_ensemble(put(name=name, residue_name=residue_name), "x").atoms.digest() == MADE.atoms.digest()
+
+
 def test_chains_of_an_npz_file(put):
     chain = np.where(MADE.atoms.residue < 3, "A", "B")
     path = put(chain=chain)
