@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from codecs import BOM_UTF8
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -43,7 +43,7 @@ def parse_pdb(data: bytes, source: str) -> list[Models]:
         InputError: ``structure.no-atoms``; ``structure.cut``, a model that a MODEL record begins has no end;
             ``structure.not-a-number`` and ``structure.misplaced``, an indented atom record, which name the line.
     """
-    data = data.removeprefix(BOM_UTF8)
+    data = _plain_text(data)
     plain = same_but_for_coordinates(data)
     if plain:
         data = plain[0]
@@ -77,6 +77,14 @@ def parse_pdb(data: bytes, source: str) -> list[Models]:
         box = np.repeat(boxes, len(positions), axis=0) if plain else np.array(boxes)
         models.append(Models(label, atoms, positions[:, kept].astype(np.float32), box))
     return models
+
+
+def _plain_text(data: bytes) -> bytes:
+    """The file in ASCII with line feeds, whatever a shell (UTF-16) or an old editor (carriage returns) made of it."""
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        data = data.decode("utf-16", "replace").encode()
+    data = data.removeprefix(BOM_UTF8)
+    return data if b"\n" in data else data.replace(b"\r", b"\n")
 
 
 def _models(data: bytes, source: str) -> Iterator[tuple[IndexArray, IndexArray, bytes]]:

@@ -168,6 +168,12 @@ def test_b_factors_may_differ_between_models(put):
     same_as(read_ensemble(put(text), "x"), MOLECULE)
 
 
+def test_a_file_of_a_windows_shell_or_an_old_editor(put):
+    text = pdb_text(MOLECULE)
+    same_as(read_ensemble(put(text.encode("utf-16")), "x"), MOLECULE)
+    same_as(read_ensemble(put(text.replace("\n", "\r").encode()), "x"), MOLECULE)
+
+
 def test_windows_line_ends_and_no_models(put):
     one = molecule(frames=1)
     text = "".join(atom_line(one, row, 0) for row in range(len(one)))
