@@ -111,7 +111,7 @@ def _with_own_hydrogens(residues: list[Residue], given: list[IndexArray], frame:
     for one, rows in zip(residues, given, strict=True):
         if one.is_chain_member and len(rows):
             parents = np.array(list(one.heavy.values()))
-            length, nearest = cKDTree(frame[parents]).query(frame[rows])
+            length, nearest = map(np.asarray, cKDTree(frame[parents]).query(frame[rows]))
             for row, parent, far in zip(rows.tolist(), parents[nearest].tolist(), length.tolist(), strict=True):
                 one.hydrogens.setdefault(parent, []).append(row)
                 if far >= _HYDROGEN_BOND[1]:
@@ -127,7 +127,7 @@ def _with_lost_hydrogens(residues: list[Residue], lost: dict[int, Residue], fram
     if not lost or not owner:
         return
     rows, parents = np.array(list(lost)), np.array(list(owner))
-    length, nearest = cKDTree(frame[parents]).query(frame[rows])
+    length, nearest = map(np.asarray, cKDTree(frame[parents]).query(frame[rows]))
     near = length < _HYDROGEN_BOND[1]
     for row, parent in zip(rows[near].tolist(), parents[nearest[near]].tolist(), strict=True):
         before = lost.pop(row)

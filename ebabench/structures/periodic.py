@@ -71,7 +71,8 @@ def tree(pairs: Iterable[tuple[int, int]]) -> Bonds:
             children[depth] += found
             parents[depth] += found.values()
             layer, depth = list(found), depth + 1
-    return Bonds(*(tuple(np.array(layer, np.int64) for layer in layers) for layers in (children, parents)))
+    child, parent = (tuple(np.array(layer, np.int64) for layer in layers) for layers in (children, parents))
+    return Bonds(child, parent)
 
 
 def _next_layer(layer: Iterable[int], neighbours: Mapping[int, list[int]], seen: set[int]) -> dict[int, int]:
