@@ -2,7 +2,7 @@
 
 The project's own cards lie in ``ebabench.models``. A plug-in names its own with the entry point
 ``[project.entry-points."ebabench.generators"]  NAME = "its_package"``, where ``its_package/NAME.toml`` is the card.
-Any other card is named by its path, or by its name where ``NAME.toml`` lies in the current folder.
+Any other card is named by its path, or by its name where ``NAME.toml`` lies in the current folder or its ``models``.
 
 Cards of one family may share a file: ``extends = "families/NAME.toml"`` names it by its path from the card. What the
 card says itself takes the place of what the file says, field by field in tables. The result is checked as one card.
@@ -268,17 +268,18 @@ CARDS: Registry[Card] = Registry(
 
 
 def load_card(name: str) -> Card:
-    """Return the card of a registered model, at a path that ends in ``.toml``, or of a name in the current folder.
+    """Return the card of a registered model, at a path that ends in ``.toml``, or of a name.
 
-    A registered model takes precedence over a file in the current folder.
+    The card of a name is ``NAME.toml`` in the current folder or in its folder ``models``. A registered model takes
+    precedence over both.
 
     Raises:
         InputError: There is no such model (``unknown.model``), what ``read_card`` raises, or the card at the path is
             another one with the name of a registered model, whose row it would take (``model.name_taken``).
     """
     if not name.endswith(".toml"):
-        here = Path(f"{name}.toml")
-        return read_card(here) if name not in CARDS and here.is_file() else CARDS.load(name)
+        here = [path for path in (Path(f"{name}.toml"), Path("models", f"{name}.toml")) if path.is_file()]
+        return read_card(here[0]) if name not in CARDS and here else CARDS.load(name)
     card = read_card(Path(name))
     if card.name in CARDS and not card.path.samefile(folder(CARDS.locations()[card.name]) / f"{card.name}.toml"):
         raise InputError(

@@ -19,11 +19,13 @@ from ebabench.generators.converters import converter
 from ebabench.generators.sampling import matched
 from ebabench.io.layouts import find_sources, read_source
 from ebabench.io.structure_files import load_ensemble
+from ebabench.metrics import FAMILIES
 from ebabench.results.identity import files_below, files_digest, unofficial
 from ebabench.results.leaderboard import QUOTED, board_of, refusal
 from ebabench.results.reproduction import differences
 from ebabench.results.runs import Run
 from ebabench.results.tables import summary_csv, targets_csv
+from ebabench.scoring.metric import load_metrics
 from ebabench.scoring.records import Record
 from ebabench.scoring.reference_cache import reference_digest
 from ebabench.scoring.score import Job
@@ -253,9 +255,11 @@ def _card(run: Run) -> tuple[Card | None, tuple[bool, str]]:
 
 
 def _metrics(records: Iterable[Record]) -> tuple[bool, str]:
-    versions = {spec.key: spec.version for spec in _specs()}
+    families = load_metrics().things
+    versions = {spec.key: spec.version for metric in families.values() for spec in metric.specs}
+    own = {spec.key for name in FAMILIES for spec in families[name].specs}  # no run must have a plug-in's
     scored = [record for record in records if record.error is None]
-    other = {key for record in scored for key in {*versions, *record.metric_versions}
+    other = {key for record in scored for key in {*own, *record.metric_versions}
              if versions.get(key) != record.metric_versions.get(key)}  # fmt: skip
     return not other, f"other versions of {few(sorted(other))}; score again" if other else "have today's versions"
 
@@ -295,7 +299,9 @@ def _source(
             raise _no_ensembles(f"no ensembles of {few(absent)} in the run folder: give --ensembles")
         return lambda name: partial(load_ensemble, run.ensemble_path(name), name), "are in the run folder"
     sources = {}
-    if card is not None and (card.converter or card.ensembles):
+    if run.identity.card.get("converter") or run.identity.card.get("ensembles"):
+        if card is None:
+            raise _no_ensembles(f"they are read as the card of {run.identity.model} says, which is not here")
         files = {"": files_below(folder)}
     else:
         found = find_sources(folder, {name: read(name).target.sequence for name in names}).sources
@@ -347,7 +353,11 @@ def _recomputed(
 
 def _same_records(records: Sequence[Record], again: Mapping[str, Record]) -> tuple[bool, str]:
     specs = [spec for spec in _specs() if not spec.of]
-    faults = [f"{one.target}: {fault}" for one in records for fault in differences(one, again[one.target], specs)]
+    faults = [
+        f"{one.target}: {fault}"
+        for one in records
+        for fault in differences(one, again[one.target], [spec for spec in specs if spec.key in one.metric_versions])
+    ]
     shown = "; ".join(faults[:3]) + f"; and {len(faults) - 3} more" * (len(faults) > 3)
     return not faults, shown or f"{len(records)} targets are reproduced"
 

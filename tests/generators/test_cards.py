@@ -199,6 +199,9 @@ def test_a_card_in_the_current_folder_is_found_by_its_name(tmp_path: Path, monke
     assert load_card("mine").path == tmp_path / "mine.toml"
     (tmp_path / "static.toml").write_text("nothing")  # a registered model has its name for itself
     assert load_card("static").path != tmp_path / "static.toml"
+    (tmp_path / "models").mkdir()
+    (tmp_path / "mine.toml").rename(tmp_path / "models" / "mine.toml")
+    assert load_card("mine").path == tmp_path / "models" / "mine.toml"
     with pytest.raises(InputError) as caught:
         load_card("nobody")
     assert caught.value.code == "unknown.model"

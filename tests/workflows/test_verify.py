@@ -16,10 +16,11 @@ from ebabench.datasets.suites import load_suite
 from ebabench.errors import InputError, RunError
 from ebabench.results.reproduction import differences
 from ebabench.results.runs import Run
+from ebabench.scoring.metric import Metric, load_metrics
 from ebabench.scoring.records import MetricValues, Record
 from ebabench.scoring.selection import registered
 from ebabench.scoring.spec import MetricSpec
-from ebabench.workflows.verify import Verification, verify
+from ebabench.workflows.verify import Verification, _source, verify
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,25 @@ def test_other_versions_of_metrics_are_refused_and_not_recomputed(copy: Path, ti
     found = checked(copy / "runs" / "static", tiny)
     assert {"metrics", "records"} <= set(refused(found))
     assert any("rmsf_r" in reason for reason in found.reasons)
+
+
+def test_metrics_of_plug_ins_need_not_be_in_a_run(copy: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = MetricSpec("theirs", 1, "theirs", "", "lower", "mean", "ca", "none")
+    plug_in = Metric("theirs", (key,), lambda pair: {"theirs": 1.0})
+    loaded = load_metrics()
+    more = replace(loaded, things={**loaded.things, "theirs": plug_in})
+    for place in ("verify.load_metrics", "verify.registered"):
+        given = more if place.endswith("metrics") else list(more.things.values())
+        monkeypatch.setattr(f"ebabench.workflows.{place}", lambda given=given: given)
+    found = checked(copy / "runs" / "static", tiny)
+    assert found.accepted, found.reasons
+
+
+def test_ensembles_that_a_card_reads_need_the_card(copy: Path, tiny: Tiny, tmp_path: Path) -> None:
+    run = Run.read(copy / "runs" / "static")
+    run.identity = replace(run.identity, card={**run.identity.card, "converter": "a:b"})
+    with pytest.raises(InputError, match="which is not here"):
+        _source(run, None, ["AGS"], lambda name: None, tmp_path)
 
 
 def test_a_leaderboard_is_reproduced_row_by_row(copy: Path, tiny: Tiny) -> None:
