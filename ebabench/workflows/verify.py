@@ -19,7 +19,6 @@ from ebabench.generators.converters import converter
 from ebabench.generators.sampling import matched
 from ebabench.io.layouts import find_sources, read_source
 from ebabench.io.structure_files import load_ensemble
-from ebabench.metrics import FAMILIES
 from ebabench.results.identity import files_below, files_digest, unofficial
 from ebabench.results.leaderboard import QUOTED, board_of, refusal
 from ebabench.results.reproduction import differences
@@ -33,6 +32,7 @@ from ebabench.scoring.score import score as score_jobs
 from ebabench.scoring.selection import registered
 from ebabench.scoring.spec import MetricSpec
 from ebabench.structures import Ensemble, Reference
+from ebabench.system.registry import resolve
 from ebabench.workflows.compare import as_run
 from ebabench.workflows.progress import Progress, silent
 from ebabench.workflows.targets import few
@@ -257,7 +257,8 @@ def _card(run: Run) -> tuple[Card | None, tuple[bool, str]]:
 def _metrics(records: Iterable[Record]) -> tuple[bool, str]:
     families = load_metrics().things
     versions = {spec.key: spec.version for metric in families.values() for spec in metric.specs}
-    own = {spec.key for name in FAMILIES for spec in families[name].specs}  # no run must have a plug-in's
+    # No run must have the metrics of a plug-in.
+    own = {spec.key for name in resolve("ebabench.metrics:FAMILIES") for spec in families[name].specs}
     scored = [record for record in records if record.error is None]
     other = {key for record in scored for key in {*own, *record.metric_versions}
              if versions.get(key) != record.metric_versions.get(key)}  # fmt: skip
