@@ -42,8 +42,8 @@ def fetch_ensembles(
     An archive holds ``TARGET.npz`` of ``ebabench sample``, ``TARGET.pdb`` with many models, or files of one each,
     ``TARGET/.../*.cif`` or ``TARGET_3.cif``, at any depth. They are kept as they are, under ``root``; what belongs to
     no target is left. ``6o2v_A`` may be called ``6O2V_A`` or ``6o2vA`` there, and its folder ``6o2v_A_0``. The
-    archive's SHA-256 is the card's, or is pinned at first sight in ``root/ensembles.lock.json``. What was laid out once
-    is not fetched again.
+    archive's SHA-256 is the card's. Where the card has none, the first fetch pins it in ``root/ensembles.lock.json``.
+    What was laid out once is not fetched again.
 
     Args:
         root: the folder; it is made.
