@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -17,9 +18,10 @@ from ebabench.results.aggregation import percentiles
 from ebabench.scoring.md_curve import ErrorCurve
 from ebabench.scoring.records import MetricValues
 from ebabench.scoring.spec import MetricSpec
-from ebabench.structures.arrays import FloatArray
+from ebabench.structures.arrays import FloatArray, IndexArray
 
 Censored = Literal["", "at least", "at most"]
+_CENSORED: tuple[Censored, Censored, Censored] = ("", "at least", "at most")  # by the sign: 0, 1, -1
 _BOOTSTRAPS = 400
 
 
@@ -93,33 +95,43 @@ def equivalent_time(
     groups = [errors[(lengths == size) & np.isfinite(errors)] for size in sizes]
     if not np.isfinite(own) or any(not len(group) for group in groups):
         return EquivalentTime(np.nan, np.nan, np.nan, n_targets=0)
-    value, censored = _invert(own, sizes, np.array([np.median(group) for group in groups]))
-    rng = np.random.default_rng(seed)
-    drawn = [[group[rng.integers(0, len(group), len(group))] for group in groups] for _ in range(_BOOTSTRAPS)]
-    medians = np.stack([np.median(np.stack(of_size), axis=1) for of_size in zip(*drawn, strict=True)], axis=1)
-    again = [_invert(own, sizes, row) for row in medians]
-    spread = np.array([np.inf if how == "at least" else found for found, how in again])
+    (value,), (how,) = _invert(own, sizes, np.array([[np.median(group) for group in groups]]))
+    drawn = _draws(tuple(map(len, groups)), seed)
+    medians = np.stack([np.median(group[of_size], axis=1) for group, of_size in zip(groups, drawn, strict=True)], axis=1)
+    again, bounds = _invert(own, sizes, medians)
+    spread = np.where(bounds > 0, np.inf, again)
     low, high = np.quantile(spread, (0.025, 0.975), method="closest_observation")
-    return EquivalentTime(value, float(min(low, value)), float(max(high, value)), censored)
+    return EquivalentTime(float(value), float(min(low, value)), float(max(high, value)), _CENSORED[how])
 
 
-def _invert(own: float, sizes: FloatArray, medians: FloatArray) -> tuple[float, Censored]:
-    from sklearn.isotonic import isotonic_regression
+@lru_cache(maxsize=64)
+def _draws(counts: tuple[int, ...], seed: int) -> tuple[IndexArray, ...]:
+    """Bootstrap draws of so many windows a size [_BOOTSTRAPS, count]: alike for all metrics and targets."""
+    rng = np.random.default_rng(seed)
+    drawn = [[rng.integers(0, count, count) for count in counts] for _ in range(_BOOTSTRAPS)]
+    return tuple(np.stack(of_size) for of_size in zip(*drawn, strict=True))
 
-    # Medians that fall are their own isotonic regression; to call it all the same takes most of the time.
-    falling = medians if (medians[1:] < medians[:-1]).all() else isotonic_regression(medians, increasing=False)
-    if own <= falling[-1]:
-        # A flat end of the curve: MD has this error from the first length of the plateau on.
-        if own == falling[-1] and np.sum(falling == falling[-1]) > 1:
-            return float(sizes[np.argmax(falling == falling[-1])]), ""
-        return float(sizes[-1]), "at least"
-    if own > falling[0]:
-        return float(sizes[0]), "at most"
-    above = int(np.flatnonzero(falling >= own)[-1])
-    span = falling[above] - falling[above + 1]
-    share = (falling[above] - own) / span
-    log = np.log(sizes)
-    return float(np.exp(log[above] + share * (log[above + 1] - log[above]))), ""
+
+def _invert(own: float, sizes: FloatArray, medians: FloatArray) -> tuple[FloatArray, IndexArray]:
+    """Return the length at which each curve [C, S] falls to an error, and its sign: 1 at least, -1 at most, 0 found."""
+    from scipy.optimize import isotonic_regression
+
+    falling = medians.copy()
+    for row in np.flatnonzero((medians[:, 1:] > medians[:, :-1]).any(axis=1)):
+        falling[row] = isotonic_regression(medians[row], increasing=False).x
+    above = np.maximum((falling >= own).sum(axis=1) - 1, 0)
+    below = np.minimum(above + 1, len(sizes) - 1)
+    rows, log = np.arange(len(falling)), np.log(sizes)
+    left, right = falling[rows, above], falling[rows, below]
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # elsewhere it is a bound or the plateau
+        found = np.exp(log[above] + (left - own) / (left - right) * (log[below] - log[above]))
+    last = falling[:, -1]
+    # A flat end of the curve: MD has this error from the first length of the plateau on.
+    ends = falling == last[:, None]
+    plateau = (own == last) & (ends.sum(axis=1) > 1)
+    at_least, at_most = (own <= last) & ~plateau, own > falling[:, 0]
+    found = np.select([plateau, at_least, at_most], [sizes[ends.argmax(axis=1)], sizes[-1], sizes[0]], found)
+    return found, at_least.astype(np.int64) - at_most
 
 
 def median_time(times: Sequence[EquivalentTime], seed: int = 0) -> EquivalentTime:
