@@ -20,7 +20,7 @@ from ebabench.scoring.records import MetricValues, Record
 from ebabench.scoring.reference_cache import reference_digest
 from ebabench.structures import Atoms, Ensemble, Reference
 from ebabench.structures.arrays import IndexArray, evenly_spaced
-from ebabench.structures.validation import validate_replicas
+from ebabench.structures.validation import validate_held_out, validate_replicas
 from ebabench.system.process_pool import WorkerDiedError, cores, stream, workers
 from ebabench.system.registry import cause
 
@@ -178,10 +178,12 @@ def score_pair(
         uncached: Names of families whose floor is neither read from the cache nor stored there.
 
     Raises:
-        InputError: A metric refuses the pair; a replica does not move, or is another's copy.
+        InputError: A metric refuses the pair; a replica does not move, or is another's copy; the ensemble holds
+            replicas out from which it was not taken.
         RunError: A metric breaks its contract.
     """
     validate_replicas(reference)
+    validate_held_out(ensemble, reference)
     keys = _floor_keys(pair, reference, metrics) if with_floor and len(reference.replicas) > 1 else []
     cached = [metric.name not in uncached for metric in metrics]
     floors = [(load_floor(key) or () if found else ()) for key, found in zip(keys, cached, strict=False)]

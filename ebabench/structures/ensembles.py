@@ -108,7 +108,7 @@ class Ensemble:
         atoms: The N heavy atoms of every conformation.
         positions: [S, N, 3] in angstrom.
         held_out: Numbers (from 1) of the reference replicas that the ensemble was taken from. The ensemble is never
-            scored against them.
+            scored against them. It is not scored at all if it has conformations that are no frames of them.
         random_weights: True for the output of an untrained network, made to test plumbing. It is never ranked.
         weights: [S], statistical weights of the conformations, or None for equal weights. The constructor accepts any
             non-negative numbers and divides them by their sum. Equal weights become None.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
@@ -9,8 +10,9 @@ import numpy as np
 
 from ebabench.errors import InputError
 from ebabench.structures.arrays import IndexArray, Positions
-from ebabench.structures.ensembles import Atoms, Reference
+from ebabench.structures.ensembles import Atoms, Ensemble, Reference
 from ebabench.structures.geometry import chiral_centers, signed_volume, superpose
+from ebabench.structures.matching import match
 from ebabench.structures.nomenclature import canonical
 
 _BOND_CA = 3.8  # angstrom, between consecutive C-alphas
@@ -240,6 +242,39 @@ def validate_replicas(reference: Reference) -> None:
                 code="reference.copies",
                 target=reference.target.name,
             )
+
+
+def validate_held_out(ensemble: Ensemble, reference: Reference) -> None:
+    """Raise InputError if an ensemble names replicas as held out that are not where its conformations come from.
+
+    A replica that is held out is not scored against: a model that names one would choose its reference. Only
+    conformations that are frames of these replicas have a reason to leave them out.
+
+    Args:
+        ensemble: The ensemble.
+        reference: The reference of its target, with all replicas.
+
+    Raises:
+        InputError: ``ensemble.held-out``.
+    """
+    if not ensemble.held_out:
+        return
+    pairs = match(ensemble.atoms, reference.target.atoms)
+    frames: set[bytes] = set()
+    for number, replica in zip(reference.numbers, reference.replicas, strict=True):
+        for first in range(0, len(replica), _BLOCK) if number in ensemble.held_out else ():
+            frames |= _digests(replica[np.arange(first, min(first + _BLOCK, len(replica)))][:, pairs.reference])
+    if strangers := _digests(ensemble.positions[:, pairs.model]) - frames:
+        raise InputError(
+            f"{ensemble.target}: held_out names replicas {', '.join(map(str, ensemble.held_out))} of the reference, and "
+            f"{len(strangers)} conformations are no frames of them; only MD as a model names replicas there: leave held_out empty",
+            code="ensemble.held-out",
+            target=ensemble.target,
+        )
+
+
+def _digests(positions: Positions) -> set[bytes]:
+    return {hashlib.sha256(frame.tobytes()).digest() for frame in np.asarray(positions, np.float32)}
 
 
 def validate_register(who: str, atoms: Atoms, place: IndexArray, positions: Positions, native: Positions) -> None:

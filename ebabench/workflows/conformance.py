@@ -47,6 +47,7 @@ _MEND = {
     "count": "give exactly `samples` conformations, also where that is no multiple of the batch",
     "finite": "look for divisions by zero and too large steps; drop nothing silently: draw again",
     "atoms": "give all heavy atoms of the target, or say on the card that the model provides less",
+    "held_out": "leave held_out empty: it is for MD as a model, whose conformations are frames of these replicas",
     "unit": "positions are in angstrom, and atoms of one residue belong together",
     "chirality": "amino acids are left-handed: look for a coordinate that is negated, or axes that are swapped",
     "independent": "every conformation is drawn anew: look for one batch that is given twice",
@@ -225,6 +226,9 @@ def _sampling(card: Card, device: str, random_weights: bool) -> list[Finding]:
         if findings[-1].outcome == "failed":
             return findings
         findings.append(_of(name, partial(_silent, check)))
+    if findings[-1].outcome != "failed" and drawn[0].held_out:
+        held_out = partial(validation.validate_held_out, drawn[0], reader(TARGET))
+        findings.append(_of("held_out", partial(_silent, held_out)))
     if findings[-1].outcome == "failed":
         return findings
 

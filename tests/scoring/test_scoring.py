@@ -330,6 +330,12 @@ def test_a_model_made_of_every_replica_is_refused():
         score_target(replace(ensemble("one"), held_out=(1, 2, 3)), reference("one"), [TOY])
 
 
+def test_only_frames_of_a_replica_are_held_out_of_it():
+    with pytest.raises(InputError, match="20 conformations are no frames of them") as raised:
+        score_target(replace(ensemble("one"), held_out=(1,)), reference("one"), [TOY])
+    assert raised.value.code == "ensemble.held-out"
+
+
 def test_a_trajectory_on_disk_is_read_once_for_its_digest_and_again_when_it_changed(tmp_path, monkeypatch):
     from mdtraj.formats import XTCTrajectoryFile
 

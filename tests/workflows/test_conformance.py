@@ -75,6 +75,7 @@ def test_a_sound_model_passes_all_checks(tmp_path: Path) -> None:
         ("x = x + 0.05 * np.random.normal(size=x.shape)", "deterministic", "differ by up to"),
         ("x = x + 0.01 * next(COUNTER)", "deterministic", "differ by up to 0.01"),
         ("x = target.native + 0.05 * np.random.default_rng(0).normal(size=x.shape)", "seed", "the same conformations"),
+        ("return Ensemble(target.name, atoms, np.asarray(x, np.float32), (1,))", "held_out", "no frames of them"),
         ("raise ZeroDivisionError('no sequence')", "sampling", "ZeroDivisionError: no sequence"),
         ("raise ZeroDivisionError('no sequence')", "sampling", ".py, line 13)"),
         ("return x", "sampling", "returned ndarray"),
