@@ -13,7 +13,7 @@ from ebabench.errors import InputError
 from ebabench.io.frames import Rows, assemble
 from ebabench.io.stored import FileFrames
 from ebabench.io.topologies import Topology
-from ebabench.structures.arrays import FloatArray, IndexArray, Positions
+from ebabench.structures.arrays import FloatArray, IndexArray, Positions, told_if_coarse
 from ebabench.structures.periodic import box_vectors
 from ebabench.system.schema import parse_json
 
@@ -62,9 +62,9 @@ class ArrayFrames(FileFrames):
     def _read(self, handle: Any, start: int, count: int) -> tuple[Positions, FloatArray | None]:
         rows = slice(start, start + count)
         try:
+            stored = np.array(handle["coordinates"][rows])[:, self._atoms]
             with np.errstate(over="ignore", invalid="ignore"):
-                values = np.array(handle["coordinates"][rows])[:, self._atoms].astype(np.float64) * self._scale
-                positions = values.astype(np.float32)
+                positions = (stored.astype(np.float64) * self._scale).astype(np.float32)
             box = None
             if "cell_lengths" in handle and "cell_angles" in handle:
                 scale = _scale(handle["cell_lengths"], self._path)
@@ -72,6 +72,8 @@ class ArrayFrames(FileFrames):
                 box = box_vectors(lengths * scale, angles)
         except (OSError, RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
             raise _broken(self._path, f"broken from frame {start + 1} on ({error})") from error
+        if told := told_if_coarse(stored, self._scale):
+            raise _broken(self._path, told)
         return positions, box
 
 

@@ -33,10 +33,15 @@ def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return view
 
 
-def told_if_coarse(positions: npt.NDArray[Any]) -> str:
-    """Return what is wrong with positions in half precision that lie too far from the origin, or the empty string."""
+def told_if_coarse(positions: npt.NDArray[Any], unit: float = 1.0) -> str:
+    """Return what is wrong with positions in half precision that lie too far from the origin, or the empty string.
+
+    Args:
+        positions: Numbers of any type.
+        unit: What makes angstrom of them.
+    """
     if positions.dtype != np.float16 or not positions.size:
         return ""
-    step = float(np.spacing(np.abs(positions).max()))
+    step = unit * float(np.spacing(np.abs(positions).max()))
     told = f"positions are float16, whose numbers are {step:.3g} angstrom apart where the molecule lies: "
     return told + "center it and write float32" if step > _COARSE else ""  # no number: told elsewhere

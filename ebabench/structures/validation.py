@@ -265,9 +265,10 @@ def validate_held_out(ensemble: Ensemble, reference: Reference) -> None:
         for first in range(0, len(replica), _BLOCK) if number in ensemble.held_out else ():
             frames |= _digests(replica[np.arange(first, min(first + _BLOCK, len(replica)))][:, pairs.reference])
     if strangers := _digests(ensemble.positions[:, pairs.model]) - frames:
+        named = ", ".join(map(str, ensemble.held_out))
         raise InputError(
-            f"{ensemble.target}: held_out names replicas {', '.join(map(str, ensemble.held_out))} of the reference, and "
-            f"{len(strangers)} conformations are no frames of them; only MD as a model names replicas there: leave held_out empty",
+            f"{ensemble.target}: held_out names replicas {named} of the reference, and {len(strangers)} conformations "
+            "are no frames of them; only MD as a model names replicas there: leave held_out empty",
             code="ensemble.held-out",
             target=ensemble.target,
         )

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from layout_files import NAME, OTHER, SECOND, TARGETS, array, cif, pdb, text, trajectory
+from layout_files import NAME, OTHER, SECOND, TARGETS, array, atom37, cif, pdb, text, trajectory
 
 from ebabench.errors import InputError
-from ebabench.io.layouts import Source, find_sources
+from ebabench.io.layouts import Source, find_sources, read_source
 
 
 def source(root: Path) -> Source:
@@ -297,6 +298,17 @@ def test_a_format_that_is_not_read_is_named(tmp_path: Path, name: str) -> None:
             find_sources(path, TARGETS)
         assert error.value.code == "ensembles.none"
         assert name in str(error.value)
+
+
+def test_half_precision_far_from_the_origin_is_refused(tmp_path: Path) -> None:
+    path = atom37(tmp_path / f"{NAME}.npz", 0, 4)
+    with np.load(path) as arrays:
+        far = dict(arrays) | {"atom37": (arrays["atom37"] + 300).astype(np.float16)}
+    np.savez(path, **far)
+    with pytest.raises(InputError, match=r"0\.25 angstrom apart.*float32") as raised:
+        read_source(source(tmp_path), NAME)
+    assert raised.value.code == "atom37.shape"
+    assert str(path) in str(raised.value)
 
 
 def test_bioemu_that_was_interrupted_says_what_to_do(tmp_path: Path) -> None:

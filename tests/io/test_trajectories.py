@@ -190,6 +190,17 @@ def test_the_factor_of_a_netcdf_array_counts(folder):
     same_as_moved(read_ensemble(folder / "x.nc", "x"), MOLECULE)
 
 
+def test_half_precision_far_from_the_origin_is_refused(folder):
+    h5py = pytest.importorskip("h5py")
+    for far, name in ((0, "near.h5"), (30, "x.h5")):
+        with h5py.File(write(folder / name, MOLECULE.positions), "a") as file:
+            del file["coordinates"]
+            file["coordinates"] = (MOLECULE.positions / 10 + far).astype(np.float16)
+            file["coordinates"].attrs["units"] = "nanometers"
+    assert len(read_ensemble(folder / "near.h5", "x")) == len(MOLECULE.positions)
+    refused("trajectory.broken", folder / "x.h5", "x.h5", "0.156 angstrom apart", "float32")
+
+
 def test_hdf5_without_its_package_is_told(folder, monkeypatch):
     path = write(folder / "x.h5", MOLECULE.positions)
     monkeypatch.setitem(sys.modules, "h5py", None)

@@ -12,6 +12,7 @@ from ebabench.errors import InputError
 from ebabench.io.frames import Frames, Rows, assemble
 from ebabench.io.layouts.arrays import atom37, headers
 from ebabench.io.npz import read_arrays
+from ebabench.structures.arrays import told_if_coarse
 from ebabench.structures.ensembles import ONE_TO_THREE
 
 RESIDUES = "ARNDCQEGHILKMFPSTWYV"
@@ -33,8 +34,8 @@ def read_atom37(path: Path) -> Frames:
         path: The file.
 
     Raises:
-        InputError: ``atom37.shape``; ``atom37.mask``, atoms differ from conformation to conformation;
-            ``atom37.residue``, an amino acid is unknown.
+        InputError: ``atom37.shape``, also for half precision far from the origin; ``atom37.mask``, atoms differ from
+            conformation to conformation; ``atom37.residue``, an amino acid is unknown.
     """
     arrays = read_arrays(path)
     coordinates = arrays[atom37(headers(path) or {})]
@@ -48,6 +49,8 @@ def read_atom37(path: Path) -> Frames:
             code="atom37.shape",
             file=path,
         )
+    if told := told_if_coarse(coordinates):
+        raise InputError(f"{path}: {told}", code="atom37.shape", file=path)
     present = _present(path, arrays, coordinates)
     residue, atom = np.nonzero(present)
     types = aatype[0][residue]
