@@ -122,6 +122,20 @@ def test_two_series_of_the_same_numbers_are_a_doubt(tmp_path: Path, one: str, ot
     assert other.format(0) in message
 
 
+@pytest.mark.parametrize("other", ["sample_0_relaxed.pdb", "sample_0_H.pdb", "relaxed/sample_0.pdb"])
+@pytest.mark.parametrize("more", [(), ("sample_1.pdb", "sample_1_min.pdb")])
+def test_one_sample_that_may_be_there_twice_is_a_doubt(tmp_path: Path, other: str, more: tuple[str, ...]) -> None:
+    for k, name in enumerate(("sample_0.pdb", other, *more)):
+        pdb(tmp_path / NAME / name, k)
+    assert other in str(doubt(tmp_path))
+
+
+def test_two_structures_with_names_of_their_own_are_two_conformations(tmp_path: Path) -> None:
+    for k, name in enumerate(("open.pdb", "closed.pdb")):
+        pdb(tmp_path / NAME / name, k)
+    assert len(read(tmp_path)) == 2
+
+
 def test_two_series_of_other_numbers_are_joined(tmp_path: Path) -> None:
     samples(tmp_path / NAME, name="first_{}.pdb")
     for k in range(5, 9):

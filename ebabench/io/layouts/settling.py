@@ -17,6 +17,8 @@ _STATES = listed(
     "unfiltered physical unphysical noisy clean sidechain sidechains backbone"
 )
 """Words for versions of the same conformations: files that differ in one of them are no runs."""
+_VERSIONS = _STATES | listed("refined h hydrogens protonated")
+"""The same for single structures, whose names have fewer words of other meaning."""
 _MOST_ODD = 0.5
 
 
@@ -106,7 +108,7 @@ def _conformations(target: str, singles: list[Source]) -> tuple[Source, list[Lef
         for one in inputs
         if one not in kept
     ]
-    return joined(kept), left, fault
+    return joined(kept), left, fault or _same_sample(target, kept)
 
 
 def _one_state(singles: list[Source]) -> tuple[list[Source], list[LeftOut]]:
@@ -157,6 +159,17 @@ def _same_numbers(target: str, groups: Mapping[str, Sequence[Source]]) -> InputE
         if _numbers(one) & _numbers(other):
             why = "two series have the same numbers and may be the same samples"
             return _doubt(target, joined(one), joined(other), why)
+    return None
+
+
+def _same_sample(target: str, singles: Sequence[Source]) -> InputError | None:
+    """Return the doubt where two names differ in a word for a version of the same conformation only."""
+    known: dict[frozenset[str], tuple[Source, str]] = {}
+    for one in singles:
+        place = "/".join((*one.place[:-1], one.names[0]))
+        other, there = known.setdefault(frozenset(words(place) - _VERSIONS), (one, place))
+        if pattern(there) != pattern(place):
+            return _doubt(target, other, one, "they may be one sample twice")
     return None
 
 
