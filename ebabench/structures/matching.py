@@ -66,8 +66,9 @@ def align(model: Sequence[str], reference: Sequence[str]) -> IndexArray:
         reference: the same of the reference.
 
     Raises:
-        InputError: ``match.other-sequence``, ``match.shifted``, ``match.too-short``: less than half of the reference is
-            there; ``match.ambiguous``, there is more than one place for the model.
+        InputError: ``match.other-sequence``, ``match.shifted``; ``match.reference-lacks`` residues inside the chain;
+            ``match.too-short``: less than half of the reference is there; ``match.ambiguous``, there is more than one
+            place for the model.
 
     Example:
         >>> align("AKGH", "MAKGHE").tolist()
@@ -116,10 +117,15 @@ def align(model: Sequence[str], reference: Sequence[str]) -> IndexArray:
             f"{len(reference) - len(placed)} missing ones ({_short(model)} against {_short(reference)})",
             code="match.shifted",
         )
-    if (places[placed[0] : placed[-1]] < 0).any():
+    if inside := [k for k in range(placed[0], placed[-1]) if places[k] < 0]:
+        before = inside[0]  # so many residues of the model come before them
         raise InputError(
-            f"the model's sequence is another one: it has {extra} residues inside the chain too many",
-            code="match.other-sequence",
+            f"the reference lacks {len(inside)} residue{'s' * (len(inside) > 1)} that the model has inside the chain: "
+            f"{_short([model[k] for k in inside])}, the first behind residue {places[before - 1] + 1} of the "
+            f"reference, which is residue {before} of the model; complete the reference, or take these residues out "
+            "of the model's files (the figures then take the ends of the gap for neighbours, with a broken bond)",
+            code="match.reference-lacks",
+            residue=before + 1,
         )
     if _several(alignments):
         raise InputError(
