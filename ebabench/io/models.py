@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from ebabench.errors import InputError
 from ebabench.io.frames import FileAtoms, Frames
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
-from ebabench.structures.nomenclature import parent_residue
+from ebabench.structures.nomenclature import canonical_residue, parent_residue
 
 _Key = tuple[int, str, str, str, int]  # residue (-1 outside the protein), where it is, its name, the atom, which one
 
@@ -33,6 +34,7 @@ def join_models(parts: Sequence[Models], source: str) -> Frames:
     """Return all models as frames over the atoms that they have in common, in the order of the first model.
 
     Hydrogens, waters, ions and ligands may differ from model to model; those that not all models have are left out.
+    So may the names of residues for protonation states; a residue whose name differs is called by the PDB name.
     The order of atoms within a residue may differ, too, and that of chains, if all models have the same chains by name.
 
     Raises:
@@ -55,10 +57,14 @@ def join_models(parts: Sequence[Models], source: str) -> Frames:
     keys = [key for key in rows if key in common]
     index = np.array([rows[key] for key in keys], np.int64)
     columns = (np.array([own[key] for key in keys], np.int64) for own in found)
-    positions = [part.positions[:, column] for part, column in zip(parts, columns, strict=True)]
+    positions, atoms = [], first.atoms.take(index)
+    for part, column in zip(parts, columns, strict=True):
+        positions.append(part.positions[:, column])
+        if (differ := part.atoms.residue_name[column] != atoms.residue_name).any():
+            atoms = replace(atoms, residue_name=np.where(differ, _proper_names(atoms), atoms.residue_name))
     left_out = len(rows) - len(keys)
     note = f"{left_out} atoms that not all models have are left out (hydrogens, waters, ions or ligands)"
-    frames = Frames(source, first.atoms.take(index), np.concatenate(positions), box=box)
+    frames = Frames(source, atoms, np.concatenate(positions), box=box)
     return frames.noted(note if left_out else "")
 
 
@@ -73,7 +79,14 @@ def _chains(atoms: FileAtoms) -> tuple[tuple[str, str], ...]:
     rows = np.flatnonzero(_of_protein(atoms))
     first = rows[np.unique(atoms.residue[rows], return_index=True)[1]]
     order = first[np.argsort(atoms.chain[first], kind="stable")]
-    return tuple(zip(atoms.chain[order].tolist(), atoms.residue_name[order].tolist(), strict=True))
+    names = _proper_names(atoms)[order]
+    return tuple(zip(atoms.chain[order].tolist(), names.tolist(), strict=True))
+
+
+def _proper_names(atoms: FileAtoms) -> npt.NDArray[np.str_]:
+    """[N], the PDB names of the residues: protonation states are one residue."""
+    names, inverse = np.unique(atoms.residue_name, return_inverse=True)
+    return np.array([canonical_residue(name) for name in names.tolist()], np.str_)[inverse]
 
 
 def _same(one: FileAtoms, other: FileAtoms, by_name: bool) -> bool:
@@ -95,7 +108,7 @@ def _rows(atoms: FileAtoms, by_name: bool) -> dict[_Key, int]:
     order: dict[str, dict[int, int]] = {}
     seen: Counter[_Key] = Counter()
     rows: dict[_Key, int] = {}
-    columns = (_of_protein(atoms), atoms.chain, atoms.residue, atoms.residue_name, atoms.name)
+    columns = (_of_protein(atoms), atoms.chain, atoms.residue, _proper_names(atoms), atoms.name)
     for row, (of_protein, chain, residue, residue_name, name) in enumerate(
         zip(*(column.tolist() for column in columns), strict=True)
     ):

@@ -9,6 +9,7 @@ import pytest
 from molecule_files import atom_line, cif_text, molecule, pdb_text, same_as, water
 
 from ebabench.errors import InputError
+from ebabench.io.layouts import find_sources, read_source
 from ebabench.io.structure_files import read_ensemble, read_frames
 from ebabench.io.structures import read_structures
 
@@ -311,6 +312,24 @@ def swapped(table):
 def test_hydrogens_waters_and_order_may_differ_between_models(put, change):
     text, one = differing(change)
     same_as(read_ensemble(put(text), "x"), one)
+
+
+@pytest.mark.parametrize(("first", "second"), [("HID", "HIE"), ("HIE", "HIP"), ("HIS", "HID")])
+def test_a_residue_may_be_protonated_otherwise_in_another_model(put, first, second):
+    histidine = MOLECULE.number == 4
+
+    def models(form, name):
+        hydrogen = MOLECULE.take(np.flatnonzero(histidine & (MOLECULE.name == "ND1"))).changed("element", True, "H")
+        own = hydrogen.changed("name", True, {"HIE": "HE2"}.get(form, "HD1")).changed("residue_name", True, form)
+        return pdb_text(MOLECULE.changed("residue_name", histidine, form).joined(own)), name
+
+    folder = put(*models(first, "0.pdb")).parent
+    put(*models(second, "1.pdb"))
+    text = models(first, "")[0].replace("END\n", "") + models(second, "")[0]
+    twice = replace(MOLECULE, positions=np.concatenate([MOLECULE.positions] * 2))
+    same_as(read_ensemble(put(text), "x"), twice)
+    (folder / "x.pdb").unlink()
+    same_as(read_source(find_sources(folder).sources[folder.name], "x"), twice)
 
 
 def dimer():
