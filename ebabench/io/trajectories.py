@@ -13,6 +13,7 @@ import numpy as np
 from ebabench.errors import InputError
 from ebabench.io.array_files import ArrayFrames, hdf5_topology
 from ebabench.io.columns import check_columns
+from ebabench.io.content import suffix_of
 from ebabench.io.dcd import DcdFrames
 from ebabench.io.frames import Frames, TrajectoryFrames
 from ebabench.io.stored import JoinedFrames
@@ -25,8 +26,8 @@ _HDF5 = (".h5", ".hdf5")
 
 
 def is_trajectory(path: Path) -> bool:
-    """Return whether a file is a trajectory, by its suffix in any case."""
-    return path.suffix.lower() in TRAJECTORY_SUFFIXES
+    """Return whether a file is a trajectory, by its suffix in any case; a gzipped one is, but is not read."""
+    return suffix_of(path) in TRAJECTORY_SUFFIXES
 
 
 def names_atoms(path: Path) -> bool:
@@ -52,6 +53,12 @@ def read_trajectory(paths: Path | Sequence[Path], topology: Path | Topology | No
     for path in files:
         if path.exists() and not path.is_file():  # reading a pipe waits for ever
             raise InputError(f"{path}: not a regular file", code="trajectory.broken", file=str(path))
+        if path.suffix.lower() == ".gz":
+            raise InputError(
+                f"{path}: a gzipped trajectory, whose frames cannot be read one by one: unpack it (gunzip {path.name})",
+                code="trajectory.format",
+                file=str(path),
+            )
     if topology is None:
         topology = hdf5_topology(files[0]) if names_atoms(files[0]) else find_topology(files[0])
     if isinstance(topology, Path):

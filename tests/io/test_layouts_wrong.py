@@ -1,13 +1,30 @@
 """Folders that hold something else beside the conformations, hold them twice, or may be meant in two ways."""
 
+import gzip
 from pathlib import Path
 
+import mdtraj
 import numpy as np
 import pytest
-from layout_files import NAME, OTHER, SECOND, TARGETS, array, atom37, cif, pdb, text, trajectory
+from layout_files import (
+    NAME,
+    OTHER,
+    SECOND,
+    TARGETS,
+    array,
+    atom37,
+    cif,
+    pdb,
+    some,
+    text,
+    topology,
+    trajectory,
+    zipped,
+)
 
 from ebabench.errors import InputError
 from ebabench.io.layouts import Source, find_sources, read_source
+from ebabench.io.structure_files import read_frames
 
 
 def source(root: Path) -> Source:
@@ -353,6 +370,37 @@ def test_a_broken_archive_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         find_sources(tmp_path)
     assert error.value.code == "archive.broken"
+
+
+def test_a_zip_of_a_trajectory_and_its_topology_is_read(tmp_path: Path) -> None:
+    run = trajectory(tmp_path / "run" / "traj.xtc", 0, 5)
+    native = some(0, 1)
+    mdtraj.Trajectory(native.positions / 10, topology(native.atoms)).save(str(run.with_suffix(".gro")))
+    text(run.with_name("traj.weights.csv"), "weight\n" + "1\n" * 4 + "4\n")
+    made = read_source(source(zipped(tmp_path / f"{NAME}.zip", tmp_path / "run")), NAME)
+    assert len(made) == 5
+    assert made.effective_samples == pytest.approx(3.2)
+
+
+def test_a_tar_archive_is_told_and_what_to_do(tmp_path: Path) -> None:
+    for name in ("x.tar.gz", "x.tgz", "x.tar"):
+        path = text(tmp_path / name.replace(".", "_") / name, "")
+        for place in (path, path.parent):
+            with pytest.raises(InputError, match=r"x.*: a tar archive, which is not read: unpack it"):
+                find_sources(place)
+
+
+@pytest.mark.parametrize("suffix", ["xtc", "dcd"])
+def test_a_gzipped_trajectory_is_told_and_what_to_do(tmp_path: Path, suffix: str) -> None:
+    plain = trajectory(tmp_path / NAME / f"traj.{suffix}", 0, 5)
+    packed = plain.with_name(f"{plain.name}.gz")
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    plain.unlink()
+    pdb(tmp_path / NAME / "top.pdb")
+    for look in (lambda: read_source(source(tmp_path), NAME), lambda: read_frames(packed)):
+        with pytest.raises(InputError) as raised:
+            look()
+        assert f"gunzip {packed.name}" in str(raised.value)
 
 
 def test_a_link_that_leads_back_is_followed_once(tmp_path: Path) -> None:

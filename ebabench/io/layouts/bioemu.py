@@ -16,7 +16,8 @@ from ebabench.io.layouts.listing import Listing
 from ebabench.io.layouts.source import LeftOut, Source
 from ebabench.io.layouts.with_topology import trajectories, with_topology
 
-_REPORT = "physicality.json"
+REPORT = "physicality.json"
+"""The file that says which frames BioEmu 2 rejects."""
 _KINDS = {
     "side chains": re.compile(r".*_sidechain_rec\.xtc"),
     "samples": re.compile(r"samples\.xtc"),
@@ -58,8 +59,8 @@ def _folder(listing: Listing, files: Mapping[str, Path]) -> Source | None:
     taken = next((label for label, paths in kinds.items() if paths), None)
     if taken is None and not batches and not rejected:
         return None
-    version = 2 if "topology.cif" in files or _REPORT in files else 1
-    report = files.get(_REPORT) if taken == "samples" else None
+    version = 2 if "topology.cif" in files or REPORT in files else 1
+    report = files.get(REPORT) if taken == "samples" else None
     chosen = kinds[taken] if taken else []
     left = [
         one

@@ -110,7 +110,7 @@ def _claimed(listing: Listing) -> tuple[list[Source], list[LeftOut]]:
         found = recognise(listing)
         sources += [replace(one, place=listing.place((one.paths or (one.left_out[0].path,))[0])) for one in found]
         listing = listing.less(path for one in found for path in (*one.files, *(gone.path for gone in one.left_out)))
-    return sources, [*arrays.others(listing), *structures.bare_topologies(listing)]
+    return sources, [*arrays.others(listing), *archives.others(listing), *structures.bare_topologies(listing)]
 
 
 def _one_file(path: Path) -> tuple[list[Source], list[LeftOut]]:

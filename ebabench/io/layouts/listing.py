@@ -28,7 +28,7 @@ _KINDS: dict[Kind, tuple[str, ...]] = {
 }
 FORMATS = (
     f"structure files ({', '.join(STRUCTURE_SUFFIXES)}, each also as .gz), trajectories beside a topology "
-    f"({', '.join(TRAJECTORY_SUFFIXES)}), and .npz"
+    f"({', '.join(TRAJECTORY_SUFFIXES)}), .npz, and .zip of these"
 )
 """The formats that are read, for messages."""
 
