@@ -16,6 +16,7 @@ from ebabench.structures.arrays import Positions
 
 TOPOLOGY_SUFFIXES = (*STRUCTURE_SUFFIXES, ".gro", ".psf", ".prmtop", ".parm7")
 _NAMES = ("topology", "top")
+_CHARGE = re.compile(r"[-+]?\d*\.\d*([eE][-+]?\d+)?")
 
 
 class Topology(NamedTuple):
@@ -130,19 +131,26 @@ def _read_gro(path: Path) -> Topology:
 
 
 def _read_psf(path: Path) -> Topology:
-    """The !NATOM section of a PSF file: serial number, segment, residue number, residue name, atom name, and more."""
+    """The !NATOM section of a PSF file."""
     text = read_content(path).decode("utf-8", "replace")
     match = re.search(r"^\s*(\d+)\s+!NATOM.*\n", text, re.MULTILINE)
     try:
         if match is None:
             raise ValueError("no section !NATOM")
-        records = [line.split() for line in text[match.end() :].splitlines()[: int(match[1])]]
+        records = [_psf_fields(line) for line in text[match.end() :].splitlines()[: int(match[1])]]
         if len(records) < int(match[1]) or not records:
             raise ValueError(f"{match[1]} atoms, {len(records)} lines")
         chain, number, residue_name, name = (np.array([record[k] for record in records]) for k in range(1, 5))
     except (ValueError, IndexError) as error:
         raise _broken(path, "PSF", error) from error
     return _assembled(path, name, residue_name, number, chain, None)
+
+
+def _psf_fields(line: str) -> list[str]:
+    """Serial number, segment (which may be blank), residue number, residue name, atom name, type, charge, and more."""
+    fields = line.split()
+    charge = next((k for k, field in enumerate(fields) if _CHARGE.fullmatch(field)), None)
+    return [fields[0], "", *fields[1:]] if charge == 5 else fields
 
 
 def _read_prmtop(path: Path) -> Topology:

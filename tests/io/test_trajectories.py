@@ -333,6 +333,15 @@ def test_every_format_of_a_topology(tmp_path, suffix):
     assert (read_topology(path).positions is None) == (suffix in ("psf", "prmtop"))
 
 
+@pytest.mark.parametrize(("segment", "chain"), [("    ", ""), ("1   ", "1")])
+def test_the_segment_of_a_psf_may_be_blank(tmp_path, segment, chain):
+    path, text = topologies(MOLECULE, tmp_path)["psf"]
+    path.write_text(text.replace("PROA", segment))
+    write(tmp_path / "x.xtc", MOLECULE.positions)
+    same_as(read_ensemble(tmp_path / "x.xtc", "x"), MOLECULE, atol=PRECISION)
+    assert set(read_topology(path).atoms.chain.tolist()) == {chain}
+
+
 @pytest.mark.parametrize("suffix", ["gro", "cif", "psf", "prmtop", "pdb"])
 @pytest.mark.parametrize("share", [0.0, 0.4])
 def test_a_topology_that_is_cut_is_refused(tmp_path, suffix, share):
