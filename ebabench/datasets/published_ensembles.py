@@ -31,7 +31,7 @@ def published(card: Card, suite_id: str) -> PublishedEnsemble:
         if one.suite == suite_id:
             return one
     known = ", ".join(one.suite for one in card.ensembles) or "no suite"
-    raise InputError(f"{card.name}: the card names published ensembles for {known}, not for {suite_id}")
+    raise InputError(f"{card.name}: the card {card.path} names published ensembles for {known}, not for {suite_id}")
 
 
 def fetch_ensembles(

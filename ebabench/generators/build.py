@@ -29,7 +29,7 @@ def build(card: Card, resources: Resources) -> Generator:
     if card.environment.kind == "ensembles":
         raise InputError(
             f"{card.name}: its code is run by you, as {card.path} says; "
-            f"`ebabench score --model {card.name} --ensembles FOLDER` converts and scores what it leaves",
+            f"`ebabench score --model {card.called} --ensembles FOLDER` converts and scores what it leaves",
             code="model.run_by_user",
             model=card.name,
         )

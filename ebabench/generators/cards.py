@@ -10,6 +10,7 @@ card says itself takes the place of what the file says, field by field in tables
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -147,7 +148,12 @@ class Card(Strict):
     @property
     def files(self) -> Checkpoints:
         """The files of ``checkpoints``."""
-        return Checkpoints(self.name, self._path.parent, self.checkpoints)
+        return Checkpoints(self.name, self._path, self.called, self.checkpoints)
+
+    @property
+    def called(self) -> str:
+        """What a command takes for the model: its name if it is registered, else the path of the card, quoted."""
+        return self.name if self.name in CARDS else shlex.quote(str(self._path))
 
     def with_settings(self, changes: Mapping[str, str]) -> Card:
         """The card with other ``sampling`` settings, given as text. Raises InputError if it has no such setting."""

@@ -52,18 +52,20 @@ class Checkpoints:
 
     Attributes:
         model: The model's name.
-        folder: The folder of its card, beside which a checkpoint with a ``file`` lies.
+        card: The file of its card, beside which a checkpoint with a ``file`` lies.
+        called: What commands call the model.
         checkpoints: What the card lists.
     """
 
     model: str
-    folder: Path
+    card: Path
+    called: str
     checkpoints: tuple[Checkpoint, ...]
 
     def place(self, checkpoint: Checkpoint) -> Path:
         """Return the path of a checkpoint, beside the card or in the cache, whether or not the file exists."""
         if checkpoint.file is not None:
-            return self.folder / checkpoint.file
+            return self.card.parent / checkpoint.file
         return self._cache() / checkpoint.name / file_name(str(checkpoint.url), checkpoint.name)
 
     def missing(self) -> list[Checkpoint]:
@@ -91,8 +93,7 @@ class Checkpoints:
         if checkpoint.url is not None and not path.exists():
             raise InputError(
                 f"{self.model} needs weights: the checkpoint {checkpoint.name!r} is not shipped, it is at "
-                f"{checkpoint.url}; "
-                f"`ebabench models install {self.model}` fetches it",
+                f"{checkpoint.url}; `ebabench models install {self.called}` fetches it",
                 code="checkpoint.missing",
                 model=self.model,
                 checkpoint=checkpoint.name,
@@ -101,7 +102,7 @@ class Checkpoints:
             self._check(checkpoint, path)
         except OSError as error:
             raise InputError(
-                f"{self.model}: cannot read the checkpoint {path}: {error.strerror}",
+                f"{self.model}: cannot read the checkpoint {path}, which the card {self.card} names: {error.strerror}",
                 code="checkpoint.unreadable",
                 file=path,
             ) from error
@@ -147,7 +148,8 @@ class Checkpoints:
         if _is_page(arrived):
             arrived.unlink()
             raise InputError(
-                f"{self.model}: {checkpoint.url} gives a web page, not the checkpoint {checkpoint.name!r}",
+                f"{self.model}: {checkpoint.url} gives a web page, not the checkpoint {checkpoint.name!r} of the card "
+                f"{self.card}",
                 code="checkpoint.web_page",
                 url=str(checkpoint.url),
             )
@@ -164,9 +166,10 @@ class Checkpoints:
     def _check(self, checkpoint: Checkpoint, path: Path) -> None:
         expected, size, found = self.pinned(checkpoint), path.stat().st_size, sha256(path)
         if found != expected or checkpoint.size not in (size, None):
+            due = f"{checkpoint.size or 'any number of'} bytes with {expected or 'one that was pinned'}"
             raise InputError(
-                f"{self.model}: the checkpoint {path} is not the one on the card: {size} bytes with SHA-256 {found}, "
-                f"expected {checkpoint.size or 'any number of'} bytes with {expected or 'one that was pinned'}",
+                f"{self.model}: the checkpoint {path} is not the one on the card {self.card}: {size} bytes with "
+                f"SHA-256 {found}, expected {due}",
                 code="checkpoint.altered",
                 file=path,
             )

@@ -18,7 +18,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -51,9 +50,7 @@ def folder(card: Card) -> Path:
 
 def install_command(card: Card) -> str:
     """Return the command that installs a model, by its name or by the path of its card."""
-    from ebabench.generators.cards import CARDS
-
-    return f"ebabench models install {card.name if card.name in CARDS else shlex.quote(str(card.path))}"
+    return f"ebabench models install {card.called}"
 
 
 def lock_file(card: Card) -> Path:

@@ -100,7 +100,8 @@ def training_sequences(card: Card) -> dict[str, str]:
     listed = card.training.sequences
     if listed is None:
         raise InputError(
-            f"{card.name}: its card lists no training sequences; [training.sequences] takes suites, a FASTA or chains",
+            f"{card.name}: its card {card.path} lists no training sequences; [training.sequences] takes suites, a "
+            "FASTA or chains",
             code="leakage.unlisted",
             model=card.name,
         )
@@ -117,7 +118,8 @@ def training_sequences(card: Card) -> dict[str, str]:
         known = {one.name: one.sequence for name in suite_ids() for one in load_suite(name).targets}
         if absent := [chain for chain in listed.chains if chain not in known]:
             raise InputError(
-                f"{card.name}: no suite here has the chains {', '.join(absent[:5])}: list their sequences in a FASTA",
+                f"{card.path}: training.sequences: no suite here has the chains {', '.join(absent[:5])}: list their "
+                "sequences in a FASTA",
                 code="leakage.chain",
                 chain=absent[0],
             )

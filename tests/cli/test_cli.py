@@ -240,7 +240,7 @@ def test_a_checkpoint_that_is_not_the_one_on_the_card(tiny: Tiny, shaking: Path,
     checkpoint = f'\n[[checkpoints]]\nname = "main"\nfile = "weights"\nsize = 5\nsha256 = "{"0" * 64}"\n'
     shaking.write_text(CARD + checkpoint)
     done = ebabench("run", "--model", str(shaking), *tiny.options, cwd=tmp_path)
-    refused(done, 2, "weights is not the one on the card", f"expected 5 bytes with {'0' * 64}")
+    refused(done, 2, f"weights is not the one on the card {shaking}", f"expected 5 bytes with {'0' * 64}")
     assert not (tmp_path / "runs").exists()
 
 

@@ -263,7 +263,7 @@ def test_the_card_and_the_pin_are_held_to(server: Server, called: Called) -> Non
 def test_a_card_without_published_ensembles_says_so(called: Called) -> None:
     code, _, told = called("fetch", "ensembles", "static")
     assert code == 2
-    assert "static: the card names published ensembles for no suite, not for atlas-test-v1" in told
+    assert "static.toml names published ensembles for no suite, not for atlas-test-v1" in told
 
 
 def test_a_broken_archive_is_not_pinned(server: Server, archives: dict[str, bytes], called: Called) -> None:

@@ -291,7 +291,8 @@ def test_a_worker_that_lacks_something_says_what(tmp_path: Path) -> None:
         build(load_card(str(path)), Resources("cpu", lambda name: None))
     weights = '[[checkpoints]]\nname = "main"\nurl = "http://localhost:9/w.pt"\n'
     model = card(tmp_path / "b", more=weights)
-    with pytest.raises(InputError, match="faulty needs weights: the checkpoint 'main' is not shipped"):
+    told = r"faulty needs weights: the checkpoint 'main' is not shipped.*`ebabench models install \S+faulty.toml`"
+    with pytest.raises(InputError, match=told):
         build(model, Resources("cpu", lambda name: None))
     build(model, Resources("cpu", lambda name: None, random_weights=True))
 
