@@ -71,7 +71,7 @@ ROWS = (
     _eba("within-0.2-anchored", 0.2, 80.0, **_WITHIN, **_ANCHORED),
     _eba("within-0.4-anchored", 0.4, 80.0, **_WITHIN, **_ANCHORED),
     # The Boltzmann distribution itself as the aim: full weights, less the density of the samples.
-    _eba("residual-loss", 1.0, 40.0, residual="loss", exponent=0.0, **_ANCHORED),
+    _eba("residual-loss", 1.0, 80.0, residual="loss", exponent=0.0, **_ANCHORED),
     _eba("within-residual-loss", 1.0, 80.0, residual="loss", **_WITHIN, **_ANCHORED),
     _residual_flow("residual-flow", 80.0, exponent=0.0),
     _residual_flow("within-residual-flow", 80.0, **_WITHIN),
@@ -88,6 +88,8 @@ ROWS = (
     _eba("k-5", 0.2, 40.0, conformations=5),
     _eba("no-reference", 0.2, 40.0, reference=False),
     _eba("tilt-0.1", 0.1, 40.0),
+    _eba("alpha-t-10", 0.2, 10.0),
+    _eba("alpha-t-160", 0.2, 160.0),
     Row("grpo", "grpo", BASE, suites=(TRAINING,), own=BASE, settings={**_EBA, "alpha_t": 10.0}),
 )
 
