@@ -69,6 +69,8 @@ ROWS = (
     # not over sqrt(L), and so twice the alpha T: the anchor has these weights, too.
     _eba("within-0.2", 0.2, 80.0, **_WITHIN),
     _eba("within-0.2-anchored", 0.2, 80.0, **_WITHIN, **_ANCHORED),
+    # The same where noise is too low to move a conformation to another basin.
+    _eba("within-0.2-low-noise", 0.2, 80.0, objective_sigma=0.4, **_WITHIN, **_ANCHORED),
     _eba("within-0.4-anchored", 0.4, 80.0, **_WITHIN, **_ANCHORED),
     # The Boltzmann distribution itself as the aim: full weights, less the density of the samples.
     _eba("residual-loss", 1.0, 80.0, residual="loss", exponent=0.0, **_ANCHORED),

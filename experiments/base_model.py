@@ -2,19 +2,22 @@
 
 ``python experiments/base_model.py --data DIR --out base-model --figures docs/figures`` fine-tunes the compact model on
 the MD of `peptides-train-v2` that lies in DIR (default: what is embedded), each time on another number of sequences,
-and writes ``base-model.csv`` and ``base-model.svg``. A tenth of the sequences is held out, the same for every row. No
-validation or test suite is read. A run that was stopped is resumed.
+on MD of another length, with dropout or weight decay, and trains networks of three sizes from random weights. It writes
+``base-model.csv`` and ``base-model.svg``. A tenth of the sequences is held out, with all of its MD, the same for every
+row. No validation or test suite is read. A run that was stopped is resumed.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import mdtraj
 import pandas as pd
 
 import ebabench
@@ -29,26 +32,44 @@ _SETTINGS = {
     **{"steps": 2500, "warmup": 100, "learning_rate": 5e-4, "seed": 2, "checkpoint_every": 100},
     **{"held_out": HELD_OUT, "validate_every": 100, "patience": 8},
 }
-_COLOURS = ("#8a929b", "#e0a030", "#0b63b5", "#7fb069", "#c0392b", "#6a4c93")
+_COLOURS = (
+    "#8a929b",
+    "#e0a030",
+    "#0b63b5",
+    "#7fb069",
+    "#c0392b",
+    "#6a4c93",
+    "#17a2a2",
+    "#d08ac0",
+    "#6b4226",
+    "#222222",
+)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One training: on so many sequences (None for all), from a shipped checkpoint or random weights."""
+    """One training: on so many sequences and frames of each (None for all), from a checkpoint or random weights."""
 
     name: str
     sequences: int | None = None
+    frames: int | None = None
     start: str | None = "pretrained"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
 
 
+_FROM_RANDOM: Mapping[str, Any] = {"start": None, "settings": {"learning_rate": 1e-3}}
 ROWS = (
     Row("sequences-all"),
     Row("sequences-90", 90),
-    Row("sequences-180", 180),
+    Row("sequences-225", 225),
+    Row("225-of-2-ns", 225, 40),  # a frame is 50 ps: as much MD as the next
+    Row("900-of-0.5-ns", 900, 10),
     Row("all-dropout", settings={"dropout": 0.1}),
     Row("all-decay", settings={"weight_decay": 1.0}),
-    Row("all-from-random", start=None, settings={"learning_rate": 1e-3, "steps": 5000}),
+    Row("random-64x3", **_FROM_RANDOM, model={"width": 64, "depth": 3}),
+    Row("random-128x5", **_FROM_RANDOM),  # the shape of what is shipped
+    Row("random-192x6", **_FROM_RANDOM, model={"width": 192, "depth": 6}),
 )
 
 
@@ -73,12 +94,28 @@ def write_suite(names: Sequence[str], sequences: int | None, path: Path) -> int:
     return len(training)
 
 
+def shorten(names: Sequence[str], data: Path, frames: int, out: Path) -> Path:
+    """Write a folder of MD with the first frames of every sequence that trains, and all of those held out."""
+    for name in names:
+        if (out / name / "provenance.json").is_file():
+            continue
+        shutil.copytree(data / name, out / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("provenance.json"))
+        if not is_held_out(name, HELD_OUT):
+            topology = out / name / f"{name}.pdb"
+            for path in out.joinpath(name).glob("*.xtc"):
+                mdtraj.load(path, top=topology)[:frames].save(path)
+        shutil.copy(data / name / "provenance.json", out / name)
+    return out
+
+
 def make(row: Row, names: Sequence[str], data: Path, out: Path) -> pd.DataFrame:
     """Train a row, and return its validation losses: step, sigma, training, held_out, value, with row and sequences."""
     suite = out / "suites" / f"{row.name}.toml"
     if not suite.is_file():  # more MD may have come since a run that is resumed
         write_suite(names, row.sequences, suite)
     training = sum(not is_held_out(target.name, HELD_OUT) for target in load_suite(str(suite)).targets)
+    if row.frames is not None:
+        data = shorten(names, data, row.frames, out / f"first-{row.frames}-frames")
     start = package_folder("ebabench.models.eba") / "checkpoints" / str(row.start) / "model.safetensors"
     ebabench.align(
         out / row.name,
@@ -87,6 +124,7 @@ def make(row: Row, names: Sequence[str], data: Path, out: Path) -> pd.DataFrame:
         data=data,
         start=start if row.start else None,
         settings={**_SETTINGS, **row.settings},
+        model=row.model,
         threads=1,
         remark=lambda text: print(f"{row.name}: {text}", flush=True),
     )
@@ -108,7 +146,7 @@ def draw_figure(table: pd.DataFrame, path: Path) -> None:
         best = of_row[of_row.step == of_row.step[of_row.value.idxmin()]]
         against_noise.plot(best.sigma, best.held_out, color=colour, marker=".")
         against_noise.plot(best.sigma, best.training, color=colour, ls=":")
-    against_steps.set(xlabel="steps", ylabel=f"denoising loss, the {BASINS} highest noise levels")
+    against_steps.set(xlabel="steps", ylabel=f"denoising loss, the {BASINS} highest noise levels", ylim=(0.42, 0.52))
     against_noise.set(xlabel="sigma", ylabel="denoising loss at the step that is kept", xscale="log")
     figure.legend(*against_steps.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     figure.suptitle("solid: held out; dotted: training", fontsize=9)

@@ -97,10 +97,8 @@ def equivalent_time(
         return EquivalentTime(np.nan, np.nan, np.nan, n_targets=0)
     (value,), (how,) = _invert(own, sizes, np.array([[np.median(group) for group in groups]]))
     drawn = _draws(tuple(map(len, groups)), seed)
-    medians = np.stack(
-        [np.median(group[of_size], axis=1) for group, of_size in zip(groups, drawn, strict=True)], axis=1
-    )
-    again, bounds = _invert(own, sizes, medians)
+    medians = [np.median(group[of_size], axis=1) for group, of_size in zip(groups, drawn, strict=True)]
+    again, bounds = _invert(own, sizes, np.stack(medians, axis=1))
     spread = np.where(bounds > 0, np.inf, again)
     low, high = np.quantile(spread, (0.025, 0.975), method="closest_observation")
     return EquivalentTime(float(value), float(min(low, value)), float(max(high, value)), _CENSORED[how])

@@ -18,7 +18,7 @@ _PRECISIONS = ("auto", "float32", "bfloat16")
 _COUNTS = ("steps", "batch_residues", "accumulate", "conformations", "draws", "validate_every", "checkpoint_every")
 _NOT_NEGATIVE = (
     *("crop", "warmup", "weight_decay", "ema", "ema_window", "dropout", "beta", "clip_ratio", "anchor"),
-    *("anchor_sigma", "held_out", "patience"),
+    *("anchor_sigma", "objective_sigma", "held_out", "patience"),
 )
 _BOUNDS: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (_COUNTS, lambda value: value >= 1, "be at least 1"),
@@ -62,6 +62,8 @@ class TrainConfig:
             (``ebabench.training.basins``). Energies then decide within basins, and the populations of basins are left
             to the reference network. The anchor is weighted by the Boltzmann weights of the energies, as it is with
             ``residual``.
+        objective_sigma: The objective compares losses at noise levels below this one, 0 at all. Which basin a
+            conformation is in is decided at high noise, what it looks like there at low noise.
         crossed: Whether values and gradients come from different draws (``Comparison.crossed``).
         clip_ratio: Largest distance of a ratio of probabilities from 1 that GRPO rewards.
         anchor: Weight of a plain denoising loss. It keeps the width of each basin while the objective moves
@@ -99,6 +101,7 @@ class TrainConfig:
     reference: bool = False
     residual: str = "none"
     within_basins: bool = False
+    objective_sigma: float = 0.0
     crossed: bool = False
     clip_ratio: float = 0.2
     anchor: float = 0.0

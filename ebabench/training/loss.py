@@ -109,6 +109,8 @@ class Loss:
         reference = None if self.frozen is None else self._reference(self.frozen, batch, level, noise)
         energies = self._residual(batch)
         seen = Comparison(losses, batch.residues, process.progress(level), energies, batch.residue_energies, reference)
+        if config.objective_sigma:
+            seen = seen.only(sigma < config.objective_sigma)
         value = self.objective.value(seen)
         share: Tensor | float = 1.0
         if (config.residual != "none" or config.within_basins) and energies is not None:

@@ -58,6 +58,12 @@ class Comparison:
         first, second = (self._draws(half) for half in (slice(middle), slice(middle, None)))
         return first._sloped(second), second._sloped(first)
 
+    def only(self, chosen: Tensor) -> Comparison:
+        """Return the comparison by the ``chosen`` draws [B, D]: the losses of all others are 0."""
+        counted = chosen[:, None, :, None]
+        reference = None if self.reference is None else self.reference * counted
+        return replace(self, losses=self.losses * counted, reference=reference)
+
     def _draws(self, chosen: slice) -> Comparison:
         reference = None if self.reference is None else self.reference[:, :, chosen]
         return replace(self, losses=self.losses[:, :, chosen], progress=self.progress[:, chosen], reference=reference)

@@ -129,6 +129,30 @@ def test_the_anchor_denoises_what_the_energies_leave() -> None:
     assert value(1.0, False) - value(0.0, False) == pytest.approx((2.0**2 + 5.0**2) / 2)
 
 
+class Loud(Squares):
+    """A denoiser whose losses differ above a noise level of 0.5 only."""
+
+    def loss(self, coordinates: Tensor, condition: Any, level: Tensor, noise: Tensor) -> Tensor:
+        return super().loss(coordinates, condition, level, noise) * (level > 0.5)[:, None]
+
+
+def test_what_differs_at_high_noise_is_not_compared_below_it() -> None:
+    """Below the level the conformations are alike to the network: the value is that of a network without opinion."""
+    points = torch.tensor([2.0, 5.0]).view(2, 1, 1)
+    example = Example(Prepared("AAAA", points, {"mask": torch.ones(1, 1, 1)}), torch.tensor([0.0, 1.0]))
+
+    def value(alpha_t: float, below: float) -> float:
+        config = TrainConfig(
+            **{"objective": "eba", "alpha_t": alpha_t, "objective_sigma": below},
+            **{"batch_residues": 1024, "precision": "float32", "draws": 8},
+        )
+        return float(Loss(Loud(), [example], config, "cpu")(0, 0))  # type: ignore[arg-type]
+
+    assert value(5.0, 0.5) == pytest.approx(value(0.0, 0.0), rel=1e-6)
+    assert value(5.0, 0.0) > 2 * value(0.0, 0.0)
+    assert value(5.0, 1e6) == value(5.0, 0.0)
+
+
 def test_an_objective_without_comparison_has_no_basins() -> None:
     with pytest.raises(InputError) as raised:
         TrainConfig(objective="sft", within_basins=True)
