@@ -15,6 +15,8 @@ from ebabench.io.frames import FileAtoms, Frames
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.nomenclature import canonical_residue, parent_residue
 
+NOT_IN_ALL = "that not all models have are left out (hydrogens, waters, ions or ligands)"
+"""How the note on atoms ends that models do not have in common."""
 _Key = tuple[int, str, str, str, int]  # residue (-1 outside the protein), where it is, its name, the atom, which one
 
 
@@ -63,9 +65,8 @@ def join_models(parts: Sequence[Models], source: str) -> Frames:
         if (differ := part.atoms.residue_name[column] != atoms.residue_name).any():
             atoms = replace(atoms, residue_name=np.where(differ, _proper_names(atoms), atoms.residue_name))
     left_out = len(rows) - len(keys)
-    note = f"{left_out} atoms that not all models have are left out (hydrogens, waters, ions or ligands)"
     frames = Frames(source, atoms, np.concatenate(positions), box=box)
-    return frames.noted(note if left_out else "")
+    return frames.noted(f"{left_out} atoms {NOT_IN_ALL}" if left_out else "")
 
 
 def _have_same_chains(parts: Sequence[Models]) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ebabench.io.frames import Frames
+from ebabench.io.models import NOT_IN_ALL
 from ebabench.io.structure_files import read_frames
 from ebabench.physics.description import Description, describe
 from ebabench.physics.energy import Energies, prepare_energies
@@ -152,7 +153,8 @@ def _described(frames: Frames, sample: Positions, protocol: Protocol) -> Descrip
         try:
             shared_template(found.molecule, protocol, disulfides(found.molecule.atoms, sample[:1, found.columns])[0])
         except CannotPrepare as reason:
-            return found.without_hydrogens(str(reason))
+            differ = [note for note in frames.notes if note.endswith(NOT_IN_ALL)]
+            return found.without_hydrogens("; ".join((str(reason), *differ)))
     return found
 
 

@@ -409,6 +409,21 @@ def test_hydrogens_that_do_not_fit_are_placed_anew_and_that_is_told(what, tmp_pa
     assert any("placed anew" in note for note in energy_notes(table))
 
 
+def test_models_with_other_hydrogens_are_told_where_hydrogens_are_placed_anew(tmp_path):
+    whole = write(tmp_path / "whole.pdb", *with_hydrogens(heavy_pdb(residues_of("GHA"))))
+    lines = atom_lines(whole)
+    sites = [line for line in lines if line[12:16].strip() in ("HD1", "HE2")]
+    models = []
+    for name, hydrogen in (("HID", "HD1"), ("HIE", "HE2")):
+        own = sites[0][:12] + f" {hydrogen}" + sites[0][16:]
+        rows = [own if line == sites[0] else line for line in lines if line not in sites[1:]]
+        models.append("MODEL\n" + "".join(rows).replace("HIS", name) + "ENDMDL\n")
+    (tmp_path / "given.pdb").write_text("".join(models))
+    told = energy_table([tmp_path / "given.pdb"], OBC)["hydrogens"][0]
+    assert told.startswith("placed anew: ")
+    assert "1 atoms that not all models have" in told
+
+
 @pytest.mark.parametrize("residue", ["GLU", "ASP", "HIS"])
 def test_a_hydrogen_far_from_its_heavy_atom_shows_no_protonation(residue, tmp_path):
     """In its residue it is nearest to a side-chain atom, which is not protonated for that."""
