@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
@@ -260,22 +259,31 @@ def validate_held_out(ensemble: Ensemble, reference: Reference) -> None:
     if not ensemble.held_out:
         return
     pairs = match(ensemble.atoms, reference.target.atoms)
-    frames: set[bytes] = set()
+    positions = np.asarray(ensemble.positions[:, pairs.model], np.float32)
+    strange = np.ones(len(positions), bool)
     for number, replica in zip(reference.numbers, reference.replicas, strict=True):
         for first in range(0, len(replica), _BLOCK) if number in ensemble.held_out else ():
-            frames |= _digests(replica[np.arange(first, min(first + _BLOCK, len(replica)))][:, pairs.reference])
-    if strangers := _digests(ensemble.positions[:, pairs.model]) - frames:
+            rows = np.arange(first, min(first + _BLOCK, len(replica)))
+            strange[_same_frames(positions, np.asarray(replica[rows], np.float32)[:, pairs.reference])] = False
+    if strange.any():
         named = ", ".join(map(str, ensemble.held_out))
         raise InputError(
-            f"{ensemble.target}: held_out names replicas {named} of the reference, and {len(strangers)} conformations "
+            f"{ensemble.target}: held_out names replicas {named} of the reference, and {strange.sum()} conformations "
             "are no frames of them; only MD as a model names replicas there: leave held_out empty",
             code="ensemble.held-out",
             target=ensemble.target,
         )
 
 
-def _digests(positions: Positions) -> set[bytes]:
-    return {hashlib.sha256(frame.tobytes()).digest() for frame in np.asarray(positions, np.float32)}
+def _same_frames(positions: Positions, frames: Positions) -> list[int]:
+    """Return which of the ``positions`` [S, N, 3] are among ``frames`` [F, N, 3], but for rounding."""
+    from scipy.spatial import cKDTree
+
+    frames = frames[np.isfinite(frames).all((1, 2))]  # others are refused elsewhere
+    ends = [np.concatenate([one[:, 0], one[:, -1]], axis=1) for one in (positions, frames)]
+    near = cKDTree(ends[0]).query_ball_point(ends[1], _SAME_PLACE)
+    pairs = [(one, frame) for frame, found in enumerate(near) for one in found]
+    return [one for one, frame in pairs if np.abs(positions[one] - frames[frame]).max() < _SAME_PLACE]
 
 
 def validate_register(who: str, atoms: Atoms, place: IndexArray, positions: Positions, native: Positions) -> None:
