@@ -6,17 +6,20 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 
 from ebabench.errors import InputError
 from ebabench.structures.arrays import IndexArray, Positions
 from ebabench.structures.ensembles import Atoms, Ensemble, Reference
-from ebabench.structures.geometry import chiral_centers, signed_volume, superpose
+from ebabench.structures.geometry import chiral_centers, dihedral, signed_volume, superpose, torsions
 from ebabench.structures.matching import match
 from ebabench.structures.nomenclature import canonical
 
 _BOND_CA = 3.8  # angstrom, between consecutive C-alphas
 _MIRRORED = 0.9  # share of inverted centers
 _CHANCE = 1e-6
+_TURN = np.radians([30.0, 75.0])  # dihedrals of C-alphas in right-handed helices; left-handed polyproline is at -110
+_FEWEST_TURNS = 8  # that tell the hand of a frame
 _SEVERAL_STEPS = 3  # fewer may be short by chance
 _FAR = 1e5  # angstrom: farther out, numbers of single precision are 0.008 apart, and XTC has no more integers
 _JUMP = 15.0  # no strained chain, only a box, is this far apart
@@ -140,9 +143,12 @@ def validate_chirality(
     """Raise InputError if frames are mirror images: by their stereocenters, or by their fold where there are none.
 
     A single inverted center is a model's error, which metrics count. A frame is mirrored if nine in ten of its centers
-    are inverted, and there are more such frames than centers that invert independently explain (binomial, p < 1e-6), or
-    nine in ten centers of the ensemble are inverted. By the fold, a frame of 12 or more C-alphas is mirrored if its
-    mirror image is by far the nearer to the native structure.
+    are inverted, and there are more such frames than centers that invert independently explain (binomial, p < 1e-6).
+    If nine in ten centers of the ensemble are inverted, all frames with more than half of theirs are mirrored.
+
+    Without centers, a frame of 12 or more C-alphas is mirrored if its mirror image is by far the nearer to the native
+    structure, or nine in ten of its turns are left-handed: the phi of residues but glycine, or helical dihedrals of
+    C-alphas. If there are such frames, all that look rather mirrored are.
 
     Args:
         who: how the message names the ensemble.
@@ -164,20 +170,56 @@ def validate_chirality(
         # So many frames by chance, if every center inverted by itself?
         one = bdtrc(least - 1, len(centers), share)
         chance = bdtrc(mirrored.sum() - 1, len(positions), one) if mirrored.any() else 1.0
-        mirrored &= share > _MIRRORED or chance < _CHANCE
+        mirrored &= chance < _CHANCE
+        if share > _MIRRORED:
+            mirrored = inverted.mean(1) > 0.5
+    elif len(atoms.select("CA")) >= 12:
+        mirrored = _mirrored_folds(atoms, positions, native)
     else:
-        centered = _centered(native)
-        as_is = np.sqrt(((superpose(positions, native) - centered) ** 2).sum(2).mean(1))
-        mirror = np.sqrt(((superpose(-positions, native) - centered) ** 2).sum(2).mean(1))
-        mirrored = (mirror < 0.5 * as_is) & (len(atoms.select("CA")) >= 12)
+        return
     if mirrored.any():
         frame = int(mirrored.argmax()) + 1 if numbers is None else int(numbers[mirrored.argmax()])
+        remedy = "mirror them back if the generator flips them"
+        if mirrored.mean() < 0.5:
+            remedy = f"leave them out, or {remedy}"
         raise InputError(
             f"{who}: {mirrored.sum()} of {len(positions)} frames are mirrored structures, of D-amino acids; the first "
-            f"is frame {frame}; leave them out, or mirror them back if the generator flips them",
+            f"is frame {frame}; {remedy}",
             code="ensemble.mirrored",
             frame=frame,
         )
+
+
+def _mirrored_folds(atoms: Atoms, positions: Positions, native: Positions) -> npt.NDArray[np.bool_]:
+    """[S], True for frames that are mirrored by their fold: those that look so, if some do beyond doubt."""
+    from scipy.special import bdtrc
+
+    centered = _centered(native)
+    as_is = np.sqrt(((superpose(positions, native) - centered) ** 2).sum(2).mean(1))
+    mirror = np.sqrt(((superpose(-positions, native) - centered) ** 2).sum(2).mean(1))
+    left, right = _turns(atoms, positions)
+    turns = left + right
+    enough = turns >= _FEWEST_TURNS
+    by_turns = enough & (left >= _MIRRORED * turns)
+    if left.sum() <= _MIRRORED * turns.sum():  # not the whole ensemble: no frame by chance, if turns had no hand
+        by_turns &= bdtrc(left - 1, turns, 0.5) < _CHANCE
+    surely = (mirror < 0.5 * as_is) | by_turns
+    clear = enough & (np.abs(left - right) >= 0.5 * turns)  # strands have C-alpha turns of both hands
+    return surely | (np.where(clear, left > right, mirror < as_is) & surely.any())
+
+
+def _turns(atoms: Atoms, positions: Positions) -> tuple[IndexArray, IndexArray]:
+    """The numbers [S] of left-handed and of right-handed turns: phi but of glycine, or helical turns of C-alphas."""
+    kind = np.full(int(atoms.residue.max()) + 1, "", atoms.residue_name.dtype)
+    kind[atoms.residue] = atoms.residue_name
+    residues, angles = torsions(atoms, np.arange(len(kind)), positions)
+    if len(residues):
+        phi = angles[:, kind[residues] != "GLY", 0]
+        return (phi > 0).sum(1), (phi < 0).sum(1)
+    ca = atoms.select("CA")
+    turn = dihedral(positions, np.stack([ca[k : len(ca) - 3 + k] for k in range(4)], axis=1))
+    low, high = _TURN
+    return ((turn > -high) & (turn < -low)).sum(1), ((turn > low) & (turn < high)).sum(1)
 
 
 def validated_blocks(

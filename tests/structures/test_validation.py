@@ -60,6 +60,33 @@ def test_the_fold_tells_a_mirrored_trace_of_c_alphas_frame_by_frame():
         validate_chirality("x", atoms, mirrored(positions, [5, 9]), TARGET.native[ca])
 
 
+@pytest.mark.parametrize("names", [("CA",), ("N", "CA", "C"), ("N", "CA", "C", "O")])
+@pytest.mark.parametrize("frames", [range(40), range(0, 40, 8)])
+def test_all_mirrored_frames_of_a_flexible_backbone_are_named(names, frames):
+    """Their mirror images are far from the native structure, too: whoever left out a part would score the rest."""
+    from ebabench.structures import Atoms
+
+    target = build(CHAIN + "AEKLA" * 2)
+    rows = np.flatnonzero(np.isin(target.atoms.name, names))
+    atoms = Atoms(*(column[rows] for column in (target.atoms.name, target.atoms.residue_name, target.atoms.residue)))
+    positions = wobble(target, 40, seed=2, amplitude=2.0, noise=0.1)[:, rows]
+    validate_chirality("x", atoms, positions, target.native[rows])
+    remedy = "frame 1; mirror them back" if len(frames) == 40 else "frame 1; leave them out"
+    with pytest.raises(InputError, match=f"{len(frames)} of 40 frames .*{remedy}"):
+        validate_chirality("x", atoms, mirrored(positions, list(frames)), target.native[rows])
+
+
+def test_left_handed_polyproline_is_not_mirrored():
+    from ebabench.structures import Atoms
+
+    target, native = build("P" * 40, (-75.0, 145.0)), build("P" * 40).native
+    for names in (("CA",), ("N", "CA", "C")):
+        rows = np.flatnonzero(np.isin(target.atoms.name, names))
+        columns = (target.atoms.name, target.atoms.residue_name, target.atoms.residue)
+        positions = wobble(target, 40, seed=2, amplitude=2.0, noise=0.3)[:, rows]
+        validate_chirality("x", Atoms(*(column[rows] for column in columns)), positions, native[rows])
+
+
 @pytest.mark.parametrize("frames", [[11], list(range(0, 40, 2)), list(range(40))])
 def test_nanometres_in_some_frames(frames):
     positions = ensemble(TARGET).positions.copy()
