@@ -94,10 +94,17 @@ def parent_residue(name: str) -> str | None:
 def canonical(atoms: Atoms) -> Atoms:
     """The same atoms under PDB version 3 names: HSD is HIS, CD of ILE is CD1, selenomethionine is methionine."""
     residue_name = _renamed(atoms.residue_name, canonical_residue)
-    name = _renamed(atoms.name, lambda name: _ATOMS.get(name, name))
+    name = np.where(_is_in_side_chain(atoms), atoms.name, _renamed(atoms.name, lambda name: _ATOMS.get(name, name)))
     for (residue, alias), proper in _IN_RESIDUE.items():
         name = np.where((residue_name == residue) & (name == alias), proper, name)
     return Atoms(name, residue_name, atoms.residue)
+
+
+def _is_in_side_chain(atoms: Atoms) -> npt.NDArray[np.bool_]:
+    """[N], True for O1 and O2 beside another O, as in sulfotyrosine and formylmethionine: no ends of a chain."""
+    ends = [name for name, proper in _ATOMS.items() if proper == "O" and name != "O1"]
+    beside = np.isin(atoms.residue, atoms.residue[np.isin(atoms.name, ["O", *ends])])
+    return np.isin(atoms.name, ["O1", "O2"]) & beside
 
 
 def _renamed(names: npt.NDArray[np.str_], proper: Callable[[str], str]) -> npt.NDArray[np.str_]:

@@ -47,7 +47,7 @@ def test_aliases(residue, atom, alias_residue, alias_atom):
     assert match(atoms, renamed).coverage == 1
 
 
-@pytest.mark.parametrize(("first", "second"), [("OT1", "OT2"), ("OC1", "OC2"), ("O", "OXT")])
+@pytest.mark.parametrize(("first", "second"), [("OT1", "OT2"), ("OC1", "OC2"), ("O1", "O2"), ("O", "OXT")])
 def test_terminal_oxygens(first, second):
     def ended(a, b):
         atoms = build("GA").atoms
@@ -59,6 +59,14 @@ def test_terminal_oxygens(first, second):
 
     assert match(ended(first, second), ended("O", "OXT")).coverage == 1
     assert match(build("GA").atoms, ended(first, second)).coverage == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("own", [("O",), ("OT1", "OT2"), ("O", "OXT")])
+def test_oxygens_of_a_modified_side_chain_are_not_those_of_the_end(own):
+    """Sulfotyrosine has O1 to O3, formylmethionine O1."""
+    name = ["N", "CA", "C", "S", "O1", "O2", "O3", *own]
+    table = canonical(Atoms(np.array(name), np.full(len(name), "TYS"), np.zeros(len(name), np.int64)))
+    assert table.name.tolist() == [*name[:7], *("O", "OXT")[: len(own)]]
 
 
 def test_places_of_missing_and_extra_residues():
