@@ -15,7 +15,7 @@ from ebabench.io.frames import FileAtoms, Frames
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.structures.nomenclature import canonical_residue, parent_residue
 
-NOT_IN_ALL = "that not all models have are left out (hydrogens, waters, ions or ligands)"
+NOT_IN_ALL = "that not all models have are left out (hydrogens, OXT, waters, ions or ligands)"
 """How the note on atoms ends that models do not have in common."""
 _Key = tuple[int, str, str, str, int]  # residue (-1 outside the protein), where it is, its name, the atom, which one
 
@@ -35,9 +35,10 @@ class Models(NamedTuple):
 def join_models(parts: Sequence[Models], source: str) -> Frames:
     """Return all models as frames over the atoms that they have in common, in the order of the first model.
 
-    Hydrogens, waters, ions and ligands may differ from model to model; those that not all models have are left out.
-    So may the names of residues for protonation states; a residue whose name differs is called by the PDB name.
-    The order of atoms within a residue may differ, too, and that of chains, if all models have the same chains by name.
+    Hydrogens, OXT at the end of a chain, waters, ions and ligands may differ from model to model; those that not all
+    models have are left out. So may the names of residues for protonation states; a residue whose name differs is
+    called by the PDB name. The order of atoms within a residue may differ, too, and that of chains, if all models have
+    the same chains by name.
 
     Raises:
         InputError: ``structure.models-differ``, a model lacks a heavy atom of the protein that the first has, or has
@@ -124,11 +125,19 @@ def _rows(atoms: FileAtoms, by_name: bool) -> dict[_Key, int]:
     return rows
 
 
+def _optional(atoms: FileAtoms) -> npt.NDArray[np.bool_]:
+    """[N], True for hydrogens, and for OXT where nothing else says that a chain ends: behind it, none goes on."""
+    rows = np.flatnonzero(_of_protein(atoms))
+    last = dict(zip(atoms.chain[rows].tolist(), atoms.residue[rows].tolist(), strict=True))
+    ends = np.isin(atoms.residue, list(last.values()))
+    return atoms.hydrogen | (ends & (atoms.name == "OXT"))
+
+
 def _check(first: Models, rows: dict[_Key, int], part: Models, own: dict[_Key, int], source: str) -> None:
     for one, other, keys in ((first, part, rows.keys() - own.keys()), (part, first, own.keys() - rows.keys())):
         table = rows if one is first else own
         index: IndexArray = np.array(sorted(table[key] for key in keys if key[0] >= 0), np.int64)
-        index = index[~one.atoms.hydrogen[index]]
+        index = index[~_optional(one.atoms)[index]]
         if len(index):
             row = int(index[0])
             raise InputError(

@@ -314,6 +314,20 @@ def test_hydrogens_waters_and_order_may_differ_between_models(put, change):
     same_as(read_ensemble(put(text), "x"), one)
 
 
+@pytest.mark.parametrize("chain", ["A", ""])
+def test_oxt_may_differ_between_models_but_where_it_alone_parts_chains(put, chain):
+    last = MOLECULE.number == MOLECULE.number.max()
+    ended = MOLECULE.joined(MOLECULE.take(np.flatnonzero(last & (MOLECULE.name == "O"))).changed("name", True, "OXT"))
+    ended = ended.changed("chain", True, chain).frame(0)
+    one = MOLECULE.changed("chain", True, chain).frame(0)
+    for models in ((ended, one), (one, ended)):
+        text = pdb_text(models[0]).replace("END\n", "") + pdb_text(models[1])
+        same_as(read_ensemble(put(text), "x"), replace(one, positions=np.concatenate([one.positions] * 2)))
+    behind = MOLECULE.changed("chain", True, chain).frame(1)
+    text = pdb_text(ended.joined(behind)).replace("END\n", "") + pdb_text(one.joined(behind))
+    refused(put(text), "structure.models-differ", "OXT")
+
+
 @pytest.mark.parametrize(("first", "second"), [("HID", "HIE"), ("HIE", "HIP"), ("HIS", "HID")])
 def test_a_residue_may_be_protonated_otherwise_in_another_model(put, first, second):
     histidine = MOLECULE.number == 4
