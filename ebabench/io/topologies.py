@@ -54,7 +54,8 @@ def find_topology(trajectory: Path) -> Path:
     ``topology.*`` or ``top.*``; a file whose name ``X`` goes on from (``NAME.pdb`` for ``NAME_prod_R1.xtc``), or that
     says ``top`` where ``X`` says ``traj``; the only structure file of the folder. Where the folder has none at all, as
     that of one run of several, the folder above is asked: ``X.top.pdb``, ``X.pdb``, ``topology.*`` or ``top.*``, or a
-    file that has that folder's name.
+    file that has that folder's name. Of two files whose names differ in the suffix only (``X.psf`` and ``X.pdb``) and
+    which name the same atoms, the one with names of chains counts, or else that with positions.
 
     Raises:
         InputError: ``topology.missing``; ``topology.ambiguous``, a rule finds two files.
@@ -74,6 +75,8 @@ def find_topology(trajectory: Path) -> Path:
     for found in rules:
         if len(found) == 1:
             return found[0]
+        if found and (best := _best_of_one_name(found)):
+            return best
         if found:
             names = " or ".join(path.name for path in found[:3]) + (", ..." if len(found) > 3 else "")
             raise InputError(
@@ -88,6 +91,20 @@ def find_topology(trajectory: Path) -> Path:
         code="topology.missing",
         file=str(trajectory),
     )
+
+
+def _best_of_one_name(found: list[Path]) -> Path | None:
+    """Return one of the topologies in several formats of one name; None if they are not of the same atoms."""
+    if len({_stem(path) for path in found}) > 1:
+        return None
+    try:
+        tables = {path: read_topology(path).atoms for path in found}
+    except InputError:
+        return None
+    first, *others = tables.values()
+    if not all(np.array_equal(one.name, first.name) and np.array_equal(one.residue, first.residue) for one in others):
+        return None
+    return min(found, key=lambda path: ((tables[path].chain == "").all(), TOPOLOGY_SUFFIXES.index(suffix_of(path))))
 
 
 def _above(trajectory: Path, stem: str) -> list[list[Path]]:

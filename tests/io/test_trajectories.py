@@ -427,6 +427,18 @@ def test_no_topology_or_two_are_refused(tmp_path, beside, code):
         assert all(name in str(error.value) for name in beside)
 
 
+@pytest.mark.parametrize("suffix", ["psf", "prmtop", "gro"])
+def test_two_topologies_of_one_name_and_the_same_atoms_are_no_doubt(tmp_path, suffix):
+    """CHARMM-GUI writes step3_input.psf and step3_input.pdb, AmberTools a prmtop beside the PDB file."""
+    path, text = topologies(MOLECULE, tmp_path)[suffix]
+    path.write_text(text)
+    pdb = topology_file(MOLECULE, tmp_path / "x.pdb")
+    assert find_topology(tmp_path / "x.xtc") == find_topology(tmp_path / "other.dcd") == pdb
+    topology_file(MOLECULE.take(np.arange(len(MOLECULE))[::-1]), pdb)
+    with pytest.raises(InputError, match=f"x.{suffix}"):
+        find_topology(tmp_path / "x.xtc")
+
+
 # Boxes
 
 
