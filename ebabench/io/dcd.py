@@ -15,7 +15,9 @@ from ebabench.structures.periodic import box_vectors
 
 _HEADER = 84  # bytes in the first record
 _FLAGS = 20  # integers behind the word CORD
-_CELL = 48  # bytes of the unit cell: a, gamma, b, beta, alpha, c
+_CELL = 48  # bytes of the unit cell: a, gamma, b, beta, alpha, c; or CHARMM's symmetric matrix xx, xy, yy, xz, yz, zz
+_LEAST_ANGLE, _GREATEST_ANGLE = 30.0, 180.0  # degrees; no angle of a cell, but an element of the matrix
+_SYMMETRIC = np.array([[0, 1, 3], [1, 2, 4], [3, 4, 5]])
 
 
 class DcdFrames(FileFrames):
@@ -42,7 +44,11 @@ class DcdFrames(FileFrames):
         if rest or not count:
             raise _broken(path, f"truncated after frame {count}" if count else "no frames")
         if self._declared > count:
-            raise _broken(path, f"its header tells of {self._declared} frames, {count} are there")
+            raise _broken(
+                path,
+                f"its header tells of {self._declared} frames, {count} are there: the copy is cut, or the run ended "
+                "early. If these are meant, mdconvert -o NEW.dcd writes them anew",
+            )
         self._start = start
         super().__init__(path, atoms, count)
 
@@ -92,11 +98,15 @@ class DcdFrames(FileFrames):
 
 
 def _box(cell: FloatArray) -> FloatArray:
-    """Box vectors [F, 3, 3] of unit cells [F, 6]; angles in degrees, or their cosines."""
+    """Box vectors [F, 3, 3] of unit cells [F, 6]: lengths and angles (degrees or cosines), or CHARMM's matrix."""
     lengths, angles = cell[:, [0, 2, 5]].astype(np.float64), cell[:, [4, 3, 1]].astype(np.float64)
     cosines = (np.abs(angles) <= 1).all(1)
+    symmetric = cell.astype(np.float64)[:, _SYMMETRIC]
+    matrix = ~cosines & ((angles < _LEAST_ANGLE) | (angles > _GREATEST_ANGLE)).any(1) & (np.linalg.det(symmetric) > 0)
     angles[cosines] = np.degrees(np.arccos(angles[cosines]))
-    return box_vectors(lengths, angles)
+    found = box_vectors(lengths, angles)
+    found[matrix] = symmetric[matrix]
+    return found
 
 
 def _broken(path: Path, what: str) -> InputError:

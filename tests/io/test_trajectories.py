@@ -160,24 +160,36 @@ def test_a_trr_of_double_precision_with_velocities(folder):
     np.testing.assert_allclose(ensemble.positions, MOLECULE.positions[kept][:, MOLECULE.heavy], atol=1e-5)
 
 
-@pytest.mark.parametrize("order", "<>")
-@pytest.mark.parametrize("cell", ["degrees", "cosines", "none"])
-def test_dcd_of_either_byte_order(folder, order, cell):
-    atoms = len(MOLECULE)
+def dcd(positions, cells=None, order="<", declared=None):
+    """The bytes of a DCD file, with the six numbers of the unit cell [F, 6] where there are any."""
 
     def record(data):
         return struct.pack(f"{order}i", len(data)) + data + struct.pack(f"{order}i", len(data))
 
-    flags = [12, 0, 1, 0, 0, 0, 0, 0, 0, 0, int(cell != "none"), *[0] * 8, 24]
+    frames, atoms = positions.shape[:2]
+    flags = [frames if declared is None else declared, 0, 1, *[0] * 7, int(cells is not None), *[0] * 8, 24]
     data = record(b"CORD" + struct.pack(f"{order}20i", *flags)) + record(struct.pack(f"{order}i", 1) + b" " * 80)
     data += record(struct.pack(f"{order}i", atoms))
-    angle = 90.0 if cell == "degrees" else 0.0
-    for frame in MOLECULE.positions:
-        if cell != "none":
-            data += record(struct.pack(f"{order}6d", 80, angle, 80, angle, angle, 80))
+    for k, frame in enumerate(positions):
+        if cells is not None:
+            data += record(struct.pack(f"{order}6d", *cells[k]))
         data += b"".join(record(frame[:, axis].astype(f"{order}f4").tobytes()) for axis in range(3))
-    (folder / "x.dcd").write_bytes(data)
+    return data
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("cell", ["degrees", "cosines", "none"])
+def test_dcd_of_either_byte_order(folder, order, cell):
+    angle = 90.0 if cell == "degrees" else 0.0
+    cells = None if cell == "none" else [(80, angle, 80, angle, angle, 80)] * len(MOLECULE.positions)
+    (folder / "x.dcd").write_bytes(dcd(MOLECULE.positions, cells, order))
     same_as(read_ensemble(folder / "x.dcd", "x"), MOLECULE)
+
+
+def test_a_dcd_with_fewer_frames_than_its_header_tells_is_refused_with_the_remedy(folder):
+    (folder / "x.dcd").write_bytes(dcd(MOLECULE.positions, declared=500))
+    with pytest.raises(InputError, match=r"500 frames, 12 are there: .*mdconvert"):
+        read_ensemble(folder / "x.dcd", "x")
 
 
 def test_the_factor_of_a_netcdf_array_counts(folder):
@@ -460,6 +472,17 @@ def test_a_box_with_slanted_sides(tmp_path):
     inside = np.mod((MOLECULE.positions + drift) @ np.linalg.inv(box), 1) @ box
     write(tmp_path / "x.xtc", inside, box)
     same_as_moved(read_ensemble(tmp_path / "x.xtc", "x"), MOLECULE)
+
+
+@pytest.mark.parametrize("off", [(-8.0, -8.0, -8.0), (11.0, -2.0, 11.0), (0.0, 0.0, 9.0)])
+def test_a_dcd_whose_cell_is_charmm_s_symmetric_matrix(tmp_path, off):
+    topology_file(MOLECULE, tmp_path / "x.top.pdb")
+    xy, xz, yz = off
+    box = np.array([[42.0, xy, xz], [xy, 42.0, yz], [xz, yz, 42.0]])
+    drift = np.linspace(0, 90, 12)[:, None, None] * np.array([1.0, 0.5, -1.0])
+    inside = np.mod((MOLECULE.positions + drift) @ np.linalg.inv(box), 1) @ box
+    (tmp_path / "x.dcd").write_bytes(dcd(inside, [(42.0, xy, 42.0, xz, yz, 42.0)] * 12))
+    same_as_moved(read_ensemble(tmp_path / "x.dcd", "x"), MOLECULE)
 
 
 @pytest.mark.parametrize("side", [40.0, 36.0])
