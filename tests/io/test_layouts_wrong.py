@@ -240,11 +240,31 @@ def test_runs_in_folders_below_a_target_are_joined(tmp_path: Path) -> None:
     assert list(find_sources(tmp_path).sources) == [NAME]
 
 
+def test_alphafold3_run_again_with_other_seeds_is_one_source(tmp_path: Path) -> None:
+    """Where the folder of a job is there, AlphaFold 3 adds the time to its name."""
+    for seed, folder in enumerate((NAME.lower(), f"{NAME.lower()}_20250102_120000", f"{NAME.lower()}_20250103_120000")):
+        for k in range(2):
+            cif(tmp_path / folder / f"seed-{seed}_sample-{k}" / "model.cif", 2 * seed + k)
+    assert len(read(tmp_path)) == 6
+    assert list(find_sources(tmp_path).sources) == [NAME.lower()]
+    cif(tmp_path / folder / "seed-0_sample-0" / "model.cif", 0)
+    doubt(tmp_path)
+
+
 def test_trajectories_of_one_topology_are_joined(tmp_path: Path) -> None:
     for name in ("a", "b"):
         trajectory(tmp_path / NAME / f"{name}.dcd", 0, 5)
     pdb(tmp_path / NAME / "top.pdb")
     assert read(tmp_path) == ["a.dcd", "b.dcd"]
+
+
+def test_runs_in_two_formats_are_joined_unless_one_is_there_twice(tmp_path: Path) -> None:
+    for name in (f"{NAME}_1.xtc", f"{NAME}_2.dcd", f"{NAME}_3.xtc"):
+        trajectory(tmp_path / name, 0, 5)
+    pdb(tmp_path / f"{NAME}.pdb")
+    assert sorted(read(tmp_path)) == [f"{NAME}_1.xtc", f"{NAME}_2.dcd", f"{NAME}_3.xtc"]
+    trajectory(tmp_path / f"{NAME}_3.dcd", 0, 5)
+    assert f"{NAME}_3" in str(doubt(tmp_path))
 
 
 def test_runs_of_several_targets_in_one_folder(tmp_path: Path) -> None:

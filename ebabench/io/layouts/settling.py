@@ -36,8 +36,11 @@ def settled(target: str, sources: Sequence[Source]) -> Source:
         found, more, fault = _conformations(target, singles)
         return _final(found, [*left, *more], fault)
     doubtful = next((one for one in others[1:] if not _are_runs(others[0], one)), None)
+    twice = _in_two_formats(others)
     fault = None
-    if doubtful is not None:
+    if twice is not None:
+        fault = _doubt(target, *twice, "one name in two formats")
+    elif doubtful is not None:
         why = "runs are joined if their names differ in a number only" if _together(others[0], doubtful) else ""
         fault = _doubt(target, others[0], doubtful, why)
     if _numbered(singles):
@@ -67,12 +70,21 @@ def _without_inputs(target: str, sources: Sequence[Source]) -> tuple[list[Source
 
 def _are_runs(one: Source, other: Source) -> bool:
     """Return whether two sources are runs of one model: files or folders that differ in a running number only."""
-    if one.layout != other.layout:
+    if one.layout != other.layout and not (one.plain and other.plain and _together(one, other)):
         return False
     places = ["/".join(source.place) for source in (one, other)]
     if (words(places[0]) ^ words(places[1])) & _STATES:
         return False
     return pattern(places[0]) == pattern(places[1]) or (_label(one) == _label(other) and _together(one, other))
+
+
+def _in_two_formats(sources: Sequence[Source]) -> tuple[Source, Source] | None:
+    """Return two trajectories of one name that lie in one folder; None if there are no such ones."""
+    known: dict[tuple[str, ...], Source] = {}
+    for one in sources:
+        if one.plain and one.parts[0].topology and known.setdefault((*one.place[:-1], one.names[0]), one) is not one:
+            return known[*one.place[:-1], one.names[0]], one
+    return None
 
 
 def _label(source: Source) -> str:
