@@ -18,6 +18,7 @@ from ebabench.io.chains import heavy_atoms, modifications, named_chain
 from ebabench.io.frames import Frames
 from ebabench.io.topologies import Topology, read_topology
 from ebabench.io.trajectories import read_trajectory
+from ebabench.io.weights import check_unweighted
 from ebabench.structures import Reference, StoredFrames, Target
 from ebabench.structures.arrays import Positions
 from ebabench.system.array_cache import file_sha256
@@ -89,8 +90,18 @@ def make_reference(
 
     Raises:
         InputError: There are several protein chains, replicas have different heavy atoms (``reference.atoms``), or
-            coordinates are not finite (``reference.not-finite``).
+            coordinates are not finite (``reference.not-finite``), or frames have weights that differ
+            (``reference.weights``).
     """
+    for one in frames.values():
+        if one.weights is not None and np.ptp(one.weights) != 0:
+            raise InputError(
+                f"{one.source}: has weights, and the frames of a reference count alike; draw frames by their weights, "
+                "and leave the weights out",
+                code="reference.weights",
+                target=name,
+                file=one.source,
+            )
     chains = [named_chain(one, chain) for one in frames.values()]
     read = [heavy_atoms(one, modified_as_parent=modified_as_parent) for one in chains]
     first, atoms = read[0]
@@ -191,6 +202,7 @@ class ReferenceFiles:
 
     def read(self) -> Reference:
         """Return the reference; see ``read_reference``."""
+        check_unweighted((self._path, *self.trajectories.values()))
         frames = {number: read_trajectory(path, self._topology) for number, path in self.trajectories.items()}
         return make_reference(
             self.name, frames, self.tier, chain=self._chain, modified_as_parent=self._modified_as_parent

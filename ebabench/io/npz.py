@@ -102,6 +102,13 @@ def _frames(arrays: _Arrays, path: Path) -> Frames:
             code="npz.keys",
             file=str(path),
         )
+    if spelt := [key for key in arrays if key.lower() in ("weight", "weights") and key != "weights"]:
+        raise InputError(
+            f"{path}: its array {spelt[0]} is not read; statistical weights are the array weights: rename it, or leave "
+            "it out",
+            code="npz.keys",
+            file=str(path),
+        )
     positions, residue = arrays["positions"], arrays["residue"]
     size, frames = residue.size, len(positions) if positions.ndim else 0
     wrong = ""

@@ -21,7 +21,7 @@ from ebabench.io.npz import load_ensemble, read_npz, write_ensemble
 from ebabench.io.structures import is_structure, parse_models, read_structures
 from ebabench.io.topologies import read_topology as _topology
 from ebabench.io.trajectories import TRAJECTORY_SUFFIXES, is_trajectory, read_trajectory
-from ebabench.io.weights import with_weights
+from ebabench.io.weights import read_weights
 from ebabench.structures import Atoms, Ensemble
 from ebabench.structures.arrays import Positions
 
@@ -34,8 +34,7 @@ __all__ = [
 def read_frames(path: Path | str) -> Frames:
     """Return all frames of one file with all of its atoms: a structure file, a trajectory, or an npz file.
 
-    A trajectory needs its topology beside it (``find_topology``). Statistical weights may lie beside the file, in
-    ``NAME.weights.csv``.
+    A trajectory needs its topology beside it (``find_topology``). Tables of weights beside the file are not read.
 
     Raises:
         InputError: the file is missing, damaged, or of a format that is not read.
@@ -46,11 +45,11 @@ def read_frames(path: Path | str) -> Frames:
     if not path.is_file():  # reading a pipe waits for ever
         raise InputError(f"{path}: not a regular file", code="file.broken", file=str(path))
     if suffix_of(path) == ".npz":
-        return with_weights(read_npz(path), path)
+        return read_npz(path)
     if is_trajectory(path):
-        return with_weights(read_trajectory(path), path)
+        return read_trajectory(path)
     if is_structure(path):
-        return with_weights(read_structures(path), path)
+        return read_structures(path)
     raise InputError(
         f"{path}: not a format that is read: PDB, mmCIF or BinaryCIF (.pdb, .ent, .cif, .bcif, each also .gz), npz, "
         f"or a trajectory with its topology ({', '.join(TRAJECTORY_SUFFIXES)})",
@@ -76,7 +75,8 @@ def read_ensemble(
     """Return all conformations of one target: the heavy atoms of one protein chain.
 
     Args:
-        path: a file that ``read_frames`` reads. Folders are read by ``ebabench.io.layouts``.
+        path: a file that ``read_frames`` reads; statistical weights may lie beside it, in ``NAME.weights.csv``. Folders
+            are read by ``ebabench.io.layouts``.
         target: the target's name.
         chain: the identifier of the chain that is meant; None for the only one.
         modified_as_parent: take a modified residue for the amino acid that it derives from.
@@ -85,7 +85,8 @@ def read_ensemble(
         InputError: the file is missing, damaged or of another format; there is no protein chain in it, or several and
             none is named; a model lacks atoms that another has; a trajectory is of other atoms than its topology.
     """
-    return to_ensemble(read_frames(path), target, chain=chain, modified_as_parent=modified_as_parent)
+    frames = read_weights(read_frames(path), Path(path))
+    return to_ensemble(frames, target, chain=chain, modified_as_parent=modified_as_parent)
 
 
 def read_topology(path: Path | str) -> tuple[Atoms, npt.NDArray[np.int64], int, Positions]:

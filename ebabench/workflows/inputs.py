@@ -63,7 +63,7 @@ def as_reference(
 
     Raises:
         InputError: There is no replica (``reference.empty``), replicas have different heavy atoms
-            (``reference.atoms``), or one of them is nothing that can be read.
+            (``reference.atoms``) or weights (``reference.weights``), or one of them is nothing that can be read.
     """
     if isinstance(given, Reference):
         return replace(given, target=replace(given.target, name=name))
@@ -83,6 +83,13 @@ def as_reference(
     if not items:
         raise InputError(f"{name}: the reference has no replica", code="reference.empty", target=name)
     replicas = [as_ensemble(item, name) for item in items]
+    if any(one.weights is not None for one in replicas):
+        raise InputError(
+            f"{name}: a replica of the reference has weights, and the frames of a reference count alike; draw frames "
+            "by their weights",
+            code="reference.weights",
+            target=name,
+        )
     origin = as_ensemble(native, name) if native is not None else replicas[0]
     target = Target(name, origin.atoms.sequence, origin.atoms, np.asarray(origin.positions[0], np.float32))
     positions = [_ordered(replica, target.atoms, number) for number, replica in enumerate(replicas, 1)]

@@ -178,6 +178,17 @@ def test_the_file_itself_is_as_good_as_its_folder(make, file: str, root: Path) -
     np.testing.assert_allclose(found("x").replicas[0], FRAMES[0], atol=0.02)
 
 
+@pytest.mark.parametrize("make", [atlas, mdgen, timewarp, listed, flat])
+@pytest.mark.parametrize("name", ["weights.csv", "x_weights.csv"])
+def test_weights_beside_a_reference_are_refused(make, name: str, root: Path) -> None:
+    make(root)
+    for folder in {path.parent for path in root.rglob("*") if path.is_file()}:
+        (folder / name).write_text("file,weight\n")
+    with pytest.raises(InputError, match="draw frames by their weights") as error:
+        find_references(root)("x")
+    assert error.value.code == "reference.weights"
+
+
 def test_a_folder_of_dynamicpdb_is_called_after_its_protein(root: Path) -> None:
     folder = root / "1abc_A_npt100000.0_ts0.001"
     pdb(folder / "1abc_A.pdb", FRAMES[0][:1])

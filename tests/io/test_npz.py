@@ -94,6 +94,7 @@ def test_chains_of_an_npz_file(put):
         ({"residue": MADE.atoms.residue.astype(float)}, "npz.shape", "residue"),
         ({"residue_name": MADE.atoms.residue_name[:-1]}, "npz.shape", "residue_name"),
         ({"positions": (MADE.positions + 300).astype(np.float16)}, "npz.shape", "0.25 angstrom apart"),
+        ({"weight": np.arange(5)}, "npz.keys", "array weight "),
         ({"held_out": np.array([1])}, "npz.held-out", "held_out"),
     ],
 )

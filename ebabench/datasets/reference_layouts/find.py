@@ -20,6 +20,7 @@ from ebabench.datasets.references import (
     reference_names,
 )
 from ebabench.errors import InputError
+from ebabench.io.weights import check_unweighted
 from ebabench.structures import Reference, Target
 from ebabench.system.names import composed
 
@@ -125,6 +126,7 @@ class _Files:
         return files_stamp(self._replicas.paths, self._chain, self._modified_as_parent)
 
     def read(self) -> Reference:
+        check_unweighted(self._replicas.paths)
         return make_reference(
             self._name,
             self._replicas.read(),

@@ -11,7 +11,7 @@ from ebabench.errors import InputError, RunError
 from ebabench.io.layouts.bioemu import REPORT
 from ebabench.io.layouts.listing import Listing, kind
 from ebabench.io.layouts.source import LeftOut
-from ebabench.io.weights import FOLDER, SUFFIX
+from ebabench.io.weights import is_table
 from ebabench.system.archives import unpack
 from ebabench.system.cache import cache_dir
 from ebabench.system.files import exclusive, open_regular
@@ -52,7 +52,7 @@ def _holds_conformations(path: Path) -> bool:
 
 def _is_wanted(name: str) -> bool:
     """Return whether a file holds conformations, their atoms or weights, or says which of them are rejected."""
-    return kind(Path(name)) in _WANTED or name.endswith(SUFFIX) or name in (FOLDER, REPORT)
+    return kind(Path(name)) in _WANTED or is_table(Path(name)) or name == REPORT
 
 
 def _unpack(path: Path) -> Path:

@@ -28,6 +28,7 @@ from ebabench.io.layouts.listing import FORMATS, Listing, kind
 from ebabench.io.layouts.naming import by_own_names, by_targets
 from ebabench.io.layouts.settling import settled
 from ebabench.io.layouts.source import LeftOut, Source
+from ebabench.io.weights import Catalogue
 
 Recogniser = Callable[[Listing], Sequence[Source]]
 LAYOUTS: tuple[Recogniser, ...] = (
@@ -85,6 +86,7 @@ def find_sources(path: Path | str, targets: Mapping[str, str] | None = None) -> 
         raise InputError(f"{path}: no such file or folder", code="ensembles.missing", file=path)
     if path.is_file() and kind(path) != "archive":
         claimed, left_out = _one_file(path)
+        tables = Catalogue(path.parent.iterdir())
     else:
         outer = Listing.of(path) if path.is_dir() else _beside(path, [path])
         listings = [outer, *archives.unpacked(outer)]
@@ -93,14 +95,16 @@ def find_sources(path: Path | str, targets: Mapping[str, str] | None = None) -> 
             sources, left = _claimed(listing)
             claimed += sources
             left_out += left
+        tables = Catalogue(one for listing in listings for one in listing.files)
     whole = [one for one in claimed if one.parts]
     groups, strangers = (by_own_names(whole), []) if targets is None else by_targets(whole, targets)
     left_out += [gone for one in claimed if not one.parts for gone in one.left_out]
-    found = {name: settled(name, sources) for name, sources in groups.items()}
+    found = {name: _with_tables(settled(name, sources), tables) for name, sources in groups.items()}
     if not found and not strangers:
         raise _nothing(path, left_out)
+    strange = tuple(_with_tables(one, tables) for one in strangers)
     order = list(targets) if targets is not None else list(found)
-    return Found(path, {name: found[name] for name in order if name in found}, tuple(strangers), tuple(left_out))
+    return Found(path, {name: found[name] for name in order if name in found}, strange, tuple(left_out))
 
 
 def _claimed(listing: Listing) -> tuple[list[Source], list[LeftOut]]:
@@ -123,6 +127,13 @@ def _one_file(path: Path) -> tuple[list[Source], list[LeftOut]]:
         return mine, left
     parts = tuple(part for part in mine[0].parts if part.path == path)
     return [replace(mine[0], parts=parts)], []
+
+
+def _with_tables(source: Source, tables: Catalogue) -> Source:
+    """Return a source with the tables of weights that lie beside its files."""
+    topologies = [part.topology for part in source.parts if part.topology is not None]
+    others = [*dict.fromkeys(topologies), *(one.path for one in source.left_out)]
+    return replace(source, tables=tables.of(source.paths, others))
 
 
 def _beside(path: Path, files: Sequence[Path]) -> Listing:

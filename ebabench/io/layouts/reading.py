@@ -19,7 +19,7 @@ from ebabench.io.models import Models, join_models
 from ebabench.io.npz import read_npz
 from ebabench.io.structures import parse_models
 from ebabench.io.trajectories import read_trajectory
-from ebabench.io.weights import with_folder_weights, with_weights
+from ebabench.io.weights import Tables, Weights
 from ebabench.structures import Atoms, Ensemble
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.system.schema import parse_json, read_text
@@ -49,16 +49,18 @@ def open_source(source: Source) -> Iterator[Piece]:
     """
     if source.fault is not None:
         raise source.fault
+    weights = source.tables.read()
     structures = [part.path for part in source.parts if kind(part.path) == "structure"]
     if structures:
-        yield _piece(_structures(structures), None)
+        yield _piece(_structures(weights, structures), None)
     for part in source.parts:
-        if part.path not in structures:
-            yield _piece(_frames(source, part), part.report)
+        if kind(part.path) != "structure":
+            frames = _frames(source, part)
+            yield _piece(weights.weighted(frames, {part.path: len(frames)}), part.report)
 
 
 def open_parts(source: Source) -> Iterator[Frames]:
-    """Return the frames of each file of a source on its own; trajectories stay on disk.
+    """Return the frames of each file of a source on its own, without weights; trajectories stay on disk.
 
     Args:
         source: Where the frames lie.
@@ -69,7 +71,7 @@ def open_parts(source: Source) -> Iterator[Frames]:
     if source.fault is not None:
         raise source.fault
     for part in source.parts:
-        yield _structures([part.path]) if kind(part.path) == "structure" else _frames(source, part)
+        yield _structures(Tables().read(), [part.path]) if kind(part.path) == "structure" else _frames(source, part)
 
 
 def read_source(source: Source, target: str, *, chain: str | None = None, modified_as_parent: bool = False) -> Ensemble:
@@ -174,26 +176,23 @@ def _piece(frames: Frames, report: Path | None) -> Piece:
     return Piece(frames, kept)
 
 
-def _structures(paths: Sequence[Path]) -> Frames:
+def _structures(weights: Weights, paths: Sequence[Path]) -> Frames:
     """Return all models of several structure files, in their order."""
     parts: list[Models] = []
     counts: dict[Path, int] = {}
     for path in paths:
         models = parse_models(path)
-        counts[path] = len(models)
+        counts[path] = sum(len(part.positions) for part in models)
         several = len(models) > 1
         parts += [part._replace(label=f"{part.label} of {path.name}" if several else path.name) for part in models]
-    if len(paths) == 1:
-        return with_weights(join_models(parts, str(paths[0])), paths[0])
-    return with_folder_weights(join_models(parts, f"{paths[0]} and {len(paths) - 1} more"), counts)
+    more = f" and {len(paths) - 1} more" * (len(paths) > 1)
+    return weights.weighted(join_models(parts, f"{paths[0]}{more}"), counts)
 
 
 def _frames(source: Source, part: Part) -> Frames:
     if kind(part.path) == "trajectory":
-        frames = read_trajectory(part.path, part.topology)
-    else:
-        frames = read_atom37(part.path) if source.layout == ATOM37 else read_npz(part.path)
-    return with_weights(frames, part.path)
+        return read_trajectory(part.path, part.topology)
+    return read_atom37(part.path) if source.layout == ATOM37 else read_npz(part.path)
 
 
 def _weights(source: Source, target: str, weights: Sequence[FloatArray | None]) -> FloatArray | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from ebabench.errors import InputError
+from ebabench.io.weights import Tables
 
 
 class LeftOut(NamedTuple):
@@ -48,6 +49,7 @@ class Source:
         fault: Why the files cannot be read, if recognition has found that already.
         place: The folders that lead to the first file, outermost first, and its name.
         plain: True where no generator's layout is recognised, only a format.
+        tables: The tables of statistical weights that lie beside the files.
     """
 
     layout: str
@@ -57,11 +59,12 @@ class Source:
     fault: InputError | None = None
     place: tuple[str, ...] = ()
     plain: bool = False
+    tables: Tables = field(default_factory=Tables)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files that are read, each once: conformations, topologies, reports."""
-        return tuple(dict.fromkeys(path for part in self.parts for path in part.files))
+        """All files that are read, each once: conformations, topologies, reports, tables of weights."""
+        return tuple(dict.fromkeys((*(path for part in self.parts for path in part.files), *self.tables.files)))
 
     @property
     def paths(self) -> tuple[Path, ...]:
