@@ -170,7 +170,8 @@ def from_arrays(
     weights: FloatArray | None = None,
 ) -> Ensemble:
     """Return the protein of plain arrays; see ``Ensemble.from_arrays``."""
-    given, size = np.asarray(positions, np.float32), len(names)
+    array, size = _numbers(positions, target, "positions", "ensemble.shape"), len(names)
+    given = array.astype(np.float32, copy=False)
     if len(residue_names) != size or len(residues) != size or given.ndim != 3 or given.shape[1:] != (size, 3):
         raise InputError(
             f"{target}: {size} names, {len(residue_names)} residue names, {len(residues)} residues, and positions of "
@@ -178,10 +179,10 @@ def from_arrays(
             code="ensemble.shape",
             target=target,
         )
-    if told := told_if_coarse(np.asarray(positions)):
+    if told := told_if_coarse(array):
         raise InputError(f"{target}: {told}", code="ensemble.shape", target=target)
     blank, zero = np.full(size, ""), np.zeros(size, np.int64)
-    rows = Rows(_text(names), _text(residue_names), blank, _text(residues), blank, blank, zero > 0, zero)
+    rows = Rows(np.char.upper(_text(names)), _text(residue_names), blank, _text(residues), blank, blank, zero > 0, zero)
     atoms, kept = assemble(rows)
 
     def read(frames: IndexArray, columns: IndexArray) -> tuple[Positions, FloatArray | None]:
@@ -208,7 +209,8 @@ def _frames(target: str, what: str, atoms: FileAtoms, count: int, read: _Read, w
     source = f"{target} ({what})"
     if not count or not len(atoms):
         raise InputError(f"{source}: no {'frames' if not count else 'atoms'}", code="ensemble.empty", target=target)
-    frames = Frames(source, atoms, ObjectFrames(count, np.arange(len(atoms)), read), weights)
+    given = None if weights is None else _numbers(weights, target, "weights", "ensemble.weights")
+    frames = Frames(source, atoms, ObjectFrames(count, np.arange(len(atoms)), read), given)
     if not _may_be_cut(atoms, read):
         check_columns(frames)
     return frames
@@ -227,7 +229,29 @@ def _of_package(thing: object, package: str) -> bool:
 
 
 def _text(values: Any) -> npt.NDArray[np.str_]:
-    return np.array([str(value) for value in values], np.str_)
+    """Text as files have it: bytes are decoded, and padding is cut off."""
+    return np.array([(value.decode() if isinstance(value, bytes) else str(value)).strip() for value in values], np.str_)
+
+
+def _numbers(given: Any, target: str, what: str, code: str) -> npt.NDArray[Any]:
+    """Return what a caller holds as numbers; a tensor of torch may be on a device, or have a gradient."""
+    try:
+        array = np.asarray(given.detach().cpu() if _of_package(given, "torch") else given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{target}: {what} are no array of numbers ({error}); give them as an array of float32",
+            code=code,
+            target=target,
+        ) from error
+    if np.ma.is_masked(given):
+        raise InputError(
+            f"{target}: {what} have a mask, which would be dropped; leave masked conformations and atoms out",
+            code=code,
+            target=target,
+        )
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{target}: {what} are {array.dtype}, no real numbers", code=code, target=target)
+    return array
 
 
 def _column(atoms: Any, name: str, default: npt.NDArray[np.str_]) -> npt.NDArray[Any]:

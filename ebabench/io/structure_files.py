@@ -42,6 +42,8 @@ def read_frames(path: Path | str) -> Frames:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file", code="file.missing", file=str(path))
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the files in it", code="file.folder", file=str(path))
     if not path.is_file():  # reading a pipe waits for ever
         raise InputError(f"{path}: not a regular file", code="file.broken", file=str(path))
     if suffix_of(path) == ".npz":

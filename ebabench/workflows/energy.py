@@ -45,12 +45,8 @@ def energies(
     """
     from ebabench.physics.files import decomposition_table, energy_table
 
-    paths = [Path(file) for file in files]
-    for path in paths:
-        if not path.is_file():
-            raise InputError(f"{path}: no such file", code="file.missing", file=path)
     table = decomposition_table if decompose else energy_table
-    return table(paths, forcefield, minimise=bool(minimise), progress=progress)
+    return table([Path(file) for file in files], forcefield, minimise=bool(minimise), progress=progress)
 
 
 def energy_notes(table: pd.DataFrame) -> list[str]:

@@ -214,6 +214,7 @@ def test_a_run_with_a_failed_target_is_scored_and_marked(tiny: Tiny, shaking: Pa
         (["compare", "nowhere"], ["two run folders"]),
         (["compare", "nowhere", "there"], ["nowhere is not a run folder"]),
         (["simulate", "--suite", "peptides-v1", "--target", "KLEE"], ["unknown target", "did you mean KLED"]),
+        (["energy", ".", "--forcefield", "amber99sbildn-obc"], [".: is a folder; give the files in it"]),
         (["energy", "no.pdb", "--forcefield", "amber99sbildn-obc"], ["no.pdb: no such file"]),
         (["score", "--ensembles", ".", "--name", "x", "--out", "o"], ["either --suite or --reference"]),
         (

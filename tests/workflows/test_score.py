@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import mdtraj
 import numpy as np
@@ -237,6 +238,38 @@ def test_arrays_that_are_no_protein(names: list[str], residue: str, residues: li
     with pytest.raises(InputError) as refused:
         Ensemble.from_arrays(np.ones((2, 2, 3)), names, [residue] * len(names), residues)
     assert refused.value.code == code
+
+
+def test_arrays_as_other_programs_hold_them(model: Ensemble) -> None:
+    """Names as bytes, padded and in small letters; positions as a tensor with a gradient, or masked in no place."""
+    torch = pytest.importorskip("torch")
+    atoms = model.atoms
+    names, residue_names = (np.char.add(" ", np.char.lower(column)) for column in (atoms.name, atoms.residue_name))
+    tensor = torch.tensor(model.positions, requires_grad=True)
+    for positions in (tensor, np.ma.masked_invalid(model.positions)):
+        back = Ensemble.from_arrays(positions, names.astype("S"), residue_names.astype("S"), atoms.residue)
+        assert back.atoms.digest() == atoms.digest()
+        np.testing.assert_array_equal(back.positions, model.positions)
+    weights = torch.arange(1.0, len(model) + 1, requires_grad=True)
+    weighted = Ensemble.from_arrays(model.positions, atoms.name, atoms.residue_name, atoms.residue, weights=weights)
+    np.testing.assert_allclose(weighted.weights, weights.detach() / weights.detach().sum())
+    with pytest.raises(InputError, match="float32"):
+        Ensemble.from_arrays(tensor.to(torch.bfloat16), atoms.name, atoms.residue_name, atoms.residue)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda positions: np.ma.masked_greater(positions, positions.mean()), "mask"),
+        (lambda positions: positions.astype(complex), "no real numbers"),
+        (lambda positions: [positions[0], positions[1][:-1]], "no array of numbers"),
+    ],
+)
+def test_positions_that_are_no_numbers_are_refused(model: Ensemble, change: Any, told: str) -> None:
+    atoms = model.atoms
+    with pytest.raises(InputError, match=told) as refused:
+        Ensemble.from_arrays(change(model.positions), atoms.name, atoms.residue_name, atoms.residue)
+    assert refused.value.code == "ensemble.shape"
 
 
 def test_two_chains_are_refused_and_one_can_be_named(model: Ensemble) -> None:
