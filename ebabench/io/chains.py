@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ _PEPTIDE_BOND = 2.5  # angstrom: no C of one residue and N of the next are neare
 _BACKBONE_BOND = 2.0  # angstrom, N to CA and CA to C
 _CA_STEP = 5.0  # angstrom, between C-alphas of neighbours
 _TAKEN = " (a modified residue taken for its parent)"
+_NUMBER = re.compile(r"-?\d+")
 _CAPS = frozenset(("ACE", "NME", "NMA", "NH2", "NHE", "NAC", "FOR"))
 
 
@@ -134,6 +136,13 @@ def chain_rows(frames: Frames, chain: str | None = None) -> IndexArray:
             code="structure.unknown-chain",
             file=source,
         )
+    if len(named) > 1 and _out_of_order(frames.atoms, named):
+        raise InputError(
+            f"{source}: the residues of chain {named[0].identifier or 'without a name'} are not in their order: it is "
+            f"in {len(named)} pieces, whose numbers do not rise; sort the atoms along the chain",
+            code="structure.several-chains",
+            file=source,
+        )
     if len(named) > 1:
         what = (
             f"one is expected: {_how_to_name(named, 'name it')}"
@@ -144,8 +153,7 @@ def chain_rows(frames: Frames, chain: str | None = None) -> IndexArray:
         models = "; if these are conformations, tell them apart as models (MODEL and ENDMDL, pdbx_PDB_model_num)"
         listed = ", ".join(map(str, named[:6])) + ", ..." * (len(named) > 6)
         raise InputError(
-            f"{source}: {len(named)} protein chains, {listed}, where {what}, or take the others out of the file"
-            + models * alike,
+            f"{source}: {len(named)} protein chains, {listed}, where {what}, or take the others out" + models * alike,
             code="structure.several-chains",
             file=source,
         )
@@ -153,11 +161,23 @@ def chain_rows(frames: Frames, chain: str | None = None) -> IndexArray:
     return named[0].rows
 
 
+def _out_of_order(atoms: FileAtoms, chains: list[ProteinChain]) -> bool:
+    """Whether pieces of one name have numbers of their own that do not rise: one chain, shuffled or turned round."""
+    texts = [set(atoms.number[one.rows].tolist()) for one in chains]
+    if len({one.identifier for one in chains}) > 1 or len(set().union(*texts)) < sum(map(len, texts)):
+        return False
+    first = [[int(number[0]) for text in own if (number := _NUMBER.match(text))] for own in texts]
+    least = [min(numbers) for numbers in first if numbers]
+    return least != sorted(least)
+
+
 def _how_to_name(chains: list[ProteinChain], remedy: str) -> str:
     """The remedy where every chain has a name of its own; else another, because no option can tell them apart."""
     if len({one.identifier for one in chains} - {""}) == len(chains):
         return f"{remedy} (--chain)"
-    return "give each a name in the file (a topology of a format that has chains, as PDB)"
+    return (
+        "give each a name (a topology of a format that has chains, as PDB; chain_id of mdtraj, chainIDs of MDAnalysis)"
+    )
 
 
 def _check_pieces(atoms: FileAtoms, rows: IndexArray, source: str) -> None:

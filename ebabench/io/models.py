@@ -130,7 +130,8 @@ def _optional(atoms: FileAtoms) -> npt.NDArray[np.bool_]:
     rows = np.flatnonzero(_of_protein(atoms))
     last = dict(zip(atoms.chain[rows].tolist(), atoms.residue[rows].tolist(), strict=True))
     ends = np.isin(atoms.residue, list(last.values()))
-    return atoms.hydrogen | (ends & (atoms.name == "OXT"))
+    optional: npt.NDArray[np.bool_] = atoms.hydrogen | (ends & (atoms.name == "OXT"))
+    return optional
 
 
 def _check(first: Models, rows: dict[_Key, int], part: Models, own: dict[_Key, int], source: str) -> None:

@@ -205,7 +205,8 @@ def _mirrored_folds(atoms: Atoms, positions: Positions, native: Positions) -> np
         by_turns &= bdtrc(left - 1, turns, 0.5) < _CHANCE
     surely = (mirror < 0.5 * as_is) | by_turns
     clear = enough & (np.abs(left - right) >= 0.5 * turns)  # strands have C-alpha turns of both hands
-    return surely | (np.where(clear, left > right, mirror < as_is) & surely.any())
+    mirrored: npt.NDArray[np.bool_] = surely | (np.where(clear, left > right, mirror < as_is) & surely.any())
+    return mirrored
 
 
 def _turns(atoms: Atoms, positions: Positions) -> tuple[IndexArray, IndexArray]:

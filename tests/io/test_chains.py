@@ -118,6 +118,14 @@ def test_a_chain_that_counts_anew_is_another_one(put, chain):
     refused(put(pdb_text(table)), "structure.several-chains", "2 protein chains")
 
 
+@pytest.mark.parametrize("order", ["reversed", "shuffled"])
+def test_a_chain_whose_atoms_are_out_of_order_is_told_so(put, order):
+    rows = (
+        np.arange(len(MOLECULE))[::-1] if order == "reversed" else np.random.default_rng(1).permutation(len(MOLECULE))
+    )
+    refused(put(pdb_text(MOLECULE.take(rows))), "structure.several-chains", "sort the atoms along the chain")
+
+
 @pytest.mark.parametrize("end", ["OXT", "OT2", "NH3+", "caps"])
 def test_a_chain_ends_at_the_atoms_of_an_end(put, end):
     """As in files of Amber: no names, numbers that go on, no TER."""
@@ -131,7 +139,7 @@ def test_a_chain_ends_at_the_atoms_of_an_end(put, end):
         for name, atoms, number in (("NME", "N C", 10), ("ACE", "CH3 C O", 11)):
             first = first.joined(ligand(name, atoms, number=number).changed("chain", True, " "))
     path = put(pdb_text(first.joined(second)).replace("TER\n", "").replace("HETATM", "ATOM  "))
-    refused(path, "structure.several-chains", "2 protein chains", "give each a name in the file")
+    refused(path, "structure.several-chains", "2 protein chains", "give each a name")
 
 
 def test_a_gap_in_the_numbers_is_one_chain_whatever_its_ends(put):
