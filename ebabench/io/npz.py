@@ -52,8 +52,11 @@ def read_arrays(path: Path) -> _Arrays:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file", code="file.missing", file=str(path)) from error
     except Exception as error:  # zipfile and numpy raise what they like on damaged files
+        why = f"cut, damaged or of another format ({error or type(error).__name__})"
+        if "Object arrays" in str(error):
+            why = "an array holds Python objects, which are not loaded; write names as text, np.array(names, dtype=str)"
         raise InputError(
-            f"{path}: cannot be read as npz: cut, damaged or of another format ({error or type(error).__name__})",
+            f"{path}: cannot be read as npz: {why}",
             code="npz.broken",
             file=str(path),
         ) from error

@@ -18,7 +18,7 @@ from ebabench.io.trajectories import TRAJECTORY_SUFFIXES
 
 SUFFIX = ".weights.csv"
 FOLDER = "weights.csv"
-_CONFORMATIONS = (*STRUCTURE_SUFFIXES, *TRAJECTORY_SUFFIXES, ".npz")
+_CONFORMATIONS = (*STRUCTURE_SUFFIXES, *TRAJECTORY_SUFFIXES, ".npz", ".zip")
 _REMEDY = (
     f"weights of one file X.pdb are read from X{SUFFIX} beside it (a column 'weight'), those of several files from "
     f"{FOLDER} (columns 'file' and 'weight'): rename it, or move it away"
@@ -141,10 +141,11 @@ class Catalogue:
 
     Args:
         files: All files in these folders; folders count as what a table may be named after.
+        unpacked: Archives by the folder that they were unpacked into.
     """
 
-    def __init__(self, files: Iterable[Path]) -> None:
-        files = list(files)
+    def __init__(self, files: Iterable[Path], unpacked: Mapping[Path, Path] | None = None) -> None:
+        files, self._unpacked = list(files), unpacked or {}
         self._all = {path for path in files if is_table(path)}
         self._shared = {path.parent: path for path in self._all if path.name == FOLDER}
         self._named: dict[tuple[Path, str], list[Path]] = {}
@@ -171,6 +172,9 @@ class Catalogue:
             if (table := path.with_name(_stem(path) + SUFFIX)) in self._all:
                 own[path] = table
             names |= dict.fromkeys(_names(path, None))
+            for folder in path.parents if self._unpacked else ():
+                if folder in self._unpacked:
+                    names |= dict.fromkeys(_names(self._unpacked[folder], None))
         for folder in dict.fromkeys(folder for folder, _ in names):
             unused |= dict.fromkeys(self._strays.get(folder, ()))
             if folder in self._shared:

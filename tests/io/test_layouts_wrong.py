@@ -427,3 +427,27 @@ def test_a_link_that_leads_back_is_followed_once(tmp_path: Path) -> None:
     samples(tmp_path / NAME)
     (tmp_path / NAME / "again").symlink_to(tmp_path / NAME)
     assert len(read(tmp_path)) == 5
+
+
+def test_files_are_not_compared_pair_by_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples(tmp_path / NAME, name="unrelaxed_{}.pdb")
+    samples(tmp_path / NAME, name="relaxed_{}.pdb")
+    pdb(tmp_path / NAME / "native.pdb", 20)
+    monkeypatch.setattr(Source, "__eq__", lambda *_: pytest.fail("compared"))
+    assert len(read(tmp_path)) == 5
+    assert len(left_out(tmp_path)) == 6
+
+
+@pytest.mark.parametrize("name", [f"{NAME}.weights.csv", "all_weights.csv", "weights.csv"])
+def test_weights_beside_an_archive_are_refused(tmp_path: Path, name: str) -> None:
+    samples(tmp_path / "run")
+    packed = zipped(tmp_path / "zips" / f"{NAME}.zip", tmp_path / "run")
+    text(packed.with_name(name), "file,weight\n" + "".join(f"sample_{k}.pdb,{k}\n" for k in range(5)))
+    for path in (packed, packed.parent):
+        with pytest.raises(InputError, match=name) as error:
+            read_source(source(path), NAME)
+        assert error.value.code in ("weights.unused", "weights.count")
+    text(tmp_path / "run" / "weights.csv", packed.with_name(name).read_text())
+    packed.with_name(name).unlink()
+    found = source(zipped(packed, tmp_path / "run"))
+    np.testing.assert_allclose(read_source(found, NAME).weights, np.arange(5) / 10)

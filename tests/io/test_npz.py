@@ -111,6 +111,7 @@ def test_objects_are_never_loaded(put):
     with pytest.raises(InputError) as error:
         read_ensemble(put(name=np.array([object()] * len(MADE.atoms))), "x")
     assert error.value.code == "npz.broken"
+    assert "dtype=str" in str(error.value)
 
 
 def test_the_own_files_of_a_run_keep_what_a_run_knows(tmp_path):

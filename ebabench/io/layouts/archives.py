@@ -21,17 +21,17 @@ _WANTED = (*_CONFORMATIONS, "topology")
 _TAR = re.compile(r".+\.(tar(\.\w+)?|tgz|tbz2?|txz)", re.I)
 
 
-def unpacked(listing: Listing) -> list[Listing]:
-    """Return the files within the archives of a listing, one listing per archive that holds conformations.
+def unpacked(listing: Listing) -> dict[Path, Listing]:
+    """Return the files within the archives of a listing, by archive; those without conformations are left out.
 
     Raises:
         InputError: An archive is damaged (``archive.broken``).
     """
-    return [
-        Listing.of(_unpack(path), tuple(reversed(listing.folders(path))))
+    return {
+        path: Listing.of(_unpack(path), tuple(reversed(listing.folders(path))))
         for path in listing.of_kind("archive")
         if _holds_conformations(path)
-    ]
+    }
 
 
 def others(listing: Listing) -> list[LeftOut]:

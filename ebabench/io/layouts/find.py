@@ -89,13 +89,16 @@ def find_sources(path: Path | str, targets: Mapping[str, str] | None = None) -> 
         tables = Catalogue(path.parent.iterdir())
     else:
         outer = Listing.of(path) if path.is_dir() else _beside(path, [path])
-        listings = [outer, *archives.unpacked(outer)]
+        packed = archives.unpacked(outer)
+        listings = [outer, *packed.values()]
         claimed, left_out = [], []
         for listing in listings:
             sources, left = _claimed(listing)
             claimed += sources
             left_out += left
-        tables = Catalogue(one for listing in listings for one in listing.files)
+        files = [one for listing in listings for one in listing.files]
+        beside = () if path.is_dir() else path.parent.iterdir()
+        tables = Catalogue([*files, *beside], {one.root: archive for archive, one in packed.items()})
     whole = [one for one in claimed if one.parts]
     groups, strangers = (by_own_names(whole), []) if targets is None else by_targets(whole, targets)
     left_out += [gone for one in claimed if not one.parts for gone in one.left_out]

@@ -62,10 +62,16 @@ def _without_inputs(target: str, sources: Sequence[Source]) -> tuple[list[Source
     kept = [one for one in sources if not reasons[one.place]] or list(sources)
     denoising = {one.place: is_trajectory(one.names[0], target) for one in kept if one.layout == MODELS}
     kept = [one for one in kept if not denoising.get(one.place)] or kept
-    left = [one for one in sources if one not in kept]
+    left = _but(kept, sources)
     return kept, [
         LeftOut(path, reasons[one.place] or denoising.get(one.place, "")) for one in left for path in one.files
     ]
+
+
+def _but(some: Sequence[Source], sources: Sequence[Source]) -> list[Source]:
+    """Return the sources that are not among some of them. Thousands of them are not compared pair by pair."""
+    known = set(map(id, some))
+    return [one for one in sources if id(one) not in known]
 
 
 def _are_runs(one: Source, other: Source) -> bool:
@@ -108,17 +114,16 @@ def _conformations(target: str, singles: list[Source]) -> tuple[Source, list[Lef
     inputs = [one for one in odd if _after(target, one)]
     if numbered and odd and len(odd) < _MOST_ODD * len(kept):
         series = {list(candidates(one.names[0]))[-1] for one in numbered}
-        doubtful = [one for one in odd if one not in inputs or one.names[0] in series]
+        doubtful = _but([one for one in inputs if one.names[0] not in series], odd)
         if doubtful:
             why = f"{doubtful[0].paths[0].name} has no number, {numbered[0].paths[0].name} and others have"
             fault = fault or _doubt(target, joined(numbered), doubtful[0], why)
         kept = numbered
     elif len(inputs) == 1 and len(kept) > 1:
-        kept = [one for one in kept if one not in inputs]
+        kept = _but(inputs, kept)
     left += [
         LeftOut(one.paths[0], "the input structure: it is named after the target, the conformations are not")
-        for one in inputs
-        if one not in kept
+        for one in _but(kept, inputs)
     ]
     return joined(kept), left, fault or _same_sample(target, kept)
 
@@ -132,8 +137,7 @@ def _one_state(singles: list[Source]) -> tuple[list[Source], list[LeftOut]]:
     if not states["unrelaxed"] or not states["relaxed"]:
         return singles, []
     why = f"a relaxed copy: the {len(states['unrelaxed'])} unrelaxed structures are read"
-    kept = [one for one in singles if one not in states["relaxed"]]
-    return kept, [LeftOut(one.paths[0], why) for one in states["relaxed"]]
+    return _but(states["relaxed"], singles), [LeftOut(one.paths[0], why) for one in states["relaxed"]]
 
 
 def _series(singles: Sequence[Source]) -> dict[str, list[Source]]:
