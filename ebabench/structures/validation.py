@@ -19,7 +19,8 @@ _BOND_CA = 3.8  # angstrom, between consecutive C-alphas
 _MIRRORED = 0.9  # share of inverted centers
 _CHANCE = 1e-6
 _TURN = np.radians([30.0, 75.0])  # dihedrals of C-alphas in right-handed helices; left-handed polyproline is at -110
-_FEWEST_TURNS = 8  # that tell the hand of a frame
+_FEWEST_TURNS = 8  # that tell the hand of a frame, where others are mirrored
+_CHANCE_OF_TURNS, _RARE = 1e-4, 0.01  # of one frame; the share of frames above which they are not there by chance
 _SEVERAL_STEPS = 3  # fewer may be short by chance
 _FAR = 1e5  # angstrom: farther out, numbers of single precision are 0.008 apart, and XTC has no more integers
 _JUMP = 15.0  # no strained chain, only a box, is this far apart
@@ -199,12 +200,12 @@ def _mirrored_folds(atoms: Atoms, positions: Positions, native: Positions) -> np
     mirror = np.sqrt(((superpose(-positions, native) - centered) ** 2).sum(2).mean(1))
     left, right = _turns(atoms, positions)
     turns = left + right
-    enough = turns >= _FEWEST_TURNS
-    by_turns = enough & (left >= _MIRRORED * turns)
-    if left.sum() <= _MIRRORED * turns.sum():  # not the whole ensemble: no frame by chance, if turns had no hand
-        by_turns &= bdtrc(left - 1, turns, 0.5) < _CHANCE
+    # So many turns of one hand by chance, if each had its own? Strands have C-alpha turns of both hands.
+    chance = np.where(left >= _MIRRORED * turns, bdtrc(left - 1, turns, 0.5), 1.0)
+    often = (chance < _CHANCE_OF_TURNS).mean() > _RARE
+    by_turns = chance < (_CHANCE_OF_TURNS if often else _CHANCE)
     surely = (mirror < 0.5 * as_is) | by_turns
-    clear = enough & (np.abs(left - right) >= 0.5 * turns)  # strands have C-alpha turns of both hands
+    clear = (turns >= _FEWEST_TURNS) & (np.abs(left - right) >= 0.5 * turns)
     mirrored: npt.NDArray[np.bool_] = surely | (np.where(clear, left > right, mirror < as_is) & surely.any())
     return mirrored
 
