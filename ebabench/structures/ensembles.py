@@ -46,6 +46,9 @@ class Atoms:
     def __len__(self) -> int:
         return len(self.name)
 
+    def __repr__(self) -> str:
+        return f"Atoms({len(self)} of {len(np.unique(self.residue))} residues)"
+
     @property
     def sequence(self) -> str:
         """One-letter sequence; X for a residue name that is not one of the twenty."""
@@ -98,6 +101,9 @@ class Target:
     def __post_init__(self) -> None:
         _check_positions(self.name, (1, *self.native.shape), self.atoms)
 
+    def __repr__(self) -> str:
+        return f"Target({self.name!r}: {len(self.sequence)} residues, {len(self.atoms)} atoms)"
+
 
 @dataclass(frozen=True)
 class Ensemble:
@@ -142,6 +148,10 @@ class Ensemble:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def __repr__(self) -> str:
+        weighted = "" if self.weights is None else f", weights worth {self.effective_samples:.3g}"
+        return f"Ensemble({self.target!r}: {len(self)} conformations, {len(self.atoms)} atoms{weighted})"
 
     @property
     def effective_samples(self) -> float:
@@ -303,6 +313,12 @@ class Reference:
             object.__setattr__(self, "numbers", tuple(range(1, len(self.replicas) + 1)))
         for number, replica in zip(self.numbers, self.replicas, strict=True):
             _check_positions(f"{self.target.name} replica {number}", replica.shape, self.target.atoms)
+
+    def __repr__(self) -> str:
+        frames = ", ".join(str(len(replica)) for replica in self.replicas)
+        return (
+            f"Reference({self.target.name!r}: replicas of {frames} frames, {len(self.target.atoms)} atoms, {self.tier})"
+        )
 
     def without(self, held_out: tuple[int, ...]) -> Reference:
         """Return the reference without the replicas of the numbers ``held_out``. Raises ValueError if none is left."""

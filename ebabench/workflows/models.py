@@ -52,7 +52,7 @@ def load_model(
     resources = Resources(
         model_devices(card, device)[0], reference or _no_reference, batch_size, random_weights=random_weights
     )
-    return _Checked(build(card, resources))
+    return _Checked(build(card, resources), card.name, device)
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,11 @@ class _Checked:
     """A generator that refuses what no model can be asked for, whichever it is."""
 
     generator: Generator
+    name: str
+    device: str
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r} on {self.device})"
 
     def sample(self, target: Target, samples: int, seed: int) -> Ensemble:
         """See ``Generator``."""

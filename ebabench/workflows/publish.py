@@ -36,6 +36,9 @@ class Published:
     table: Path
     pages: tuple[Path, ...]
 
+    def __repr__(self) -> str:
+        return f"Published({str(self.table)!r}: of {len(self.runs)} runs, {len(self.left_out)} left out)"
+
 
 def publish(run: Run, suite: Suite, leaderboards: str | os.PathLike[str] = LEADERBOARDS) -> None:
     """Give a run its row on the leaderboard of its suite. The run's remarks say where, or why not.

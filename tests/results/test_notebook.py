@@ -64,3 +64,20 @@ def test_names_are_text(tmp_path) -> None:
     text = ebabench.score(one, md, metrics=["rmsf_r"], name="<script>alert(1)</script>", threads=1)._repr_html_()
     assert "<script" not in text
     assert "&lt;script" in text
+
+
+def test_what_a_notebook_shows_of_an_object_is_one_short_line() -> None:
+    suite = ebabench.load_suite("peptides-v1")
+    known = suite.reference("KLED")
+    model = ebabench.load_model("static")
+    sampled = model.sample(known.target, 3, seed=1)
+    weighted = replace(sampled, weights=np.array([2.0, 1.0, 1.0]))
+    shown = [repr(one) for one in (suite, known, known.target, known.target.atoms, model, sampled)]
+    assert all(len(text) < 120 and "\n" not in text for text in shown)
+    assert "8 targets" in shown[0]
+    assert str(len(known.replicas[0])) in shown[1]
+    assert "KLED" in shown[2]
+    assert "4 residues" in shown[3]
+    assert "static" in shown[4]
+    assert "3 conformations" in shown[5]
+    assert "2.67" in repr(weighted)  # (2 + 1 + 1)^2 / (4 + 1 + 1)

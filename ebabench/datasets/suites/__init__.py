@@ -108,6 +108,9 @@ class Suite:
         if twice:
             raise ValueError(f"targets: {twice[0]} is listed more than once")
 
+    def __repr__(self) -> str:
+        return f"Suite({self.id!r}: {len(self.targets)} targets, {self.samples} samples each)"
+
     def digest(self) -> str:
         """Return the SHA-256 of all that decides the figures of a row, in hex; titles and dates are no part of it."""
         told = _told(self, "title", "split", "family", "primary") | {
