@@ -32,18 +32,6 @@ _SETTINGS = {
     **{"steps": 2500, "warmup": 100, "learning_rate": 5e-4, "seed": 2, "checkpoint_every": 100},
     **{"held_out": HELD_OUT, "validate_every": 100, "patience": 8},
 }
-_COLOURS = (
-    "#8a929b",
-    "#e0a030",
-    "#0b63b5",
-    "#7fb069",
-    "#c0392b",
-    "#6a4c93",
-    "#17a2a2",
-    "#d08ac0",
-    "#6b4226",
-    "#222222",
-)
 
 
 @dataclass(frozen=True)
@@ -134,12 +122,13 @@ def make(row: Row, names: Sequence[str], data: Path, out: Path) -> pd.DataFrame:
 
 def draw_figure(table: pd.DataFrame, path: Path) -> None:
     """Draw losses at the levels that decide basins against steps, and the least losses per noise level."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     against_steps, against_noise = figure.subplots(1, 2)
     high = table[table.sigma.isin(sorted(table.sigma.unique())[-BASINS:])]
-    for (name, of_row), colour in zip(table.groupby("row", sort=False), _COLOURS, strict=False):
+    for (name, of_row), colour in zip(table.groupby("row", sort=False), colormaps["tab10"].colors, strict=False):
         means = high[high.row == name].groupby("step")[["held_out", "training"]].mean()
         against_steps.plot(means.index, means.held_out, color=colour, label=str(name))
         against_steps.plot(means.index, means.training, color=colour, ls=":")

@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
+from reference_convergence import is_cis_before_proline
 
 from ebabench.datasets.references import read_reference
 from ebabench.datasets.suites import load_suite, reference_reader
-from ebabench.structures.torsions import torsion_angles, torsion_table
 
 
 def main() -> None:
@@ -26,16 +25,13 @@ def main() -> None:
     references = reference_reader(suite, chosen.data)
     bonds, nanoseconds, changes = 0, 0.0, []
     for name in references.here():
-        if "P" not in name[1:]:
+        if "P" not in suite.target(name).sequence[1:]:
             continue
         reference = read_reference(references.root, name, suite.tier)
-        sequence = reference.target.sequence
-        table = torsion_table(reference.target.atoms, np.arange(len(sequence)))
-        before = [k for k in table.of("omega") if sequence[table.residue[k] + 1] == "P"]
         for replica, simulation in zip(reference.replicas, suite.simulations(name), strict=True):
-            cis = np.abs(torsion_angles(replica, table.quartets[before])) < np.pi / 2
-            bonds += len(before)
-            nanoseconds += len(before) * (len(replica) - 1) * simulation.frame_ps / 1000
+            cis = is_cis_before_proline(reference.target, replica[:])
+            bonds += cis.shape[1]
+            nanoseconds += cis.shape[1] * (len(replica) - 1) * simulation.frame_ps / 1000
             changes += [name] * int((cis[1:] != cis[:-1]).sum())
     print(f"{suite.id}: {bonds} bonds before proline, {nanoseconds:.0f} ns in all, {len(changes)} changes {changes}")
 

@@ -3,8 +3,8 @@
 ``python experiments/population_drift.py MODEL ... --out DIR`` samples every model, and the one it started from
 (``--start``, default `sft`), on sequences of a suite with the same noise, and prints the distance (%) of their basin
 populations, mean over residues and sequences, with a 95 % interval over sequences. With the same noise a model that
-was not changed has 0. ``mean change`` is of the populations themselves: of alpha, beta, polyproline II and so on, in
-the order of ``ebabench.metrics.ramachandran``.
+was not changed has 0. ``mean change`` is of the populations of alpha, beta, polyproline II and left-handed (%), mean
+over residues and sequences.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("models", nargs="+", help="names or cards")
     parser.add_argument("--start", default="sft", help="the model that they started from")
     parser.add_argument("--suite", default="peptides-sequences-v2")
-    parser.add_argument("--every", type=int, default=20, help="of so many sequences, one is sampled")
+    parser.add_argument("--every", type=int, default=25, help="of so many sequences, one is sampled")
     parser.add_argument("--samples", type=int, default=250)
     parser.add_argument("--out", type=Path, required=True, help="folder of the samples")
     chosen = parser.parse_args()

@@ -11,13 +11,15 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ebabench.datasets.references import read_reference
 from ebabench.datasets.suites import load_suite, reference_reader
 from ebabench.metrics.ramachandran import basin_populations
 from ebabench.scoring.convergence import slowest_torsion
-from ebabench.structures import Reference
+from ebabench.structures import Reference, Target
+from ebabench.structures.arrays import Positions
 from ebabench.structures.geometry import torsions
 from ebabench.structures.torsions import torsion_angles, torsion_table
 
@@ -36,15 +38,18 @@ def disagreement(reference: Reference, frames: int) -> float:
     return 100 * float(np.mean(found))
 
 
-def cis_before_proline(reference: Reference) -> float:
-    """Return the share of cis peptide bonds before proline, of all frames; NaN where there is none."""
-    target = reference.target
+def is_cis_before_proline(target: Target, frames: Positions) -> npt.NDArray[np.bool_]:
+    """Return which peptide bonds before proline are cis [frames, bonds]."""
     table = torsion_table(target.atoms, np.arange(len(target.sequence)))
     before = [k for k in table.of("omega") if target.sequence[table.residue[k] + 1] == "P"]
-    if not before:
-        return float("nan")
-    omega = torsion_angles(np.concatenate(reference.replicas), table.quartets[before])
-    return float((np.abs(omega) < np.pi / 2).mean())
+    cis: npt.NDArray[np.bool_] = np.abs(torsion_angles(frames, table.quartets[before])) < np.pi / 2
+    return cis
+
+
+def cis_before_proline(reference: Reference) -> float:
+    """Return the share of cis peptide bonds before proline, of all frames; NaN where there is none."""
+    cis = is_cis_before_proline(reference.target, np.concatenate(reference.replicas))
+    return float(cis.mean()) if cis.size else float("nan")
 
 
 def main() -> None:

@@ -66,7 +66,7 @@ class Tables:
         """
         for table in self.unused:
             raise InputError(f"{table}: is not used: {_REMEDY}", code="weights.unused", file=str(table))
-        for path, table in {} if self.files else self.aside.items():
+        for path, table in () if self.files else self.aside.items():
             raise InputError(
                 f"{table}: is not used: the conformations are not those of {path.name}; {_REMEDY}",
                 code="weights.unused",
@@ -100,11 +100,7 @@ class Weights:
         found = [one for path, count in counts.items() if (one := self._of(frames, path, count)) is not None]
         if not found:
             return frames
-        if len(found) < len(counts):
-            raise InputError(
-                f"{frames.source}: {len(found)} of {len(counts)} files have weights; give all or none of them weights",
-                code="ensembles.weights",
-            )
+        check_all_weighted(frames.source, len(found), len(counts))
         tables = list(dict.fromkeys(table.name for table, _ in found))
         more = f" and {len(tables) - 1} more" * (len(tables) > 1)
         weights = np.array([weight for _, own in found for weight in own])
@@ -204,6 +200,15 @@ def read_weights(frames: Frames, path: Path) -> Frames:
     """
     topology = [Path(frames.topology)] if frames.topology else []
     return Catalogue(path.parent.iterdir()).of([path], topology).read().weighted(frames, {path: len(frames)})
+
+
+def check_all_weighted(source: object, weighted: int, files: int) -> None:
+    """Raise InputError (``ensembles.weights``) where some of the files of a source have weights and some have none."""
+    if 0 < weighted < files:
+        raise InputError(
+            f"{source}: {weighted} of {files} files have weights; give all or none of them weights",
+            code="ensembles.weights",
+        )
 
 
 def check_unweighted(paths: Iterable[Path]) -> None:

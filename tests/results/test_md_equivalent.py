@@ -54,6 +54,17 @@ def test_nothing_is_extrapolated():
     assert str(worst) == "≤ 2 ns"
 
 
+def test_a_curve_that_ends_flat_is_inverted_where_it_becomes_flat():
+    found = equivalent_time(LOWER, MetricValues({"a": 0.25}), curve(lambda frames: max(root(frames), 0.25)), 1.0)
+    assert (found.nanoseconds, found.censored) == (16, "")
+
+
+def test_a_curve_that_rises_is_inverted_as_the_nearest_one_that_falls():
+    errors = dict(zip(SIZES, (1.0, 0.5, 0.7, 0.3, 0.2, 0.15, 0.1), strict=True))  # 4 and 8 ns: 0.6 each
+    found = equivalent_time(LOWER, MetricValues({"a": 0.45}), curve(errors.__getitem__), 1.0)
+    assert found.nanoseconds == pytest.approx(8 * 2**0.5)  # half way from 0.6 to 0.3, in the logarithm of time
+
+
 @pytest.mark.slow
 def test_a_window_of_md_comes_out_at_its_length_within_its_interval():
     rng, hits = np.random.default_rng(5), 0

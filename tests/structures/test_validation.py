@@ -63,7 +63,9 @@ def test_the_fold_tells_a_mirrored_trace_of_c_alphas_frame_by_frame():
 @pytest.mark.parametrize("names", [("CA",), ("N", "CA", "C"), ("N", "CA", "C", "O")])
 @pytest.mark.parametrize("frames", [range(40), range(0, 40, 8)])
 def test_all_mirrored_frames_of_a_flexible_backbone_are_named(names, frames):
-    """Their mirror images are far from the native structure, too: whoever left out a part would score the rest."""
+    """A mirrored frame and its mirror image are both far from the native structure. All mirrored frames are named, so
+    that none of them is scored after these were left out.
+    """
     from ebabench.structures import Atoms
 
     target = build(CHAIN + "AEKLA" * 2)

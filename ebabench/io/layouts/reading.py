@@ -19,7 +19,7 @@ from ebabench.io.models import Models, join_models
 from ebabench.io.npz import read_npz
 from ebabench.io.structures import parse_models
 from ebabench.io.trajectories import read_trajectory
-from ebabench.io.weights import Tables, Weights
+from ebabench.io.weights import Tables, Weights, check_all_weighted
 from ebabench.structures import Atoms, Ensemble
 from ebabench.structures.arrays import FloatArray, IndexArray, Positions
 from ebabench.system.schema import parse_json, read_text
@@ -116,7 +116,7 @@ def read_source(source: Source, target: str, *, chain: str | None = None, modifi
         atoms,
         np.concatenate(blocks),
         random_weights=random_weights,
-        weights=_weights(source, target, weights),
+        weights=_weights(source, weights),
         notes=notes,
     )
 
@@ -195,15 +195,8 @@ def _frames(source: Source, part: Part) -> Frames:
     return read_atom37(part.path) if source.layout == ATOM37 else read_npz(part.path)
 
 
-def _weights(source: Source, target: str, weights: Sequence[FloatArray | None]) -> FloatArray | None:
+def _weights(source: Source, weights: Sequence[FloatArray | None]) -> FloatArray | None:
     """Return the weights of all conformations, None if no file has any."""
     given = [one for one in weights if one is not None]
-    if not given:
-        return None
-    if len(given) < len(weights):
-        raise InputError(
-            f"{source}: {len(given)} of {len(weights)} files have weights; give all or none of them weights",
-            code="ensembles.weights",
-            target=target,
-        )
-    return np.concatenate(given)
+    check_all_weighted(source, len(given), len(weights))
+    return np.concatenate(given) if given else None
